@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/* All of libanybpf. Each header is the manual of its noun; error.h states what holds everywhere. */
+#ifndef ANYBPF_H
+#define ANYBPF_H
+
+#include <anybpf/error.h>
+#include <anybpf/build.h>
+#include <anybpf/object.h>
+#include <anybpf/map.h>
+#include <anybpf/event.h>
+#include <anybpf/format.h>
+#include <anybpf/symbol.h>
+#include <anybpf/feature.h>
+
+#endif
