@@ -75,6 +75,15 @@ AB_API size_t ab_hist_text(const uint64_t *slots, size_t count, const struct ab_
  */
 AB_API void ab_object_set_symbols(struct ab_object *object, struct ab_symbols *symbols);
 
+/*
+ * The call path that a value's AB_AS(kstack) and AB_AS(ustack) members name, for flame graphs: calls `frame` for each frame, root
+ * first: the process (member `comm`, else `tgid` or `pid` as text), user frames, kernel frames; a name is valid during the
+ * call only. Stops when `frame` returns non-zero, and returns that if negative; else the number of frames, 0 when the type
+ * has no stack member. Needs ab_object_set_symbols() before.
+ */
+AB_API int ab_format_frames(const struct ab_format *format, const void *data, size_t size,
+			    int (*frame)(const char *name, bool kernel, void *ctx), void *ctx);
+
 #ifdef __cplusplus
 }
 #endif

@@ -17,6 +17,7 @@ extern "C" {
 
 struct ab_map;
 struct ab_format;
+struct ab_hist_opts;
 
 enum ab_map_kind {
 	AB_MAP_HASH,   /* keys and values, any hash, LRU, LPM or storage type that can be iterated */
@@ -38,6 +39,10 @@ AB_API enum ab_map_kind ab_map_kind(const struct ab_map *map);
 AB_API bool ab_map_is_per_cpu(const struct ab_map *map);
 /* Tagged AB_SHOW or made by an AB_ histogram macro: what `anybpf run` prints unasked. */
 AB_API bool ab_map_is_shown(const struct ab_map *map);
+/* The line of AB_HELP(), or NULL. */
+AB_API const char *ab_map_help(const struct ab_map *map);
+/* How to draw the counters of an AB_MAP_HIST with ab_hist_text(); *ret_opts belongs to the caller, its unit to the map. */
+AB_API void ab_map_hist_opts(const struct ab_map *map, struct ab_hist_opts *ret_opts);
 /* The kernel's file descriptor, borrowed; -1 before load. */
 AB_API int ab_map_fd(const struct ab_map *map);
 AB_API size_t ab_map_key_size(const struct ab_map *map);
