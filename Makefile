@@ -1,0 +1,42 @@
+# The front door: Meson and ninja do the work. `make help` lists what there is.
+BUILD ?= build
+NAME ?= compile run
+FUZZ_SECONDS ?= 60
+
+all: $(BUILD)/build.ninja ## build everything into $(BUILD)
+	@ninja -C $(BUILD)
+
+$(BUILD)/build.ninja:
+	@meson setup $(BUILD)
+
+deps: ## install what building and testing needs
+	@scripts/deps
+
+demo: deps all ## watch programs being started on this machine for some seconds (needs root)
+	@scripts/demo $(BUILD)
+
+check: deps all ## build and run all tests, also with sanitizers
+	@tests/check
+
+static: $(BUILD)/build.ninja ## build/anybpf-static: one file for old and minimal machines
+	@ninja -C $(BUILD) anybpf-static
+
+bench: deps all ## measure against the peers: make bench NAME=compile
+	@for name in $(NAME); do bench/$$name || exit 1; done
+
+fuzz: deps ## fuzz every reader of outside bytes for FUZZ_SECONDS each
+	@fuzz/run $(FUZZ_SECONDS)
+
+lint: ## check formatting rules, licences and the public interface
+	@scripts/lint
+
+install: all ## install under the prefix that Meson was set up with; DESTDIR is honoured
+	@meson install -C $(BUILD) --no-rebuild
+
+clean: ## remove what was built
+	rm -rf $(BUILD) build-asan build-fuzz
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
+
+.PHONY: all deps demo check static bench fuzz lint install clean help
