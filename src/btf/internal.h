@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/* What the files of src/btf/ share: the opened BTF, its index of names, and how a type is laid out and printed. */
+#ifndef AB_BTF_INTERNAL_H
+#define AB_BTF_INTERNAL_H
+
+#include "btf.h"
+
+struct tag_entry {
+	uint32_t target, id;
+	int32_t component;
+};
+
+struct ab_btf {
+	const uint8_t *data; /* the whole BTF, in the machine's byte order */
+	size_t size;
+	bool mapped;
+	const uint8_t *types; /* the type section */
+	const char *strings;
+	uint32_t n, n_strings; /* types with void; bytes of strings */
+	uint32_t *offset;      /* by id, into `types`; offset[0] is unused */
+	uint8_t *align;        /* by id, in bytes: computed bottom up at open, since on demand it would be exponential */
+	struct tag_entry *tags; /* by target, component, id */
+	uint32_t n_tags;
+	uint8_t pointer_size;
+	struct name_index *index; /* made by the first ab_btf_index(); atomic */
+};
+
+/* A member as the compiler sees it: `bits` is the width of a bit-field (also of the old encoding in an INT), else 0. */
+struct member {
+	const char *name;
+	uint32_t type;
+	uint32_t offset; /* in bits */
+	uint32_t bits;
+	uint64_t size; /* of its type, in bytes */
+};
+
+/*
+ * Names of types and of enumerators: chains by hash, each in the order of ids (and of enumerators within an enum), so that the
+ * n-th of the same name is always the same one.
+ */
+struct name_entry {
+	uint32_t hash, name_off, id, next; /* next: index + 1 of the next in the chain */
+	bool enumerator;                   /* the name is that of an enumerator of the enum `id` */
+};
+
+struct name_index {
+	uint32_t n, mask;
+	uint32_t *heads; /* index + 1 of a chain's first entry */
+	struct name_entry *entries;
+};
+
+/* Made on first use; NULL when memory ran out. A process that forks workers calls it before, so that they share it. */
+const struct name_index *ab_btf_index(const struct ab_btf *btf);
+void ab_btf_index_free(struct name_index *index);
+/* The first entry of that name behind `after` (NULL: from the start), or NULL. */
+const struct name_entry *ab_btf_lookup(const struct ab_btf *btf, const struct name_index *index, const char *name,
+				       const struct name_entry *after);
+/* An enumerator of either kind of enum. */
+uint32_t ab_btf_enumerator_name(const struct btf_type *t, uint32_t i);
+
+/* How C spells an INT or FLOAT of one of the names that compilers write; NULL for other names. Sizes as on BPF. */
+struct builtin {
+	const char *name, *other; /* clang's spelling and GCC's */
+	uint8_t size;
+	bool is_signed;
+};
+const struct builtin *ab_btf_builtin(const char *name);
+
+struct member ab_btf_member(const struct ab_btf *btf, const struct btf_type *t, uint32_t i);
+/* Whether clang needs __attribute__((packed)) to lay out the struct or union as BTF says. */
+bool ab_btf_packed(const struct ab_btf *btf, const struct btf_type *t);
+/* Skips const, volatile, restrict and type tags, not typedefs. */
+uint32_t ab_btf_unqualify(const struct ab_btf *btf, uint32_t id);
+static inline bool ab_btf_is_struct(const struct btf_type *t)
+{
+	return ab_btf_kind(t) == BTF_KIND_STRUCT || ab_btf_kind(t) == BTF_KIND_UNION;
+}
+
+static inline bool ab_btf_is_enum(const struct btf_type *t)
+{
+	return ab_btf_kind(t) == BTF_KIND_ENUM || ab_btf_kind(t) == BTF_KIND_ENUM64;
+}
+
+#endif

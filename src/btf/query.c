@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/* Questions about an opened BTF: types by name, through an index that the first question makes, and decl tags. */
+#include <ctype.h>
+#include "internal.h"
+
+static const struct builtin builtins[] = {
+	{ "_Bool", "bool", 1, false },
+	{ "char", "char", 1, true },
+	{ "signed char", "signed char", 1, true },
+	{ "unsigned char", "unsigned char", 1, false },
+	{ "short", "short int", 2, true },
+	{ "unsigned short", "short unsigned int", 2, false },
+	{ "int", "int", 4, true },
+	{ "unsigned int", "unsigned int", 4, false },
+	{ "long", "long int", 8, true },
+	{ "unsigned long", "long unsigned int", 8, false },
+	{ "long long", "long long int", 8, true },
+	{ "unsigned long long", "long long unsigned int", 8, false },
+	{ "__int128", "__int128", 16, true },
+	{ "unsigned __int128", "__int128 unsigned", 16, false },
+	{ "float", "float", 4, true },
+	{ "double", "double", 8, true },
+};
+
+const struct builtin *ab_btf_builtin(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(builtins); i++)
+		if (!strcmp(name, builtins[i].name) || !strcmp(name, builtins[i].other))
+			return &builtins[i];
+	return NULL;
+}
+
+uint32_t ab_btf_enumerator_name(const struct btf_type *t, uint32_t i)
+{
+	const struct btf_enum *e = ab_btf_data(t);
+	const struct btf_enum64 *e64 = ab_btf_data(t);
+
+	return ab_btf_kind(t) == BTF_KIND_ENUM ? e[i].name_off : e64[i].name_off;
+}
+
+/* ---- the index of names ---- */
+
+/* Eight bytes at a time: an index of a kernel hashes two megabytes of names. */
+static uint32_t hash_name(const char *s)
+{
+	size_t n = strlen(s);
+	uint64_t h = n * 0x9e3779b97f4a7c15u, word;
+
+	for (; n >= 8; s += 8, n -= 8) {
+		memcpy(&word, s, 8);
+		h = (h ^ word) * 0xff51afd7ed558ccdu;
+		h ^= h >> 32;
+	}
+	word = 0;
+	memcpy(&word, s, n);
+	h = (h ^ word) * 0xff51afd7ed558ccdu;
+	return h ^ h >> 32;
+}
+
+static bool is_indexed(const struct btf_type *t)
+{
+	return t->name_off && ab_btf_kind(t) != BTF_KIND_DECL_TAG && ab_btf_kind(t) != BTF_KIND_TYPE_TAG;
+}
+
+static void add_name(const struct ab_btf *btf, struct name_index *index, uint32_t name_off, uint32_t id, bool enumerator)
+{
+	struct name_entry *e = &index->entries[index->n++];
+	uint32_t hash = hash_name(btf->strings + name_off);
+	uint32_t *head = &index->heads[hash & index->mask];
+
+	*e = (struct name_entry){ hash, name_off, id, *head, enumerator };
+	*head = index->n;
+}
+
+/* Backwards, since each name is put in front of its chain. */
+static void fill_index(const struct ab_btf *btf, struct name_index *index)
+{
+	for (uint32_t id = btf->n - 1; id; id--) {
+		const struct btf_type *t = ab_btf_type(btf, id);
+
+		if (ab_btf_is_enum(t))
+			for (uint32_t i = ab_btf_vlen(t); i-- > 0;)
+				add_name(btf, index, ab_btf_enumerator_name(t, i), id, true);
+		if (is_indexed(t))
+			add_name(btf, index, t->name_off, id, false);
+	}
+}
+
+static struct name_index *make_index(const struct ab_btf *btf)
+{
+	struct name_index *index = array_new(1, sizeof(*index));
+	size_t n = 0, cap = 64;
+
+	if (!index)
+		return NULL;
+	for (uint32_t id = 1; id < btf->n; id++) {
+		const struct btf_type *t = ab_btf_type(btf, id);
+
+		n += is_indexed(t) + (ab_btf_is_enum(t) ? ab_btf_vlen(t) : 0);
+	}
+	while (cap < n)
+		cap *= 2;
+	index->mask = cap - 1;
+	index->heads = array_new(cap, sizeof(*index->heads));
+	index->entries = malloc((n ? n : 1) * sizeof(*index->entries));
+	if (!index->heads || !index->entries) {
+		ab_btf_index_free(index);
+		return NULL;
+	}
+	fill_index(btf, index);
+	return index;
+}
+
+/* Threads that ask at the same time may each make one: the first to finish is kept. */
+const struct name_index *ab_btf_index(const struct ab_btf *btf)
+{
+	struct name_index **slot = (struct name_index **)&btf->index;
+	struct name_index *index = __atomic_load_n(slot, __ATOMIC_ACQUIRE), *none = NULL;
+
+	if (index)
+		return index;
+	index = make_index(btf);
+	if (index && !__atomic_compare_exchange_n(slot, &none, index, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+		ab_btf_index_free(index);
+		index = none;
+	}
+	return index;
+}
+
+void ab_btf_index_free(struct name_index *index)
+{
+	if (!index)
+		return;
+	free(index->heads);
+	free(index->entries);
+	free(index);
+}
+
+const struct name_entry *ab_btf_lookup(const struct ab_btf *btf, const struct name_index *index, const char *name,
+				       const struct name_entry *after)
+{
+	uint32_t hash = after ? after->hash : hash_name(name);
+	uint32_t at = after ? after->next : index->heads[hash & index->mask];
+
+	for (; at; at = index->entries[at - 1].next) {
+		const struct name_entry *e = &index->entries[at - 1];
+
+		if (e->hash == hash && !strcmp(btf->strings + e->name_off, name))
+			return e;
+	}
+	return NULL;
+}
+
+/* ---- finding ---- */
+
+static uint32_t find_slowly(const struct ab_btf *btf, const char *name, uint32_t kind)
+{
+	for (uint32_t id = 1; id < btf->n; id++) {
+		const struct btf_type *t = ab_btf_type(btf, id);
+
+		if (is_indexed(t) && (!kind || ab_btf_kind(t) == kind) && !strcmp(btf->strings + t->name_off, name))
+			return id;
+	}
+	return 0;
+}
+
+uint32_t ab_btf_find(const struct ab_btf *btf, const char *name, uint32_t kind)
+{
+	const struct name_index *index = ab_btf_index(btf);
+
+	if (!*name)
+		return 0;
+	if (!index)
+		return find_slowly(btf, name, kind);
+	for (const struct name_entry *e = NULL; (e = ab_btf_lookup(btf, index, name, e));)
+		if (!e->enumerator && (!kind || ab_btf_kind(ab_btf_type(btf, e->id)) == kind))
+			return e->id;
+	return 0;
+}
+
+static bool skip_word(const char **s, const char *word)
+{
+	size_t n = strlen(word);
+
+	if (strncmp(*s, word, n) || !isspace((unsigned char)(*s)[n]))
+		return false;
+	for (*s += n; isspace((unsigned char)**s);)
+		(*s)++;
+	return true;
+}
+
+/*
+ * The words of an integer or floating type in any order, "long unsigned", as the name that clang writes; NULL if it has
+ * other words.
+ */
+static const char *normalize_builtin(const char *s, char *ret_name, size_t size)
+{
+	static const char *const words[] = { "signed", "unsigned", "short", "long", "char", "int", "_Bool", "__int128",
+					     "float", "double", "bool" };
+	unsigned count[ARRAY_SIZE(words)] = {};
+	const char *sign, *base;
+
+	while (*s) {
+		size_t n = strcspn(s, " \t"), i = 0;
+
+		while (i < ARRAY_SIZE(words) && (strlen(words[i]) != n || strncmp(s, words[i], n)))
+			i++;
+		if (i == ARRAY_SIZE(words))
+			return NULL;
+		count[i]++;
+		s += n + strspn(s + n, " \t");
+	}
+	sign = count[1] ? "unsigned " : count[0] && count[4] ? "signed " : "";
+	base = count[4] ? "char" : count[2] ? "short" : count[3] > 1 ? "long long" : count[3] ? "long" : count[6] || count[10] ?
+	       "_Bool" : count[7] ? "__int128" : count[8] ? "float" : count[9] ? "double" : "int";
+	snprintf(ret_name, size, "%s%s", sign, base);
+	return ret_name;
+}
+
+uint32_t ab_btf_find_c(const struct ab_btf *btf, const char *c_name)
+{
+	const struct builtin *builtin;
+	char name[64];
+	uint32_t id;
+
+	while (isspace((unsigned char)*c_name) || skip_word(&c_name, "const") || skip_word(&c_name, "volatile"))
+		c_name += isspace((unsigned char)*c_name) ? 1 : 0;
+	if (skip_word(&c_name, "struct"))
+		return ab_btf_find(btf, c_name, BTF_KIND_STRUCT);
+	if (skip_word(&c_name, "union"))
+		return ab_btf_find(btf, c_name, BTF_KIND_UNION);
+	if (skip_word(&c_name, "enum")) {
+		id = ab_btf_find(btf, c_name, BTF_KIND_ENUM);
+		return id ? id : ab_btf_find(btf, c_name, BTF_KIND_ENUM64);
+	}
+	id = ab_btf_find(btf, c_name, BTF_KIND_TYPEDEF);
+	if (id || !normalize_builtin(c_name, name, sizeof(name)))
+		return id;
+	builtin = ab_btf_builtin(name);
+	if (!builtin)
+		return 0;
+	for (int i = 0; i < 4 && !id; i++)
+		id = ab_btf_find(btf, i & 1 ? builtin->other : builtin->name, i & 2 ? BTF_KIND_FLOAT : BTF_KIND_INT);
+	return id;
+}
+
+/* ---- decl tags ---- */
+
+/* The first tag of a component or behind it. */
+static uint32_t first_tag(const struct ab_btf *btf, uint32_t id, int component)
+{
+	uint32_t from = 0, to = btf->n_tags;
+
+	while (from < to) {
+		uint32_t middle = from + (to - from) / 2;
+		const struct tag_entry *e = &btf->tags[middle];
+
+		if (e->target < id || (e->target == id && e->component < component))
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return from;
+}
+
+const char *ab_btf_tag(const struct ab_btf *btf, uint32_t id, int component, const char *prefix, unsigned nth)
+{
+	size_t n = strlen(prefix);
+
+	for (uint32_t i = first_tag(btf, id, component); i < btf->n_tags; i++) {
+		const struct tag_entry *e = &btf->tags[i];
+		const char *name = ab_btf_name(btf, ab_btf_type(btf, e->id));
+
+		if (e->target != id || e->component != component)
+			break;
+		if (!strncmp(name, prefix, n) && !nth--)
+			return name + n;
+	}
+	return NULL;
+}
+
+/* ---- "did you mean" ---- */
+
+/* The word before the name of a type of that kind, NULL for kinds that nobody would mean. */
+static const char *keyword_of(uint32_t kind)
+{
+	switch (kind) {
+	case BTF_KIND_STRUCT: return "struct ";
+	case BTF_KIND_UNION: return "union ";
+	case BTF_KIND_ENUM: case BTF_KIND_ENUM64: return "enum ";
+	case BTF_KIND_TYPEDEF: return "";
+	default: return NULL;
+	}
+}
+
+char *ab_btf_nearest(const struct ab_btf *btf, const char *name)
+{
+	const char *wanted = NULL;
+	uint32_t nearest = 0;
+	char *found = NULL;
+	int limit;
+
+	if (skip_word(&name, "struct"))
+		wanted = "struct ";
+	else if (skip_word(&name, "union"))
+		wanted = "union ";
+	else if (skip_word(&name, "enum"))
+		wanted = "enum ";
+	limit = strlen(name) < 4 ? 1 : strlen(name) < 9 ? 2 : 3;
+	for (uint32_t id = 1; id < btf->n && limit >= 0; id++) {
+		const struct btf_type *t = ab_btf_type(btf, id);
+		const char *keyword = keyword_of(ab_btf_kind(t));
+		int distance;
+
+		if (!keyword || !t->name_off || (wanted && keyword != wanted && strcmp(keyword, wanted)))
+			continue;
+		distance = str_distance(name, ab_btf_name(btf, t), limit);
+		if (distance <= limit) {
+			nearest = id;
+			limit = distance - 1;
+		}
+	}
+	if (nearest) {
+		const struct btf_type *t = ab_btf_type(btf, nearest);
+
+		if (asprintf(&found, "%s%s", keyword_of(ab_btf_kind(t)), ab_btf_name(btf, t)) < 0)
+			return NULL;
+	}
+	return found;
+}
