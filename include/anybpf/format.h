@@ -66,6 +66,8 @@ struct ab_hist_opts {
 
 /* The bar chart that every tracer prints, from the first to the last slot in use; "" when all are zero. */
 AB_API size_t ab_hist_text(const uint64_t *slots, size_t count, const struct ab_hist_opts *opts, char *buf, size_t cap);
+/* The same as JSON, used slots only, as members tagged log2 and linear render: [{"from":4,"to":8,"count":2},...]. */
+AB_API size_t ab_hist_json(const uint64_t *slots, size_t count, const struct ab_hist_opts *opts, char *buf, size_t cap);
 
 /* ---- stacks ---- */
 
