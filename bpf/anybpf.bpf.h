@@ -362,7 +362,8 @@ static __always_inline void ab_discard_(void *e)
 /* ---- reading memory ---- */
 
 /*
- * Reads kernel memory with offsets that fit the running kernel (CO-RE); 0 when it can't be read.
+ * Reads kernel memory, 0 when it can't be read. Kernel types have the running kernel's offsets (CO-RE), types of the
+ * program itself their own.
  *	ab_read(task->real_parent)			one step: the member of what `task` points at
  *	ab_read(task, real_parent, tgid)		a chain: task->real_parent->tgid
  *	ab_read(sk, __sk_common.skc_dport)		each part may name nested members
@@ -370,12 +371,13 @@ static __always_inline void ab_discard_(void *e)
 #define ab_read(...) AB_CAT(ab_read_, AB_ONE_OR_MORE(__VA_ARGS__))(__VA_ARGS__)
 #define AB_ONE_OR_MORE(...) AB_NTH_11(__VA_ARGS__, n, n, n, n, n, n, n, n, n, 1)
 #define AB_NTH_11(_1, _2, _3, _4, _5, _6, _7, _8, _9, _10, N, ...) N
-#define ab_read_1(lvalue)                                                       \
-	({                                                                      \
-		typeof(lvalue) __read;                                          \
-		__builtin_memset(&__read, 0, sizeof(__read));                   \
-		bpf_core_read(&__read, sizeof(__read), &(lvalue));              \
-		__read;                                                         \
+#define ab_read_1(lvalue)                                                                       \
+	({                                                                                      \
+		typeof((void)0, (lvalue)) __read;                                               \
+		_Static_assert(sizeof(__read) == sizeof(lvalue), "ab_read() takes no arrays");  \
+		__builtin_memset(&__read, 0, sizeof(__read));                                   \
+		bpf_probe_read_kernel(&__read, sizeof(__read), (const void *)&(lvalue));        \
+		__read;                                                                         \
 	})
 #define ab_read_n(...) BPF_CORE_READ(__VA_ARGS__)
 
