@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/* What the commands share: the table of commands, the invocation at hand, and messages. */
+#ifndef AB_CLI_H
+#define AB_CLI_H
+
+#include "base/base.h"
+#include "options.h"
+#include "output.h"
+
+struct cli {
+	const struct command *command;
+	int argc;              /* the arguments behind the command's name */
+	char **argv;
+	void *opts;            /* command->opts_size bytes */
+	const char **operands;
+	size_t operand_count;
+	bool json;             /* errors go to standard output as JSON too */
+	bool quiet;
+	uint64_t verbose;
+	struct out out;
+};
+
+/* The commands in the order of help; ends with a NULL name. A new noun is one row. */
+extern const struct command *const cli_commands[];
+const struct command *cli_find_command(const char *name);
+
+extern const struct command cli_run, cli_build, cli_doctor, cli_completion, cli_help, cli_version;
+
+/* One line on standard error: "anybpf: warning: ..."; `word` is "warning", "error" or NULL for plain talk. */
+void cli_say(const char *word, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* Says an error in the forms that were asked for and returns its exit status. */
+int cli_report(struct cli *cli, const struct ab_error *err);
+/* Flushes standard output. A reader that went away (head) is no error; a full disk is one. */
+int cli_finish(struct cli *cli, struct ab_error *err);
+/* Adds a finished JSON document as a line; fails when memory ran out on the way. */
+int cli_print_json(struct cli *cli, struct text *text, struct ab_error *err);
+
+/* help.c: everything that --help shows, wrapped to the terminal. */
+void help_print_command(struct out *out, const struct command *command);
+void help_print_options(struct out *out, const char *title, const struct opt *options);
+/* One row of an options list: the left part, then the text in its column. */
+void help_print_row(struct out *out, const char *left, const char *text);
+void help_print_overview(struct out *out);
+/* "-p, --pid PID", as help and man pages show it. */
+void help_option_names(struct text *t, const struct opt *opt);
+/* man.c: the manual page of a command, or of anybpf itself when NULL, with the prose of a Markdown file. */
+int man_print(struct out *out, const struct command *command, const char *prose_path, struct ab_error *err);
+
+#endif

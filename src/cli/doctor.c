@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/* anybpf doctor: what this kernel and machine can do, what is missing, and how to get it. */
+#include <anybpf/feature.h>
+#include "cli.h"
+
+#define LONG_GROUP 24 /* groups with more rows show only what is missing, unless -v */
+
+static const struct opt options[] = {
+	JSON_OPTION("print one JSON object"),
+	VERBOSE_OPTION("list all of the long groups too"),
+	HELP_OPTION,
+	{},
+};
+
+static const char *state_word(enum ab_feature_state state)
+{
+	return state == AB_FEATURE_YES ? "yes" : state == AB_FEATURE_NO ? "no" : "unknown";
+}
+
+/* Programs run where bpf(2) is there and this process may use it. */
+static bool can_run(const struct ab_features *features)
+{
+	const struct ab_feature *bpf = ab_features_find(features, "kernel", "bpf");
+
+	return bpf && bpf->state == AB_FEATURE_YES;
+}
+
+static int print_json(struct cli *cli, const struct ab_features *features, struct ab_error *err)
+{
+	_text_ struct text t = {};
+	struct json j = { &t };
+
+	json_open(&j, '{');
+	json_key(&j, "can_run");
+	json_bool(&j, can_run(features));
+	json_key(&j, "features");
+	json_open(&j, '[');
+	for (size_t i = 0; i < ab_features_count(features); i++) {
+		const struct ab_feature *f = ab_features_get(features, i);
+
+		json_open(&j, '{');
+		json_key(&j, "group");
+		json_str(&j, f->group);
+		json_key(&j, "name");
+		json_str(&j, f->name);
+		json_key(&j, "state");
+		json_str(&j, state_word(f->state));
+		json_key(&j, "detail");
+		json_str(&j, f->detail);
+		json_key(&j, "advice");
+		json_str(&j, f->advice);
+		json_close(&j, '}');
+	}
+	json_close(&j, ']');
+	json_close(&j, '}');
+	return cli_print_json(cli, &t, err);
+}
+
+/* Text behind `indent` columns, wrapped to the terminal. */
+static void print_wrapped(struct out *out, const char *s, size_t indent, size_t used)
+{
+	size_t width = out->columns ? (size_t)out->columns : 100;
+	size_t room = width > indent + 20 ? width - indent : 20;
+
+	out_printf(out, "%*s", (int)(indent > used ? indent - used : 1), "");
+	while (*s) {
+		size_t n = strlen(s), fit = utf8_fit(s, n, room);
+
+		while (fit < n && fit && s[fit] != ' ')
+			fit--;
+		fit = fit ? fit : strcspn(s, " ");
+		out_safe(out, s, fit);
+		s += fit + strspn(s + fit, " ");
+		if (*s)
+			out_printf(out, "\n%*s", (int)indent, "");
+	}
+	out_puts(out, "\n");
+}
+
+static void print_feature(struct out *out, const struct ab_feature *f, size_t name_width)
+{
+	static const char *const colors[] = { "\033[31m", "\033[32m", "\033[33m" };
+	size_t indent = 4 + 7 + 2 + name_width, used = 0;
+	_text_ struct text right = {};
+
+	out_printf(out, "  %s%-7s%s  ", out->color ? colors[f->state] : "", state_word(f->state),
+		   out->color ? "\033[0m" : "");
+	used = 11 + strlen(f->name);
+	out_puts(out, f->name);
+	text_puts(&right, f->detail);
+	if (f->state != AB_FEATURE_YES && *f->advice)
+		text_printf(&right, "%s%s", right.n ? ": " : "", f->advice);
+	if (right.n)
+		print_wrapped(out, right.p, indent, used);
+	else
+		out_puts(out, "\n");
+}
+
+static void print_long_group(struct out *out, const struct ab_features *features, size_t first, size_t end)
+{
+	_text_ struct text missing = {};
+	size_t yes = 0;
+
+	for (size_t i = first; i < end; i++) {
+		const struct ab_feature *f = ab_features_get(features, i);
+
+		yes += f->state == AB_FEATURE_YES;
+		if (f->state != AB_FEATURE_YES)
+			text_printf(&missing, "%s%s", missing.n ? " " : "", f->name);
+	}
+	out_printf(out, "  %zu of %zu%s\n", yes, end - first, missing.n ? "; not here:" : "");
+	if (missing.n)
+		print_wrapped(out, missing.p, 4, 0);
+}
+
+static void print_group(struct cli *cli, const struct ab_features *features, size_t first, size_t end)
+{
+	const char *group = ab_features_get(features, first)->group;
+	struct out *out = &cli->out;
+	size_t width = 0;
+
+	out_printf(out, "%s%s%s%s\n", first ? "\n" : "", out->color ? "\033[1m" : "", group, out->color ? "\033[0m" : "");
+	if (end - first > LONG_GROUP && !cli->verbose) {
+		print_long_group(out, features, first, end);
+		return;
+	}
+	for (size_t i = first; i < end; i++)
+		width = MAX(width, strlen(ab_features_get(features, i)->name));
+	for (size_t i = first; i < end; i++)
+		print_feature(out, ab_features_get(features, i), width);
+}
+
+static void print_text(struct cli *cli, const struct ab_features *features)
+{
+	size_t count = ab_features_count(features), end;
+
+	for (size_t first = 0; first < count; first = end) {
+		for (end = first; end < count; end++)
+			if (strcmp(ab_features_get(features, end)->group, ab_features_get(features, first)->group))
+				break;
+		print_group(cli, features, first, end);
+	}
+	out_printf(&cli->out, "\nBPF programs %s be run here.\n", can_run(features) ? "can" : "cannot");
+}
+
+static int run_doctor(struct cli *cli, struct ab_error *err)
+{
+	struct ab_features *features = NULL;
+	int r = ab_features_probe(&features, err);
+
+	if (r < 0)
+		return r;
+	if (cli->json)
+		r = print_json(cli, features, err);
+	else
+		print_text(cli, features);
+	if (r == 0)
+		r = !can_run(features);
+	ab_features_free(features);
+	return r;
+}
+
+const struct command cli_doctor = {
+	.name = "doctor",
+	.summary = "say what this kernel and machine can do, and how to get what is missing",
+	.options = options,
+	.opts_size = sizeof(struct common_opts),
+	.run = run_doctor,
+};

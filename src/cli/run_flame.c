@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/* Stacks of events (one each) and of maps with stacks in their keys (weighted by the value), as flame graph or folded. */
+#include <libgen.h>
+#include <unistd.h>
+#include "run.h"
+
+bool run_wants_flame(const struct run *run)
+{
+	return run->flame != NULL;
+}
+
+/* Finding out at the end of a long run that the file cannot be written would be late. */
+static int check_writable(const char *path, struct ab_error *err)
+{
+	_free_ char *copy = path ? strdup(path) : NULL;
+	const char *dir;
+
+	if (!path || !strcmp(path, "-"))
+		return 0;
+	if (!copy)
+		return ab_fail_memory(err);
+	dir = dirname(copy);
+	return access(dir, W_OK) == 0 ? 0 : ab_fail_errno(err, -errno, "cannot write '%s'", path);
+}
+
+int run_open_flame(struct run *run, struct ab_error *err)
+{
+	int r;
+
+	if (!run->opts->flamegraph && !run->opts->folded)
+		return 0;
+	r = check_writable(run->opts->flamegraph, err);
+	if (r == 0)
+		r = check_writable(run->opts->folded, err);
+	return r < 0 ? r : ab_flame_new(&run->flame, err);
+}
+
+#define FRAMES_MAX 512
+
+struct frames {
+	char *names[FRAMES_MAX];
+	size_t count;
+};
+
+static int take_frame(const char *name, bool kernel, void *ctx)
+{
+	struct frames *frames = ctx;
+
+	if (frames->count == FRAMES_MAX)
+		return 1;
+	frames->names[frames->count] = strdup(name);
+	return frames->names[frames->count++] ? 0 : -ENOMEM;
+}
+
+int run_add_stack(struct run *run, const struct ab_format *format, const void *data, size_t size, uint64_t weight,
+		  struct ab_error *err)
+{
+	struct frames frames = {};
+	int r = ab_format_frames(format, data, size, take_frame, &frames);
+
+	if (r < 0)
+		r = ab_fail_errno(err, r, "stacks");
+	else if (frames.count)
+		r = ab_flame_add(run->flame, (const char *const *)frames.names, frames.count, weight, err);
+	for (size_t i = 0; i < frames.count; i++)
+		free(frames.names[i]);
+	return r < 0 ? r : frames.count > 0;
+}
+
+/* ---- maps ---- */
+
+struct adder {
+	struct run *run;
+	const struct ab_map *map;
+	void *sum;
+	struct ab_error *err;
+	size_t found;
+};
+
+/* A scalar renders as a plain number in JSON; anything else is no weight. */
+static bool value_weight(const struct ab_map *map, const void *value, uint64_t *ret_weight)
+{
+	const struct ab_format *format = ab_map_value_format(map);
+	char text[32], *end;
+
+	if (!format || ab_format_json(format, value, ab_map_value_size(map), text, sizeof(text)) >= sizeof(text))
+		return false;
+	*ret_weight = strtoull(text, &end, 10);
+	return end != text && !*end && text[0] != '-';
+}
+
+static int add_entry(const void *key, const void *value, void *ctx)
+{
+	struct adder *adder = ctx;
+	uint64_t weight;
+	int r;
+
+	if (ab_map_is_per_cpu(adder->map)) {
+		ab_map_sum_cpus(adder->map, value, adder->sum);
+		value = adder->sum;
+	}
+	if (!value_weight(adder->map, value, &weight))
+		return 0;
+	r = run_add_stack(adder->run, ab_map_key_format(adder->map), key, ab_map_key_size(adder->map), weight, adder->err);
+	adder->found += r > 0;
+	return r < 0 ? r : 0;
+}
+
+int run_add_map_stacks(struct run *run, const struct ab_map *map, bool clear, struct ab_error *err)
+{
+	struct adder adder = { .run = run, .map = map, .err = err };
+	int r;
+
+	if (ab_map_kind(map) != AB_MAP_HASH || !ab_map_key_format(map))
+		return 0;
+	adder.sum = calloc(1, ab_map_value_size(map));
+	if (!adder.sum)
+		return ab_fail_memory(err);
+	r = ab_map_iterate(map, clear, add_entry, &adder, err);
+	free(adder.sum);
+	return r < 0 ? r : adder.found > 0;
+}
+
+/* ---- files ---- */
+
+static int write_out(struct run *run, const char *path, bool svg, struct ab_error *err)
+{
+	_free_ char *data = NULL;
+	size_t size = 0;
+	FILE *f = open_memstream(&data, &size);
+	int r;
+
+	if (!f)
+		return ab_fail_memory(err);
+	if (svg)
+		r = ab_flame_write_svg(run->flame, ab_object_name(run->object), f, err);
+	else
+		r = ab_flame_write_folded(run->flame, f, err);
+	if (fclose(f) != 0 && r >= 0)
+		r = ab_fail_memory(err);
+	if (r < 0)
+		return r;
+	if (strcmp(path, "-"))
+		return file_write(path, data, size, 0644, err);
+	out_add(&run->cli->out, data, size);
+	return 0;
+}
+
+int run_write_flame(struct run *run, struct ab_error *err)
+{
+	int r = 0;
+
+	if (run->opts->folded)
+		r = write_out(run, run->opts->folded, false, err);
+	if (r >= 0 && run->opts->flamegraph)
+		r = write_out(run, run->opts->flamegraph, true, err);
+	return r;
+}

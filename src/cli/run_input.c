@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/* FILE of `anybpf run`: C source that is compiled on the spot, an object, a library, or any of these on standard input. */
+#include <unistd.h>
+#include "run.h"
+
+#define INPUT_LIMIT (64u << 20)
+
+static void warn_of_library(const char *message, void *ctx)
+{
+	run_warn(ctx, "%s", message);
+}
+
+static void debug_of_library(const char *message, void *ctx)
+{
+	size_t n = strlen(message);
+
+	while (n && message[n - 1] == '\n')
+		n--;
+	cli_say("debug", "%.*s", (int)n, message);
+}
+
+static int open_object(struct run *run, const char *path, const void *data, size_t size, const char *name,
+		       struct ab_error *err)
+{
+	AB_OPTS(ab_object_opts, opts, .name = name, .btf_path = run->opts->btf, .pid = run->opts->pid,
+		.cpu = run->opts->cpu + 1, .warn = warn_of_library, .ctx = run);
+
+	if (run->cli->verbose > 1)
+		opts.debug = debug_of_library;
+	if (data)
+		return ab_object_open_mem(data, size, &opts, &run->object, err);
+	return ab_object_open_file(path, &opts, &run->object, err);
+}
+
+#ifdef ANYBPF_NO_COMPILER
+static int open_source(struct run *run, const char *path, const char *text, size_t size, const char *name,
+		       struct ab_error *err)
+{
+	return ab_fail(err, AB_ERROR_UNSUPPORTED, -EOPNOTSUPP,
+		       "'%s' is source, and this anybpf has no compiler: make an object with 'anybpf build' elsewhere and run that",
+		       path);
+}
+#else
+static void print_diagnostics(struct run *run, const char *text)
+{
+	if (*text && !run->cli->quiet)
+		fd_write_all(STDERR_FILENO, text, strlen(text));
+}
+
+static int open_source(struct run *run, const char *path, const char *text, size_t size, const char *name,
+		       struct ab_error *err)
+{
+	AB_OPTS(ab_builder_opts, builder_opts, .btf_path = run->opts->btf, .one_shot = true);
+	AB_OPTS(ab_build_opts, opts, .defines = run->opts->defines.items, .include_dirs = run->opts->include_dirs.items,
+		.color = color_wanted(STDERR_FILENO));
+	struct ab_artifact *artifact = NULL;
+	struct ab_builder *builder = NULL;
+	const void *object;
+	size_t object_size;
+	int r;
+
+	r = ab_builder_new(&builder_opts, &builder, err);
+	if (r == 0)
+		r = ab_builder_build(builder, path, text, size, &opts, &artifact, err);
+	if (r == 0) {
+		print_diagnostics(run, ab_artifact_diagnostics(artifact));
+		object = ab_artifact_object(artifact, &object_size);
+		r = open_object(run, NULL, object, object_size, name, err);
+	}
+	ab_artifact_free(artifact);
+	ab_builder_free(builder);
+	return r;
+}
+#endif
+
+static bool is_elf(const char *data, size_t size)
+{
+	return size >= 4 && !memcmp(data, "\177ELF", 4);
+}
+
+static int open_stdin(struct run *run, struct ab_error *err)
+{
+	_free_ char *data = NULL;
+	size_t size;
+	int r = file_read_fd(STDIN_FILENO, "standard input", INPUT_LIMIT, &data, &size, err);
+
+	if (r < 0)
+		return r;
+	if (!size)
+		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "standard input is empty");
+	if (is_elf(data, size))
+		return open_object(run, NULL, data, size, "stdin", err);
+	if (memchr(data, '\0', size))
+		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "standard input is neither a BPF object nor C source");
+	return open_source(run, "<stdin>", data, size, "stdin", err);
+}
+
+/* "dir/tool.bpf.c" is called "tool". */
+static char *object_name(const char *path)
+{
+	const char *base = path_base(path);
+
+	return strndup(base, strcspn(base, "."));
+}
+
+int run_open(struct run *run, const char *file, struct ab_error *err)
+{
+	_free_ char *name = NULL;
+
+	if (!strcmp(file, "-"))
+		return open_stdin(run, err);
+	name = object_name(file);
+	if (!name)
+		return ab_fail_memory(err);
+	if (str_ends(file, ".c"))
+		return open_source(run, file, NULL, 0, *name ? name : "source", err);
+	return open_object(run, file, NULL, 0, NULL, err);
+}

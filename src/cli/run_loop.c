@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * From attached programs to the end of the run: one epoll loop over events, signals and standard output's reader, with the
+ * duration and the interval as its timeouts; then everything is detached, drained, printed and summed up.
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
+#include "run.h"
+
+uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ull + t.tv_nsec;
+}
+
+/* ---- signals: the first asks for the end, the second ends at once ---- */
+
+static int signal_pipe[2] = { -1, -1 };
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int signal)
+{
+	int saved = errno;
+
+	if (interrupted)
+		_exit(128 + signal);
+	interrupted = 1;
+	if (write(signal_pipe[1], "", 1) < 0)
+		interrupted = 1;
+	errno = saved;
+}
+
+int run_catch_signals(struct ab_error *err)
+{
+	struct sigaction action = { .sa_handler = on_signal };
+
+	if (pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK) < 0)
+		return ab_fail_errno(err, -errno, "pipe");
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	return 0;
+}
+
+bool run_interrupted(void)
+{
+	return interrupted;
+}
+
+/* ---- messages that are both talk and JSON lines ---- */
+
+void run_warn(struct run *run, const char *fmt, ...)
+{
+	_text_ struct text t = {};
+	struct json j = { &t };
+	char msg[1024];
+	va_list args;
+	size_t n;
+
+	va_start(args, fmt);
+	vsnprintf(msg, sizeof(msg), fmt, args);
+	va_end(args);
+	n = strlen(msg);
+	while (n && msg[n - 1] == '\n')
+		msg[--n] = '\0';
+	if (!run->cli->quiet)
+		cli_say("warning", "%s", msg);
+	if (!run->cli->json)
+		return;
+	json_open(&j, '{');
+	json_key(&j, "type");
+	json_str(&j, "warning");
+	json_key(&j, "message");
+	json_strn(&j, msg, n);
+	json_close(&j, '}');
+	cli_print_json(run->cli, &t, NULL);
+}
+
+static void say_attached(struct run *run)
+{
+	_text_ struct text t = {};
+
+	if (run->cli->quiet || run->cli->json || run_interrupted())
+		return;
+	text_printf(&t, "attached %zu program%s", run->attached, run->attached == 1 ? "" : "s");
+	if (run->opts->duration)
+		text_printf(&t, "; ends in %.10g s or with Ctrl-C", run->opts->duration / 1e9);
+	else
+		text_puts(&t, "; Ctrl-C to end");
+	if (t.p)
+		cli_say(NULL, "%s", t.p);
+}
+
+/* ---- iterators ---- */
+
+static int take_text(const char *text, size_t size, void *ctx)
+{
+	text_add(ctx, text, size);
+	return ((struct text *)ctx)->failed ? -ENOMEM : 0;
+}
+
+static int print_iterator(struct run *run, struct ab_program *program, struct ab_error *err)
+{
+	_text_ struct text text = {}, t = {};
+	struct json j = { &t };
+	int r = ab_program_iterate(program, take_text, &text, err);
+
+	if (r < 0)
+		return r;
+	if (!run->cli->json) {
+		out_safe(&run->cli->out, text.p, text.n);
+		return 0;
+	}
+	json_open(&j, '{');
+	json_key(&j, "type");
+	json_str(&j, "iter");
+	json_key(&j, "program");
+	json_str(&j, ab_program_name(program));
+	json_key(&j, "text");
+	json_strn(&j, text.p ? text.p : "", text.n);
+	json_close(&j, '}');
+	return cli_print_json(run->cli, &t, err);
+}
+
+static int print_iterators(struct run *run, struct ab_error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && run->iterators && i < ab_object_program_count(run->object); i++) {
+		struct ab_program *program = ab_object_program(run->object, i);
+
+		if (ab_program_is_iterator(program) && ab_program_state(program) == AB_PROGRAM_ATTACHED)
+			r = print_iterator(run, program, err);
+	}
+	return r < 0 ? r : 0;
+}
+
+/* ---- the loop ---- */
+
+struct clockwork {
+	uint64_t deadline, next_print; /* 0: none */
+	uint64_t next_report;
+	int epoll_fd;
+};
+
+static int open_epoll(struct run *run, struct clockwork *c, struct ab_error *err)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+
+	c->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (c->epoll_fd < 0)
+		return ab_fail_errno(err, -errno, "epoll");
+	event.data.fd = signal_pipe[0];
+	if (epoll_ctl(c->epoll_fd, EPOLL_CTL_ADD, signal_pipe[0], &event) < 0)
+		return ab_fail_errno(err, -errno, "epoll");
+	if (run->events) {
+		event.data.fd = ab_events_fd(run->events);
+		if (epoll_ctl(c->epoll_fd, EPOLL_CTL_ADD, event.data.fd, &event) < 0)
+			return ab_fail_errno(err, -errno, "epoll");
+	}
+	/* A pipe whose reader went away is told even when nothing is written; files cannot be watched and need not be. */
+	event.events = 0;
+	event.data.fd = STDOUT_FILENO;
+	epoll_ctl(c->epoll_fd, EPOLL_CTL_ADD, STDOUT_FILENO, &event);
+	return 0;
+}
+
+static int wait_ms(const struct run *run, const struct clockwork *c, uint64_t now)
+{
+	uint64_t until = UINT64_MAX;
+	uint64_t ms;
+
+	if (c->deadline)
+		until = c->deadline;
+	if (c->next_print)
+		until = MIN(until, c->next_print);
+	if (run->trace_fd >= 0)
+		until = MIN(until, now + 50000000);
+	if (run->channel_count)
+		until = MIN(until, now + 500000000);
+	if (until == UINT64_MAX)
+		return -1;
+	if (until <= now)
+		return 0;
+	ms = (until - now + 999999) / 1000000;
+	return ms > 60000 ? 60000 : (int)ms;
+}
+
+static int print_all(struct run *run, bool clear, struct ab_error *err)
+{
+	char text[16];
+	time_t now = time(NULL);
+	struct tm tm;
+	int r;
+
+	if (!run->cli->json && run->opts->interval && !run->ending && run_shows_maps(run)) {
+		strftime(text, sizeof(text), "%H:%M:%S", localtime_r(&now, &tm));
+		out_printf(&run->cli->out, "%s\n", text);
+	}
+	r = print_iterators(run, err);
+	return r < 0 ? r : run_print_maps(run, clear, err);
+}
+
+/*
+ * Output waits in the buffer while more comes in at once, and at most 100 ms; terminals get theirs after each poll. Returns
+ * whether something is ready.
+ */
+static int wait_for_work(struct run *run, struct clockwork *c, uint64_t *flushed, struct ab_error *err)
+{
+	struct out *out = &run->cli->out;
+	struct epoll_event event[4];
+	uint64_t now = now_ns();
+	int n = 0;
+
+	if (out->n && !out->tty && now - *flushed < 100000000)
+		n = epoll_wait(c->epoll_fd, event, ARRAY_SIZE(event), 0);
+	if (n == 0) {
+		out_flush(out);
+		*flushed = now;
+		n = out->error ? 0 : epoll_wait(c->epoll_fd, event, ARRAY_SIZE(event), wait_ms(run, c, now));
+	}
+	if (n < 0 && errno != EINTR)
+		return ab_fail_errno(err, -errno, "epoll");
+	for (int i = 0; i < n; i++)
+		if (event[i].data.fd == STDOUT_FILENO)
+			out->error = out->error ? out->error : -EPIPE;
+	return 0;
+}
+
+static int run_until_end(struct run *run, struct clockwork *c, struct ab_error *err)
+{
+	struct out *out = &run->cli->out;
+	uint64_t flushed = 0, now;
+	int r = 0;
+
+	while (r >= 0 && !run->done && !run_interrupted() && !out->error) {
+		r = wait_for_work(run, c, &flushed, err);
+		if (r >= 0 && run->events)
+			r = run_poll_events(run, err);
+		if (r >= 0)
+			r = run_read_trace(run, err);
+		now = now_ns();
+		if (c->deadline && now >= c->deadline)
+			break;
+		if (now >= c->next_report) {
+			run_report_lost(run);
+			out_measure(out);
+			c->next_report = now + 1000000000;
+		}
+		if (r >= 0 && c->next_print && now >= c->next_print) {
+			r = print_all(run, run->opts->clear, err);
+			c->next_print += run->opts->interval * ((now - c->next_print) / run->opts->interval + 1);
+		}
+	}
+	return r;
+}
+
+/* ---- the end ---- */
+
+static const char *state_word(enum ab_program_state state)
+{
+	static const char *const words[] = {
+		[AB_PROGRAM_OPEN] = "open", [AB_PROGRAM_LOADED] = "loaded",
+		[AB_PROGRAM_ATTACHED] = "attached", [AB_PROGRAM_SKIPPED] = "skipped",
+	};
+
+	return words[state];
+}
+
+/* Asked before the programs are detached: afterwards none is attached. */
+static void add_programs(const struct run *run, struct json *j)
+{
+	json_open(j, '[');
+	for (size_t i = 0; i < ab_object_program_count(run->object); i++) {
+		const struct ab_program *program = ab_object_program(run->object, i);
+
+		json_open(j, '{');
+		json_key(j, "name");
+		json_str(j, ab_program_name(program));
+		json_key(j, "section");
+		json_str(j, ab_program_section(program));
+		json_key(j, "state");
+		json_str(j, state_word(ab_program_state(program)));
+		json_key(j, "reason");
+		json_str(j, ab_program_reason(program));
+		json_close(j, '}');
+	}
+	json_close(j, ']');
+}
+
+static int print_summary_json(struct run *run, const struct text *programs, uint64_t duration, struct ab_error *err)
+{
+	_text_ struct text t = {};
+	struct json j = { &t };
+	uint64_t lost = 0;
+
+	if (run->events)
+		ab_events_count(run->events, NULL, &lost);
+	json_open(&j, '{');
+	json_key(&j, "type");
+	json_str(&j, "summary");
+	json_key(&j, "events");
+	json_uint(&j, run->event_count);
+	json_key(&j, "lost");
+	json_uint(&j, lost);
+	json_key(&j, "duration_ns");
+	json_uint(&j, duration);
+	json_key(&j, "programs");
+	json_raw(&j, programs->p ? programs->p : "[]", programs->p ? programs->n : 2);
+	json_close(&j, '}');
+	return cli_print_json(run->cli, &t, err);
+}
+
+static void say_summary(struct run *run, uint64_t duration)
+{
+	_text_ struct text t = {};
+	uint64_t lost = 0;
+
+	if (run->events) {
+		ab_events_count(run->events, NULL, &lost);
+		text_printf(&t, "%llu event%s, %llu lost, ", (unsigned long long)run->event_count,
+			    run->event_count == 1 ? "" : "s", (unsigned long long)lost);
+	}
+	text_printf(&t, "%.1f s", duration / 1e9);
+	if (t.p)
+		cli_say(NULL, "%s", t.p);
+	for (size_t i = 0; i < ab_object_program_count(run->object); i++) {
+		const struct ab_program *program = ab_object_program(run->object, i);
+
+		if (ab_program_state(program) == AB_PROGRAM_SKIPPED)
+			cli_say(NULL, "skipped program '%s' (%s): %s", ab_program_name(program), ab_program_section(program),
+				ab_program_reason(program));
+	}
+}
+
+/* Iterators run while they are attached; what events and maps hold stays readable after the programs are gone. */
+static int print_last(struct run *run, struct ab_error *err)
+{
+	int r;
+
+	run->ending = true;
+	r = print_iterators(run, err);
+	ab_object_detach(run->object);
+	if (r >= 0 && run->events && !run->done)
+		r = run_poll_events(run, err);
+	if (r >= 0)
+		r = run_read_trace(run, err);
+	if (r >= 0)
+		r = run_print_maps(run, false, err);
+	if (r >= 0 && run_wants_flame(run))
+		r = run_write_flame(run, err);
+	return r;
+}
+
+static int finish(struct run *run, struct ab_error *err)
+{
+	_text_ struct text programs = {};
+	struct json j = { &programs };
+	uint64_t duration = now_ns() - run->started_ns;
+	int r;
+
+	if (run->cli->out.error)
+		return 0;
+	add_programs(run, &j);
+	r = print_last(run, err);
+	run_report_lost(run);
+	if (r >= 0 && run->cli->json)
+		r = print_summary_json(run, &programs, duration, err);
+	if (out_flush(&run->cli->out) == 0 && r >= 0 && !run->cli->json && !run->cli->quiet)
+		say_summary(run, duration);
+	return r;
+}
+
+int run_loop(struct run *run, struct ab_error *err)
+{
+	struct clockwork c = { .epoll_fd = -1 };
+	int r = open_epoll(run, &c, err);
+
+	run->started_ns = now_ns();
+	if (run->opts->duration)
+		c.deadline = run->started_ns + run->opts->duration;
+	if (run->opts->interval)
+		c.next_print = run->started_ns + run->opts->interval;
+	/* A run of nothing but iterators is over when they were printed, unless it shall repeat. */
+	if (r == 0 && run->iterators && !run->attached && !run->opts->interval)
+		run->done = true;
+	else if (r == 0)
+		say_attached(run);
+	if (r == 0)
+		r = run_until_end(run, &c, err);
+	if (r == 0)
+		r = finish(run, err);
+	ab__close(&c.epoll_fd);
+	return r;
+}
