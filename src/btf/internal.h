@@ -35,18 +35,37 @@ struct member {
 };
 
 /*
- * Names of types and of enumerators: chains by hash, each in the order of ids (and of enumerators within an enum), so that the
- * n-th of the same name is always the same one.
+ * Names of types and of enumerators, in chains by hash with the highest id first. C has two name spaces that matter here,
+ * tags (struct, union, enum) and identifiers (typedef, enumerator); a kernel may use a name more than once in each, since
+ * it has many translation units. The n-th of them by id is printed as NAME___n; which is the n-th is settled here, for all
+ * headers that are made of this BTF.
  */
 struct name_entry {
 	uint32_t hash, name_off, id, next; /* next: index + 1 of the next in the chain */
+	uint32_t ordinal;                  /* from 1 within its name space; 0: in neither */
 	bool enumerator;                   /* the name is that of an enumerator of the enum `id` */
 };
 
+/* What is not the first of its name, by id and enumerator (-1: the type itself). */
+struct duplicate {
+	uint32_t id;
+	int32_t enumerator;
+	uint32_t ordinal;
+};
+
+/* A forward declaration and what it declares; NO_DEFINITION, or CLASHES if its name means something else besides. */
+struct alias {
+	uint32_t id, definition;
+};
+#define NO_DEFINITION 0
+#define CLASHES UINT32_MAX
+
 struct name_index {
-	uint32_t n, mask;
+	uint32_t n, mask, n_duplicates, n_aliases;
 	uint32_t *heads; /* index + 1 of a chain's first entry */
 	struct name_entry *entries;
+	struct duplicate *duplicates;
+	struct alias *aliases;
 };
 
 /* Made on first use; NULL when memory ran out. A process that forks workers calls it before, so that they share it. */
@@ -55,6 +74,18 @@ void ab_btf_index_free(struct name_index *index);
 /* The first entry of that name behind `after` (NULL: from the start), or NULL. */
 const struct name_entry *ab_btf_lookup(const struct ab_btf *btf, const struct name_index *index, const char *name,
 				       const struct name_entry *after);
+/* The number that its name ends in if it is not 1. */
+uint32_t ab_btf_ordinal(const struct name_index *index, uint32_t id, int32_t enumerator);
+/* The type that a forward declaration means, NO_DEFINITION or CLASHES; `id` itself for what is none. */
+uint32_t ab_btf_definition(const struct ab_btf *btf, const struct name_index *index, uint32_t id);
+/* A FWD, or an enum without enumerators. */
+bool ab_btf_is_forward(const struct btf_type *t);
+
+/* How far a header needs a type: its name only, its size and members, and what a pointer to it points to. */
+enum need { NEED_NOTHING, NEED_NAME, NEED_VALUE, NEED_FOLLOW };
+/* Appends the header with the types that are needed, `need` by id, or with all if it is NULL. */
+int ab_btf_print(const struct ab_btf *btf, const uint8_t *need, struct text *out, struct ab_error *err);
+
 /* An enumerator of either kind of enum. */
 uint32_t ab_btf_enumerator_name(const struct btf_type *t, uint32_t i);
 

@@ -62,34 +62,120 @@ static bool is_indexed(const struct btf_type *t)
 	return t->name_off && ab_btf_kind(t) != BTF_KIND_DECL_TAG && ab_btf_kind(t) != BTF_KIND_TYPE_TAG;
 }
 
-static void add_name(const struct ab_btf *btf, struct name_index *index, uint32_t name_off, uint32_t id, bool enumerator)
+bool ab_btf_is_forward(const struct btf_type *t)
 {
-	struct name_entry *e = &index->entries[index->n++];
-	uint32_t hash = hash_name(btf->strings + name_off);
-	uint32_t *head = &index->heads[hash & index->mask];
-
-	*e = (struct name_entry){ hash, name_off, id, *head, enumerator };
-	*head = index->n;
+	return ab_btf_kind(t) == BTF_KIND_FWD || (ab_btf_is_enum(t) && !ab_btf_vlen(t));
 }
 
-/* Backwards, since each name is put in front of its chain. */
-static void fill_index(const struct ab_btf *btf, struct name_index *index)
+static bool is_tag(const struct btf_type *t)
 {
-	for (uint32_t id = btf->n - 1; id; id--) {
+	return (ab_btf_is_struct(t) || ab_btf_is_enum(t)) && !ab_btf_is_forward(t);
+}
+
+static int add_duplicate(struct name_index *index, uint32_t id, int32_t enumerator, uint32_t ordinal)
+{
+	uint32_t n = index->n_duplicates;
+
+	if (!(n & (n - 1)) && (n >= 64 || !n)) {
+		struct duplicate *more = realloc(index->duplicates, (n ? 2 * (size_t)n : 64) * sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		index->duplicates = more;
+	}
+	index->duplicates[index->n_duplicates++] = (struct duplicate){ id, enumerator, ordinal };
+	return 0;
+}
+
+/* One more than the latest of that name in the same name space, which is near the front of the chain if there is one. */
+static uint32_t next_ordinal(const struct ab_btf *btf, const struct name_index *index, uint32_t hash, const char *name, bool tag)
+{
+	for (uint32_t at = index->heads[hash & index->mask]; at; at = index->entries[at - 1].next) {
+		const struct name_entry *e = &index->entries[at - 1];
+		bool is_other = !e->ordinal || e->hash != hash ||
+				tag != (!e->enumerator && is_tag(ab_btf_type(btf, e->id)));
+
+		if (!is_other && !strcmp(btf->strings + e->name_off, name))
+			return e->ordinal + 1;
+	}
+	return 1;
+}
+
+static int add_name(const struct ab_btf *btf, struct name_index *index, uint32_t id, int32_t enumerator)
+{
+	const struct btf_type *t = ab_btf_type(btf, id);
+	uint32_t name_off = enumerator < 0 ? t->name_off : ab_btf_enumerator_name(t, enumerator);
+	const char *name = btf->strings + name_off;
+	uint32_t hash = hash_name(name), ordinal = 0, *head = &index->heads[hash & index->mask];
+
+	if (enumerator >= 0 || is_tag(t) || ab_btf_kind(t) == BTF_KIND_TYPEDEF)
+		ordinal = next_ordinal(btf, index, hash, name, enumerator < 0 && is_tag(t));
+	index->entries[index->n++] = (struct name_entry){ hash, name_off, id, *head, ordinal, enumerator >= 0 };
+	*head = index->n;
+	return ordinal > 1 ? add_duplicate(index, id, enumerator, ordinal) : 0;
+}
+
+static int fill_index(const struct ab_btf *btf, struct name_index *index)
+{
+	int r = 0;
+
+	for (uint32_t id = 1; id < btf->n && !r; id++) {
 		const struct btf_type *t = ab_btf_type(btf, id);
 
-		if (ab_btf_is_enum(t))
-			for (uint32_t i = ab_btf_vlen(t); i-- > 0;)
-				add_name(btf, index, ab_btf_enumerator_name(t, i), id, true);
 		if (is_indexed(t))
-			add_name(btf, index, t->name_off, id, false);
+			r = add_name(btf, index, id, -1);
+		if (ab_btf_is_enum(t))
+			for (uint32_t i = 0; i < ab_btf_vlen(t) && !r; i++)
+				r = add_name(btf, index, id, i);
+	}
+	return r;
+}
+
+/* What class of thing a tag names: 's'truct, 'u'nion, 'e'num, or 0. */
+static char tag_class(const struct btf_type *t)
+{
+	switch (ab_btf_kind(t)) {
+	case BTF_KIND_STRUCT: return 's';
+	case BTF_KIND_UNION: return 'u';
+	case BTF_KIND_ENUM: case BTF_KIND_ENUM64: return 'e';
+	case BTF_KIND_FWD: return ab_btf_kflag(t) ? 'u' : 's';
+	default: return 0;
+	}
+}
+
+/* Chains have the highest id first, so the last match is the first type. */
+static uint32_t find_definition(const struct ab_btf *btf, const struct name_index *index, const struct btf_type *fwd)
+{
+	const char *name = ab_btf_name(btf, fwd);
+	uint32_t definition = NO_DEFINITION;
+	bool clashes = false;
+
+	for (const struct name_entry *e = NULL; (e = ab_btf_lookup(btf, index, name, e));) {
+		const struct btf_type *t = ab_btf_type(btf, e->id);
+		char class = e->enumerator ? 0 : tag_class(t);
+
+		if (class == tag_class(fwd) && !ab_btf_is_forward(t))
+			definition = e->id;
+		else if (class && class != tag_class(fwd) && (!ab_btf_is_forward(t) || tag_class(fwd) == 'u'))
+			clashes = true;
+	}
+	return definition ? definition : clashes ? CLASHES : NO_DEFINITION;
+}
+
+static void find_aliases(const struct ab_btf *btf, struct name_index *index)
+{
+	for (uint32_t id = 1; id < btf->n; id++) {
+		const struct btf_type *t = ab_btf_type(btf, id);
+
+		if (t->name_off && ab_btf_is_forward(t))
+			index->aliases[index->n_aliases++] = (struct alias){ id, find_definition(btf, index, t) };
 	}
 }
 
 static struct name_index *make_index(const struct ab_btf *btf)
 {
 	struct name_index *index = array_new(1, sizeof(*index));
-	size_t n = 0, cap = 64;
+	size_t n = 0, cap = 64, forward = 0;
 
 	if (!index)
 		return NULL;
@@ -97,18 +183,56 @@ static struct name_index *make_index(const struct ab_btf *btf)
 		const struct btf_type *t = ab_btf_type(btf, id);
 
 		n += is_indexed(t) + (ab_btf_is_enum(t) ? ab_btf_vlen(t) : 0);
+		forward += ab_btf_is_forward(t);
 	}
 	while (cap < n)
 		cap *= 2;
 	index->mask = cap - 1;
 	index->heads = array_new(cap, sizeof(*index->heads));
 	index->entries = malloc((n ? n : 1) * sizeof(*index->entries));
-	if (!index->heads || !index->entries) {
+	index->aliases = malloc((forward ? forward : 1) * sizeof(*index->aliases));
+	if (!index->heads || !index->entries || !index->aliases || fill_index(btf, index)) {
 		ab_btf_index_free(index);
 		return NULL;
 	}
-	fill_index(btf, index);
+	find_aliases(btf, index);
 	return index;
+}
+
+uint32_t ab_btf_ordinal(const struct name_index *index, uint32_t id, int32_t enumerator)
+{
+	uint32_t from = 0, to = index->n_duplicates;
+
+	while (from < to) {
+		uint32_t middle = from + (to - from) / 2;
+		const struct duplicate *d = &index->duplicates[middle];
+
+		if (d->id == id && d->enumerator == enumerator)
+			return d->ordinal;
+		if (d->id < id || (d->id == id && d->enumerator < enumerator))
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return 1;
+}
+
+uint32_t ab_btf_definition(const struct ab_btf *btf, const struct name_index *index, uint32_t id)
+{
+	const struct btf_type *t = ab_btf_type(btf, id);
+	uint32_t from = 0, to = index->n_aliases;
+
+	if (!t->name_off || !ab_btf_is_forward(t))
+		return id;
+	while (from + 1 < to) {
+		uint32_t middle = from + (to - from) / 2;
+
+		if (index->aliases[middle].id <= id)
+			from = middle;
+		else
+			to = middle;
+	}
+	return index->aliases[from].definition;
 }
 
 /* Threads that ask at the same time may each make one: the first to finish is kept. */
@@ -133,6 +257,8 @@ void ab_btf_index_free(struct name_index *index)
 		return;
 	free(index->heads);
 	free(index->entries);
+	free(index->duplicates);
+	free(index->aliases);
 	free(index);
 }
 
@@ -167,6 +293,7 @@ static uint32_t find_slowly(const struct ab_btf *btf, const char *name, uint32_t
 uint32_t ab_btf_find(const struct ab_btf *btf, const char *name, uint32_t kind)
 {
 	const struct name_index *index = ab_btf_index(btf);
+	uint32_t id = 0;
 
 	if (!*name)
 		return 0;
@@ -174,8 +301,8 @@ uint32_t ab_btf_find(const struct ab_btf *btf, const char *name, uint32_t kind)
 		return find_slowly(btf, name, kind);
 	for (const struct name_entry *e = NULL; (e = ab_btf_lookup(btf, index, name, e));)
 		if (!e->enumerator && (!kind || ab_btf_kind(ab_btf_type(btf, e->id)) == kind))
-			return e->id;
-	return 0;
+			id = e->id; /* the last in the chain has the lowest id */
+	return id;
 }
 
 static bool skip_word(const char **s, const char *word)
