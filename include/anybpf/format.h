@@ -38,7 +38,10 @@ AB_API size_t ab_format_json(const struct ab_format *format, const void *data, s
 
 /* As a table: top-level members are columns, nested ones are one cell in C-like notation. A scalar is one column. */
 AB_API size_t ab_format_column_count(const struct ab_format *format);
+/* "" for a scalar, which has no name of its own. */
 AB_API const char *ab_format_column_name(const struct ab_format *format, size_t column);
+/* From AB_UNIT(), for the heading: "us"; "" when there is none. */
+AB_API const char *ab_format_column_unit(const struct ab_format *format, size_t column);
 /* The width that fits nearly all values, and whether it is right-aligned, as numbers are. */
 AB_API int ab_format_column_width(const struct ab_format *format, size_t column);
 AB_API bool ab_format_column_is_right(const struct ab_format *format, size_t column);
@@ -49,9 +52,11 @@ AB_API size_t ab_format_line(const struct ab_format *format, const void *data, s
 
 /*
  * A value's order for sorting tables: < 0, 0, > 0. Scalars numerically (by sign of the type), structs member by member,
- * text bytewise.
+ * text bytewise. Both have ab_format_size() bytes.
  */
 AB_API int ab_format_compare(const struct ab_format *format, const void *a, const void *b);
+/* The same by one column. */
+AB_API int ab_format_compare_column(const struct ab_format *format, size_t column, const void *a, const void *b);
 
 /* ---- histograms ---- */
 

@@ -85,6 +85,8 @@ void json_null(struct json *j);
 void json_raw(struct json *j, const char *json, size_t n); /* a complete value made elsewhere */
 /* Appends s[0..n) as a quoted JSON string; bytes that are not UTF-8 become \u00XX. */
 void json_quote(struct text *out, const char *s, size_t n);
+/* Length of the sequence of 2 to 4 bytes at s[0..n), n > 0; 0 if it is not UTF-8 (RFC 3629: no overlong forms, no surrogates). */
+size_t utf8_length(const unsigned char *s, size_t n);
 
 /* ---- a set of strings with a number each: identifiers, interned names; keys are copied ---- */
 

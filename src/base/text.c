@@ -159,8 +159,7 @@ void json_raw(struct json *j, const char *json, size_t n)
 	text_add(j->out, json, n);
 }
 
-/* Length of the UTF-8 sequence at s, 0 if it is not one (RFC 3629: no overlong forms, no surrogates). */
-static size_t utf8_length(const unsigned char *s, size_t n)
+size_t utf8_length(const unsigned char *s, size_t n)
 {
 	size_t len = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
 

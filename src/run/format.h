@@ -2,8 +2,8 @@
 /*
  * Formats inside the library: a type compiled into a flat plan of operations, which rendering walks over the bytes.
  *
- * format.c makes plans, format_json.c, format_text.c and format_compare.c run them, format_names.c knows errnos, signals and
- * system calls, format_symbol.c asks the object for stacks and symbols. Every field that rendering needs is in the plan:
+ * format.c makes plans, format_json.c, format_text.c and format_column.c run them, format_names.c knows errnos, signals and
+ * system calls, format_object.c asks the object for stacks and symbols. Every field that rendering needs is in the plan:
  * BTF is read when the format is made and never again.
  */
 #ifndef AB_FORMAT_H
