@@ -126,9 +126,16 @@ AB_API int ab_object_load(struct ab_object *object, struct ab_error *err);
 /*
  * Attaches every loaded program that has a place to attach to, registers struct_ops maps, and leaves programs without one
  * loaded. A required program that cannot attach fails the call, with everything detached again; an optional one is
- * skipped. Errors: as ab_program_attach().
+ * skipped. Tracepoints need tracefs: where it is not mounted and a program wants one, it is mounted at
+ * /sys/kernel/tracing, and stays. Errors: as ab_program_attach().
  */
 AB_API int ab_object_attach(struct ab_object *object, struct ab_error *err);
+
+/*
+ * The few lines of a verifier's log (err->log after VERIFIER and RELOCATION) that matter: the source line, the last
+ * instructions under it, the reason. The caller frees them; NULL when memory ran out.
+ */
+AB_API char *ab_verifier_summary(const char *log);
 
 /* Detaches everything; the object stays loaded and can be attached again. */
 AB_API void ab_object_detach(struct ab_object *object);

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * The check of an ELF file before libbpf reads it. libbpf trusts much of what it finds: section sizes, string offsets, symbol
+ * and relocation indices, BTF and line records. Everything here is read with bounds checks and by memcpy(), since
+ * nothing in a hostile file is aligned.
+ */
+#include <elf.h>
+#include <linux/bpf.h>
+#include "run.h"
+
+#ifndef EM_BPF
+#define EM_BPF 247
+#endif
+
+#define SECTIONS_MAX 4096
+#define SYMBOLS_MAX (1u << 20)
+
+struct elf {
+	const uint8_t *data;
+	size_t size;
+	Elf64_Ehdr head;
+	Elf64_Shdr *sections;
+	size_t count;
+};
+
+static int bad(struct ab_error *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
+static int bad(struct ab_error *err, const char *fmt, ...)
+{
+	char what[256];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(what, sizeof(what), fmt, args);
+	va_end(args);
+	return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "%s", what);
+}
+
+/* The string at an offset of a string table, or NULL if it is not inside or not terminated. */
+static const char *string_at(const struct elf *e, const Elf64_Shdr *table, uint64_t offset)
+{
+	const char *p = (const char *)e->data + table->sh_offset;
+
+	if (offset >= table->sh_size || !memchr(p + offset, '\0', table->sh_size - offset))
+		return NULL;
+	return p + offset;
+}
+
+static const char *section_name(const struct elf *e, size_t i)
+{
+	return string_at(e, &e->sections[e->head.e_shstrndx], e->sections[i].sh_name);
+}
+
+/* Reads file and section headers; `e->sections` is the caller's to free also on failure. */
+static int read_headers(struct elf *e, const void *data, size_t size, struct ab_error *err)
+{
+	const Elf64_Shdr *names;
+
+	*e = (struct elf){ .data = data, .size = size };
+	if (size < EI_NIDENT || memcmp(data, ELFMAG, SELFMAG))
+		return bad(err, "not an ELF file");
+	if (size < sizeof(e->head))
+		return bad(err, "truncated ELF header");
+	memcpy(&e->head, data, sizeof(e->head));
+	if (e->head.e_ident[EI_CLASS] != ELFCLASS64)
+		return bad(err, "not a 64-bit ELF file");
+	if (e->head.e_ident[EI_DATA] != (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? ELFDATA2LSB : ELFDATA2MSB))
+		return bad(err, "built for the other byte order");
+	if (e->head.e_shentsize != sizeof(Elf64_Shdr) || !e->head.e_shnum || e->head.e_shnum > SECTIONS_MAX)
+		return bad(err, "no usable section table");
+	e->count = e->head.e_shnum;
+	if (e->head.e_shoff > size || e->count * sizeof(Elf64_Shdr) > size - e->head.e_shoff)
+		return bad(err, "truncated: the section table is beyond the end of the file");
+	e->sections = array_new(e->count, sizeof(*e->sections));
+	if (!e->sections)
+		return ab_fail_memory(err);
+	memcpy(e->sections, e->data + e->head.e_shoff, e->count * sizeof(*e->sections));
+	for (size_t i = 1; i < e->count; i++) {
+		const Elf64_Shdr *s = &e->sections[i];
+
+		if (s->sh_type != SHT_NOBITS && (s->sh_offset > size || s->sh_size > size - s->sh_offset))
+			return bad(err, "truncated: section %zu is beyond the end of the file", i);
+	}
+	if (!e->head.e_shstrndx || e->head.e_shstrndx >= e->count)
+		return bad(err, "no section names");
+	names = &e->sections[e->head.e_shstrndx];
+	if (names->sh_type != SHT_STRTAB)
+		return bad(err, "no section names");
+	for (size_t i = 1; i < e->count; i++)
+		if (!section_name(e, i))
+			return bad(err, "section %zu has no valid name", i);
+	return 0;
+}
+
+static int check_symbols(const struct elf *e, size_t index, struct ab_error *err)
+{
+	const Elf64_Shdr *s = &e->sections[index], *strings;
+	size_t n = s->sh_size / sizeof(Elf64_Sym);
+
+	if (s->sh_entsize != sizeof(Elf64_Sym) || s->sh_size % sizeof(Elf64_Sym) || n > SYMBOLS_MAX)
+		return bad(err, "symbol table of wrong size");
+	if (!s->sh_link || s->sh_link >= e->count || e->sections[s->sh_link].sh_type != SHT_STRTAB)
+		return bad(err, "symbol table without strings");
+	strings = &e->sections[s->sh_link];
+	for (size_t i = 0; i < n; i++) {
+		Elf64_Sym sym;
+
+		memcpy(&sym, e->data + s->sh_offset + i * sizeof(sym), sizeof(sym));
+		if (!string_at(e, strings, sym.st_name))
+			return bad(err, "symbol %zu has no valid name", i);
+		if (sym.st_shndx < SHN_LORESERVE && sym.st_shndx >= e->count)
+			return bad(err, "symbol %zu is in a section that does not exist", i);
+		if (!sym.st_shndx || sym.st_shndx >= SHN_LORESERVE)
+			continue;
+		if (sym.st_value > e->sections[sym.st_shndx].sh_size ||
+		    sym.st_size > e->sections[sym.st_shndx].sh_size - sym.st_value)
+			return bad(err, "symbol '%s' is beyond the end of its section",
+				   string_at(e, strings, sym.st_name));
+	}
+	return 0;
+}
+
+static int check_relocations(const struct elf *e, size_t index, size_t symtab, struct ab_error *err)
+{
+	const Elf64_Shdr *s = &e->sections[index], *target;
+	size_t symbols = symtab ? e->sections[symtab].sh_size / sizeof(Elf64_Sym) : 0;
+
+	if (s->sh_entsize != sizeof(Elf64_Rel) || s->sh_size % sizeof(Elf64_Rel))
+		return bad(err, "relocation section %zu of wrong size", index);
+	if (s->sh_link != symtab || !s->sh_info || s->sh_info >= e->count || s->sh_info == index)
+		return bad(err, "relocation section %zu is for no section", index);
+	target = &e->sections[s->sh_info];
+	for (size_t i = 0; i < s->sh_size / sizeof(Elf64_Rel); i++) {
+		Elf64_Rel rel;
+
+		memcpy(&rel, e->data + s->sh_offset + i * sizeof(rel), sizeof(rel));
+		if (ELF64_R_SYM(rel.r_info) >= symbols)
+			return bad(err, "relocation %zu of section %zu is for a symbol that does not exist", i, index);
+		if (rel.r_offset >= target->sh_size)
+			return bad(err, "relocation %zu of section %zu is beyond the end of its section", i, index);
+	}
+	return 0;
+}
+
+static int check_sections(const struct elf *e, struct ab_elf_info *info, struct ab_error *err)
+{
+	size_t symtab = 0;
+	int r;
+
+	for (size_t i = 1; i < e->count; i++) {
+		const Elf64_Shdr *s = &e->sections[i];
+		const char *name = section_name(e, i);
+
+		if (s->sh_flags & SHF_COMPRESSED)
+			return bad(err, "section '%s' is compressed", name);
+		if (s->sh_type == SHT_NOBITS && s->sh_size > (64u << 20))
+			return bad(err, "section '%s' is too large", name);
+		if (s->sh_type == SHT_RELA)
+			return bad(err, "section '%s' has relocations of a kind that BPF does not use", name);
+		if ((s->sh_flags & SHF_EXECINSTR) && s->sh_size % sizeof(struct bpf_insn))
+			return bad(err, "section '%s' is no whole number of instructions", name);
+		if (s->sh_type == SHT_SYMTAB) {
+			if (symtab)
+				return bad(err, "two symbol tables");
+			symtab = i;
+		}
+		if (s->sh_type != SHT_PROGBITS)
+			continue;
+		if (!strcmp(name, ".BTF")) {
+			info->btf = e->data + s->sh_offset;
+			info->btf_size = s->sh_size;
+		} else if (!strcmp(name, ".BTF.ext")) {
+			info->btf_ext = e->data + s->sh_offset;
+			info->btf_ext_size = s->sh_size;
+		}
+	}
+	if (!symtab)
+		return bad(err, "no symbol table");
+	r = check_symbols(e, symtab, err);
+	for (size_t i = 1; !r && i < e->count; i++)
+		if (e->sections[i].sh_type == SHT_REL)
+			r = check_relocations(e, i, symtab, err);
+	return r;
+}
+
+int ab_elf_check(const void *data, size_t size, struct ab_elf_info *ret_info, struct ab_error *err)
+{
+	struct ab_elf_info info = {};
+	struct elf e;
+	int r = read_headers(&e, data, size, err);
+
+	if (!r && e.head.e_machine != EM_BPF)
+		r = bad(err, "built for machine %u, not for BPF (clang -target bpf makes BPF objects)",
+			e.head.e_machine);
+	if (!r && e.head.e_type != ET_REL)
+		r = bad(err, "not a relocatable object");
+	if (!r)
+		r = check_sections(&e, &info, err);
+	if (!r && !info.btf)
+		r = bad(err, "no BTF in the object: compile it with -g");
+	free(e.sections);
+	if (!r)
+		*ret_info = info;
+	return r;
+}
+
+int ab_elf_embedded(const void *data, size_t size, const void **ret_object, size_t *ret_size, struct ab_error *err)
+{
+	struct elf e;
+	int r = 0;
+
+	*ret_object = NULL;
+	if (size < sizeof(Elf64_Ehdr) || memcmp(data, ELFMAG, SELFMAG))
+		return 0;
+	memcpy(&e.head, data, sizeof(e.head));
+	if (e.head.e_type != ET_DYN)
+		return 0;
+	r = read_headers(&e, data, size, err);
+	for (size_t i = 1; !r && i < e.count; i++) {
+		if (e.sections[i].sh_type == SHT_NOBITS || strcmp(section_name(&e, i), ".anybpf.object"))
+			continue;
+		*ret_object = e.data + e.sections[i].sh_offset;
+		*ret_size = e.sections[i].sh_size;
+		break;
+	}
+	if (!r && !*ret_object)
+		r = bad(err, "a shared library that carries no BPF object (`anybpf build -o NAME.so` makes one that does)");
+	free(e.sections);
+	return r;
+}
+
+/* ---- .BTF.ext: function, line and relocation records ---- */
+
+struct ext_header {
+	uint16_t magic;
+	uint8_t version, flags;
+	uint32_t hdr_len, func_off, func_len, line_off, line_len, core_off, core_len;
+};
+
+/* The header, with what an older, shorter one lacks as zero. */
+static int read_ext_header(const struct ab_elf_info *info, struct ext_header *ret, struct ab_error *err)
+{
+	struct ext_header h = {};
+
+	if (info->btf_ext_size < 8)
+		return bad(err, ".BTF.ext: truncated");
+	memcpy(&h, info->btf_ext, 8);
+	if (h.magic != BTF_MAGIC || h.version != 1)
+		return bad(err, ".BTF.ext: unknown magic or version");
+	if (h.hdr_len < offsetof(struct ext_header, core_off) || h.hdr_len > info->btf_ext_size)
+		return bad(err, ".BTF.ext: header length %u", h.hdr_len);
+	memcpy(&h, info->btf_ext, MIN(h.hdr_len, sizeof(h)));
+	*ret = h;
+	return 0;
+}
+
+/* One subsection: record size, then per ELF section a name, a count and that many records. */
+static int check_ext_part(const struct ab_elf_info *info, const struct ab_btf *btf, uint32_t off, uint32_t len,
+			  uint32_t min_record, const char *what, struct ab_error *err)
+{
+	const uint8_t *p = info->btf_ext;
+	uint32_t hdr_len, record, head[2];
+	size_t at, end;
+
+	if (!len)
+		return 0;
+	memcpy(&hdr_len, p + 4, 4);
+	if (off % 4 || off > info->btf_ext_size - hdr_len || len > info->btf_ext_size - hdr_len - off || len < 4)
+		return bad(err, ".BTF.ext: %s records are beyond the end", what);
+	at = (size_t)hdr_len + off;
+	end = at + len;
+	memcpy(&record, p + at, 4);
+	if (record < min_record || record % 4 || record > 1024)
+		return bad(err, ".BTF.ext: %s records of %u bytes", what, record);
+	for (at += 4; at < end; at += (size_t)head[1] * record) {
+		if (end - at < sizeof(head))
+			return bad(err, ".BTF.ext: truncated %s records", what);
+		memcpy(head, p + at, sizeof(head));
+		at += sizeof(head);
+		if (!head[1] || head[1] > (end - at) / record)
+			return bad(err, ".BTF.ext: truncated %s records", what);
+		if (!*ab_btf_str(btf, head[0]))
+			return bad(err, ".BTF.ext: %s records of no section", what);
+		for (uint32_t i = 0; i < head[1]; i++) {
+			uint32_t insn;
+
+			memcpy(&insn, p + at + (size_t)i * record, 4);
+			if (insn % 8)
+				return bad(err, ".BTF.ext: %s record inside an instruction", what);
+		}
+	}
+	return 0;
+}
+
+int ab_elf_check_ext(const struct ab_elf_info *info, const struct ab_btf *btf, struct ab_error *err)
+{
+	struct ext_header h;
+	int r;
+
+	if (!info->btf_ext)
+		return 0;
+	r = read_ext_header(info, &h, err);
+	if (!r)
+		r = check_ext_part(info, btf, h.func_off, h.func_len, 8, "function", err);
+	if (!r)
+		r = check_ext_part(info, btf, h.line_off, h.line_len, 16, "line", err);
+	if (!r)
+		r = check_ext_part(info, btf, h.core_off, h.core_len, 16, "relocation", err);
+	return r;
+}
+
+/*
+ * Line records lie in blocks, one a section: name, count, records of insn, file, text, line << 10 | column. `*at` counts from
+ * the first block; ab_elf_check_ext() has seen that all of it is in bounds.
+ */
+bool ab_elf_next_line(const struct ab_elf_info *info, size_t *at, struct ab_line *ret)
+{
+	uint32_t record, head[2], fields[4];
+	struct ext_header h;
+	const uint8_t *p;
+	size_t pos = 4, index = 0;
+
+	if (!info->btf_ext || read_ext_header(info, &h, NULL) < 0 || h.line_len < 4)
+		return false;
+	p = (const uint8_t *)info->btf_ext + h.hdr_len + h.line_off;
+	memcpy(&record, p, 4);
+	while (pos < h.line_len) {
+		memcpy(head, p + pos, sizeof(head));
+		pos += sizeof(head);
+		if (*at < index + head[1]) {
+			memcpy(fields, p + pos + (*at - index) * record, sizeof(fields));
+			*ret = (struct ab_line){ .file = fields[1], .text = fields[2], .number = fields[3] >> 10 };
+			++*at;
+			return true;
+		}
+		index += head[1];
+		pos += (size_t)head[1] * record;
+	}
+	return false;
+}

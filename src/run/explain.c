@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/* Reasons for people: what a bare errno of bpf(2) and perf_event_open(2) means on this machine, and the way out. */
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "run.h"
+
+static const struct {
+	int bit;
+	const char *name;
+} needed[] = { { 39, "CAP_BPF" }, { 38, "CAP_PERFMON" }, { 12, "CAP_NET_ADMIN" } };
+
+#define BIT_SYS_ADMIN 21
+
+static uint64_t read_capabilities(void)
+{
+	_fclose_ FILE *f = fopen("/proc/self/status", "re");
+	unsigned long long caps;
+	char line[256];
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "CapEff: %llx", &caps) == 1)
+			return caps;
+	return 0;
+}
+
+int ab_explain_permission(struct ab_error *err, int code, const char *what)
+{
+	uint64_t caps = read_capabilities();
+	_text_ struct text missing = {};
+
+	for (size_t i = 0; i < ARRAY_SIZE(needed); i++)
+		if (!(caps >> needed[i].bit & 1) && !(caps >> BIT_SYS_ADMIN & 1 && i < 2))
+			text_printf(&missing, "%s%s", missing.n ? ", " : "", needed[i].name);
+	if (missing.n)
+		return ab_fail(err, AB_ERROR_PERMISSION, code, "%s: not permitted without %s: run it as root", what,
+			       missing.p);
+	return ab_fail(err, AB_ERROR_PERMISSION, code,
+		       "%s: this kernel does not permit it, even with every capability (lockdown or security policy)",
+		       what);
+}
+
+bool ab_has_kprobes(void)
+{
+	return !access("/sys/bus/event_source/devices/kprobe", F_OK) ||
+	       !access("/sys/kernel/tracing/kprobe_events", F_OK) ||
+	       !access("/sys/kernel/debug/tracing/kprobe_events", F_OK);
+}
+
+static const char *tracefs(void)
+{
+	static const char *const paths[] = { "/sys/kernel/tracing", "/sys/kernel/debug/tracing" };
+	char path[64];
+
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		snprintf(path, sizeof(path), "%s/events", paths[i]);
+		if (!access(path, F_OK))
+			return paths[i];
+	}
+	return NULL;
+}
+
+void ab_tracefs_mount(struct ab_object *object)
+{
+	static const char path[] = "/sys/kernel/tracing";
+
+	if (tracefs())
+		return;
+	if (!mount("tracefs", path, "tracefs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL))
+		ab_object_debug(object, "mounted tracefs at %s", path);
+	else
+		ab_object_debug(object, "tracefs is not mounted at %s: %s", path, strerror(errno));
+}
+
+/* The name in a list file, one name a line up to a blank, that is nearest to `name`. */
+static bool find_nearest(const char *path, size_t column, const char *name, char *ret, size_t cap)
+{
+	_fclose_ FILE *f = fopen(path, "re");
+	_free_ char *line = NULL;
+	int distance = 3;
+	size_t size = 0;
+
+	while (f && getline(&line, &size, f) > 0) {
+		char *word = line, *rest = NULL;
+		int d;
+
+		word = strtok_r(line, " \t\n", &rest);
+		for (size_t i = 0; word && i < column; i++)
+			word = strtok_r(NULL, " \t\n", &rest);
+		if (!word || labs((long)strlen(word) - (long)strlen(name)) >= distance)
+			continue;
+		d = str_distance(word, name, distance - 1);
+		if (d < distance) {
+			distance = d;
+			snprintf(ret, cap, "%s", word);
+		}
+	}
+	return distance < 3;
+}
+
+int ab_explain_function(struct ab_error *err, int code, const char *function)
+{
+	char near[128], path[96];
+	const char *root = tracefs();
+
+	snprintf(path, sizeof(path), "%s/available_filter_functions", root ? root : "");
+	if ((root && find_nearest(path, 0, function, near, sizeof(near))) ||
+	    find_nearest("/proc/kallsyms", 2, function, near, sizeof(near)))
+		return ab_fail(err, AB_ERROR_NOT_FOUND, code, "this kernel has no function '%s': did you mean '%s'?",
+			       function, near);
+	return ab_fail(err, AB_ERROR_NOT_FOUND, code, "this kernel has no function '%s' (it may be inlined or renamed)",
+		       function);
+}
+
+int ab_explain_tracepoint(struct ab_error *err, int code, const char *category, const char *name)
+{
+	const char *root = tracefs();
+	char want[256], near[256], path[96];
+
+	if (!root)
+		return ab_fail(err, AB_ERROR_UNSUPPORTED, -EOPNOTSUPP, "tracepoint %s/%s: tracefs is not mounted: "
+			       "mount -t tracefs tracefs /sys/kernel/tracing", category, name);
+	snprintf(want, sizeof(want), "%s:%s", category, name);
+	snprintf(path, sizeof(path), "%s/available_events", root);
+	if (find_nearest(path, 0, want, near, sizeof(near))) {
+		char *colon = strchr(near, ':');
+
+		if (colon)
+			*colon = '/';
+		return ab_fail(err, AB_ERROR_NOT_FOUND, code, "this kernel has no tracepoint '%s/%s': did you mean '%s'?",
+			       category, name, near);
+	}
+	return ab_fail(err, AB_ERROR_NOT_FOUND, code, "this kernel has no tracepoint '%s/%s'", category, name);
+}
