@@ -203,7 +203,11 @@ struct ab_log2_hist {
 
 static __always_inline void ab_log2_hist_add(struct ab_log2_hist *hist, u64 v)
 {
-	__sync_fetch_and_add(&hist->slots[ab_log2(v) & (AB_LOG2_SLOTS - 1)], 1);
+	u64 slot = ab_log2(v);
+
+	/* The compiler knows that it is below 64 and drops the mask, which the verifier needs. */
+	barrier_var(slot);
+	__sync_fetch_and_add(&hist->slots[slot & (AB_LOG2_SLOTS - 1)], 1);
 }
 
 /* Slot i counts values from 2^i on: AB_HIST_LOG2(latency) AB_UNIT(us); ab_log2_add(latency, delta_us). Shown unasked. */
@@ -368,9 +372,9 @@ static __always_inline void ab_discard_(void *e)
  *	ab_read(task, real_parent, tgid)		a chain: task->real_parent->tgid
  *	ab_read(sk, __sk_common.skc_dport)		each part may name nested members
  */
-#define ab_read(...) AB_CAT(ab_read_, AB_ONE_OR_MORE(__VA_ARGS__))(__VA_ARGS__)
-#define AB_ONE_OR_MORE(...) AB_NTH_11(__VA_ARGS__, n, n, n, n, n, n, n, n, n, 1)
-#define AB_NTH_11(_1, _2, _3, _4, _5, _6, _7, _8, _9, _10, N, ...) N
+#define ab_read(...) AB_CAT(ab_read_, AB_COUNT(__VA_ARGS__))(__VA_ARGS__)
+#define AB_COUNT(...) AB_NTH_9(__VA_ARGS__, 8, 7, 6, 5, 4, 3, 2, 1)
+#define AB_NTH_9(_1, _2, _3, _4, _5, _6, _7, _8, N, ...) N
 #define ab_read_1(lvalue)                                                                       \
 	({                                                                                      \
 		typeof((void)0, (lvalue)) __read;                                               \
@@ -379,7 +383,13 @@ static __always_inline void ab_discard_(void *e)
 		bpf_probe_read_kernel(&__read, sizeof(__read), (const void *)&(lvalue));        \
 		__read;                                                                         \
 	})
-#define ab_read_n(...) BPF_CORE_READ(__VA_ARGS__)
+#define ab_read_2(p, a) ab_read_1((p)->a)
+#define ab_read_3(p, a, b) ({ __auto_type __p3 = ab_read_2(p, a); ab_read_1(__p3->b); })
+#define ab_read_4(p, a, b, c) ({ __auto_type __p4 = ab_read_3(p, a, b); ab_read_1(__p4->c); })
+#define ab_read_5(p, a, b, c, d) ({ __auto_type __p5 = ab_read_4(p, a, b, c); ab_read_1(__p5->d); })
+#define ab_read_6(p, a, b, c, d, e) ({ __auto_type __p6 = ab_read_5(p, a, b, c, d); ab_read_1(__p6->e); })
+#define ab_read_7(p, a, b, c, d, e, f) ({ __auto_type __p7 = ab_read_6(p, a, b, c, d, e); ab_read_1(__p7->f); })
+#define ab_read_8(p, a, b, c, d, e, f, g) ({ __auto_type __p8 = ab_read_7(p, a, b, c, d, e, f); ab_read_1(__p8->g); })
 
 /* Copies a string of kernel or user memory to an array, always NUL-terminated. Returns its length with the NUL, or < 0. */
 #define ab_read_str(array, ptr) bpf_probe_read_kernel_str(&(array), sizeof(array), ptr)
