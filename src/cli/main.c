@@ -71,23 +71,29 @@ static void print_log(const char *log)
 		fd_write_all(STDERR_FILENO, "\n", 1);
 }
 
-static void print_details(struct cli *cli, const struct ab_error *err)
+/* The compiler's words come before the reason and in full; of the verifier's, those that matter unless -v wants all. */
+static void print_verifier(struct cli *cli, const char *log)
 {
-	if (!err->log || !*err->log)
-		return;
-	if (err->kind == AB_ERROR_COMPILE || cli->verbose)
-		print_log(err->log);
+	_free_ char *summary = cli->verbose ? NULL : ab_verifier_summary(log);
+
+	print_log(summary ? summary : log);
+	if (summary && strlen(summary) < strlen(log))
+		cli_say(NULL, "-v shows all that the verifier said");
 }
 
 int cli_report(struct cli *cli, const struct ab_error *err)
 {
+	bool log = err->log && *err->log;
+
 	if (cli->json)
 		print_error_json(cli, err);
-	if (err->kind == AB_ERROR_COMPILE)
-		print_details(cli, err);
+	if (log && err->kind == AB_ERROR_COMPILE)
+		print_log(err->log);
 	cli_say("error", "%s", err->msg);
-	if (err->kind != AB_ERROR_COMPILE)
-		print_details(cli, err);
+	if (log && (err->kind == AB_ERROR_VERIFIER || err->kind == AB_ERROR_RELOCATION))
+		print_verifier(cli, err->log);
+	else if (log && err->kind != AB_ERROR_COMPILE && cli->verbose)
+		print_log(err->log);
 	return ab_error_exit_status(err->kind);
 }
 

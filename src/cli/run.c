@@ -19,8 +19,8 @@ static const struct opt options[] = {
 	{ "per-cpu", 0, OPT_FLAG, O(per_cpu), NULL, "print each CPU's values of per-CPU maps instead of their sum" },
 	{ "clear", 0, OPT_FLAG, O(clear), NULL, "empty the maps after each printing" },
 	{ "top", 0, OPT_NUMBER, O(top), "N", "the first N entries of each map only", .min = 1, .max = INT64_MAX },
-	{ "sort", 0, OPT_WORD, O(sort), "BY", "order of map entries: value (largest first), key (smallest first) "
-	  "or none; default: value, for arrays key", HINT_WORDS, sort_words },
+	{ "sort", 0, OPT_STRING, O(sort), "BY", "order of map entries: value (largest first), key (smallest first), a column's "
+	  "name, or none; default: value, for arrays key", HINT_WORDS, sort_words },
 	{ "flamegraph", 'f', OPT_STRING, O(flamegraph), "OUT.svg", "write a flame graph of all stacks at the end", HINT_FILE },
 	{ "folded", 0, OPT_STRING, O(folded), "OUT", "write stacks as 'a;b;c COUNT' lines at the end; - for standard output",
 	  HINT_FILE },
@@ -240,7 +240,8 @@ static int prepare(struct run *run, struct ab_error *err)
 	int r;
 
 	if ((r = set_pid(run, err)) < 0 || (r = set_params(run, err)) < 0 || (r = choose_programs(run, err)) < 0 ||
-	    (r = set_targets(run, err)) < 0 || (r = set_event_types(run, err)) < 0 || (r = run_check_maps(run, err)) < 0)
+	    (r = set_targets(run, err)) < 0 || (r = set_event_types(run, err)) < 0 || (r = run_check_maps(run, err)) < 0 ||
+	    (r = run_check_sort(run, err)) < 0)
 		return r;
 	r = set_targets_by_section(run, &opts->interfaces, interface_sections, "interface", err);
 	if (r < 0)

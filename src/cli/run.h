@@ -82,6 +82,8 @@ void table_free(struct table *table);
 /* Takes the string over; false when memory ran out. */
 bool table_add(struct table *table, char *cell);
 void table_print(struct out *out, const struct table *table);
+/* "PID", "LAT(us)"; `scalar` heads a column that has no name. Returns the length. */
+size_t column_heading(const struct ab_format *format, size_t column, const char *scalar, char *buf, size_t cap);
 /* One cell as a string that the caller frees; NULL when memory ran out. */
 char *format_cell(const struct ab_format *format, size_t column, const void *data, size_t size);
 char *format_line(const struct ab_format *format, const void *data, size_t size);
@@ -89,6 +91,8 @@ void format_json(struct json *j, const struct ab_format *format, const void *dat
 
 /* run_maps.c */
 int run_check_maps(struct run *run, struct ab_error *err);
+/* --sort names a column of a map, or is a word. */
+int run_check_sort(struct run *run, struct ab_error *err);
 bool run_shows_maps(const struct run *run);
 int run_print_maps(struct run *run, bool clear, struct ab_error *err);
 

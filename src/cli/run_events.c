@@ -3,7 +3,6 @@
  * Events of ring and perf buffers, as rows of a live table or as JSON lines. JSON is the fast path: a constant prefix per
  * channel, then the library renders straight into the output buffer.
  */
-#include <ctype.h>
 #include "run.h"
 
 static struct channel *find_channel(struct run *run, const char *name)
@@ -90,7 +89,7 @@ static void add_cell(struct row *row, const char *cell, size_t n, size_t width, 
 	text_printf(row->line, "%*s", (int)(start - row->used), "");
 	text_add(row->line, cell, n);
 	row->used = start + own;
-	row->target += width + 1;
+	row->target += width + 2;
 }
 
 static void begin_row(struct run *run, struct row *row, const char *channel)
@@ -124,11 +123,9 @@ static void print_header(struct run *run, struct channel *channel, const struct 
 	begin_row(run, &row, "CHANNEL");
 	for (size_t c = 0; format && c < ab_format_column_count(format); c++) {
 		char name[64];
-		size_t n = snprintf(name, sizeof(name), "%s", ab_format_column_name(format, c));
+		size_t n = column_heading(format, c, "VALUE", name, sizeof(name));
 
-		for (size_t i = 0; name[i]; i++)
-			name[i] = toupper((unsigned char)name[i]);
-		add_cell(&row, name, MIN(n, sizeof(name) - 1), ab_format_column_width(format, c),
+		add_cell(&row, name, n, ab_format_column_width(format, c),
 			 ab_format_column_is_right(format, c));
 	}
 	if (!format)

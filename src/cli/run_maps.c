@@ -76,11 +76,19 @@ int run_check_maps(struct run *run, struct ab_error *err)
 
 /* ---- entries ---- */
 
+/* Where a map's --sort column lies. */
+struct sort_column {
+	const struct ab_format *format;
+	size_t column;
+	bool in_value;
+};
+
 struct entries {
 	const struct ab_map *map;
 	size_t key_size, value_size; /* value_size: summed, or of all CPUs */
 	size_t value_offset, stride;
 	bool sum, skip_zero;
+	struct sort_column sort;
 	char *data;
 	size_t count, cap;
 	bool failed;
@@ -175,16 +183,80 @@ static int by_value(const void *a, const void *b, void *ctx)
 	return r ? r : by_key(a, b, ctx);
 }
 
+static bool find_column(const struct ab_format *format, const char *name, size_t *ret_column)
+{
+	for (size_t c = 0; format && c < ab_format_column_count(format); c++) {
+		if (!strcasecmp(ab_format_column_name(format, c), name)) {
+			*ret_column = c;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool find_sort_column(const struct ab_map *map, const char *name, struct sort_column *ret)
+{
+	const struct ab_format *key = ab_map_key_format(map), *value = ab_map_value_format(map);
+
+	if (find_column(value, name, &ret->column)) {
+		ret->format = value;
+		ret->in_value = true;
+		return true;
+	}
+	ret->format = key;
+	ret->in_value = false;
+	return find_column(key, name, &ret->column);
+}
+
+/* Numbers have their largest first, text is in alphabetical order. */
+static int by_column(const void *a, const void *b, void *ctx)
+{
+	const struct entries *entries = ctx;
+	const struct sort_column *sort = &entries->sort;
+	size_t at = sort->in_value ? entries->value_offset : 0;
+	int r = ab_format_compare_column(sort->format, sort->column, (const char *)a + at, (const char *)b + at);
+
+	if (r && ab_format_column_is_right(sort->format, sort->column))
+		return -r;
+	return r ? r : by_key(a, b, ctx);
+}
+
 static void sort_entries(const struct run *run, struct entries *entries)
 {
+	int (*compare)(const void *a, const void *b, void *ctx) = by_value;
 	const char *by = run->opts->sort;
 
-	if (!by)
-		by = ab_map_kind(entries->map) == AB_MAP_ARRAY ? "key" : "value";
-	if (strcmp(by, "none") && entries->count)
-		qsort_r(entries->data, entries->count, entries->stride, !strcmp(by, "key") ? by_key : by_value, entries);
+	if (by && find_sort_column(entries->map, by, &entries->sort))
+		compare = by_column;
+	else if (by ? !strcmp(by, "key") : ab_map_kind(entries->map) == AB_MAP_ARRAY)
+		compare = by_key;
+	if (entries->count && !(by && !strcmp(by, "none")))
+		qsort_r(entries->data, entries->count, entries->stride, compare, entries);
 	if (run->opts->top && entries->count > (size_t)run->opts->top)
 		entries->count = run->opts->top;
+}
+
+static bool is_sort_word(const char *s)
+{
+	return !strcmp(s, "key") || !strcmp(s, "value") || !strcmp(s, "none");
+}
+
+/* Maps have no formats before load; what is known by then is checked when it is known. */
+int run_check_sort(struct run *run, struct ab_error *err)
+{
+	const char *by = run->opts->sort;
+	struct sort_column sort;
+
+	if (!by || is_sort_word(by))
+		return 0;
+	for (size_t i = 0; i < ab_object_map_count(run->object); i++) {
+		const struct ab_map *map = ab_object_map(run->object, i);
+
+		if (is_chosen(run, map) && find_sort_column(map, by, &sort))
+			return 0;
+	}
+	return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT,
+		       "option '--sort': no map that is printed has a column '%s'; 'value', 'key' and 'none' always work", by);
 }
 
 /* ---- JSON ---- */
@@ -281,20 +353,6 @@ static void print_title(struct run *run, const struct ab_map *map)
 		   help ? ": " : "", help ? help : "");
 }
 
-/* Scalars have no member name to head their column. */
-static char *column_heading(const struct ab_format *format, size_t column, const char *scalar)
-{
-	const char *name = format && ab_format_column_count(format) ? ab_format_column_name(format, column) : "";
-	char *s;
-
-	if (!format || !*name || !str_starts(ab_format_type(format), "struct "))
-		name = scalar;
-	s = strdup(name);
-	for (char *c = s; c && *c; c++)
-		*c = *c >= 'a' && *c <= 'z' ? *c - 'a' + 'A' : *c;
-	return s;
-}
-
 static size_t column_count(const struct ab_format *format)
 {
 	return format ? ab_format_column_count(format) : 1;
@@ -303,8 +361,11 @@ static size_t column_count(const struct ab_format *format)
 static bool add_headings(struct table *table, const struct ab_format *format, const char *scalar, size_t first)
 {
 	for (size_t c = 0; c < column_count(format); c++) {
+		char name[64];
+
+		column_heading(format, c, scalar, name, sizeof(name));
 		table->right[first + c] = format && ab_format_column_is_right(format, c);
-		if (!table_add(table, column_heading(format, c, scalar)))
+		if (!table_add(table, strdup(name)))
 			return false;
 	}
 	return true;

@@ -3,6 +3,7 @@
  * Parameters of the object as options of `anybpf run`. They are known only when the object is open, which takes the
  * command line's FILE: so it is parsed twice, first leniently to find FILE, then exactly.
  */
+#include <unistd.h>
 #include "run.h"
 
 /* ---- first parse ---- */
@@ -38,7 +39,7 @@ static bool is_value(const struct guess *guess, const char *operand)
 
 static bool looks_like_file(const char *s)
 {
-	return !strcmp(s, "-") || str_ends(s, ".c") || str_ends(s, ".o") || str_ends(s, ".so");
+	return !strcmp(s, "-") || str_ends(s, ".c") || str_ends(s, ".o") || str_ends(s, ".so") || access(s, F_OK) == 0;
 }
 
 /* The operand that cannot be an option's value; if all can, the one that looks like a file. */
@@ -50,7 +51,7 @@ static const char *choose_file(const struct cli *cli, const struct guess *guess)
 	for (size_t i = 0; i < cli->operand_count; i++)
 		if (looks_like_file(cli->operands[i]))
 			return cli->operands[i];
-	return cli->operand_count ? cli->operands[0] : NULL;
+	return NULL;
 }
 
 int run_find_file(struct cli *cli, struct ab_error *err)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /* Text tables whose columns are as wide as their widest cell, and values rendered into strings of their own. */
+#include <ctype.h>
 #include "run.h"
 
 int table_new(struct table *table, size_t columns)
@@ -70,6 +71,22 @@ void table_print(struct out *out, const struct table *table)
 {
 	for (size_t row = 0; (row + 1) * table->columns <= table->count; row++)
 		print_row(out, table, row);
+}
+
+/* ---- headings ---- */
+
+size_t column_heading(const struct ab_format *format, size_t column, const char *scalar, char *buf, size_t cap)
+{
+	const char *name = format ? ab_format_column_name(format, column) : "";
+	const char *unit = format ? ab_format_column_unit(format, column) : "";
+	size_t n, i;
+
+	n = snprintf(buf, cap, "%s", *name ? name : scalar);
+	for (i = 0; i < n && i < cap - 1; i++)
+		buf[i] = toupper((unsigned char)buf[i]);
+	if (*unit)
+		snprintf(buf + i, cap - i, "(%s)", unit);
+	return strlen(buf);
 }
 
 /* ---- rendered values; a type that is unknown shows its bytes ---- */
