@@ -16,33 +16,35 @@ static void text_value(struct out *o, const struct ab_format *f, const struct op
 
 /* ---- text ---- */
 
-/* The bytes at p that can stay together, 0 when the first must not be shown. U+0080 to U+009F are control characters too. */
-static size_t shown_length(const uint8_t *p, size_t n)
+/* The length of the character at p, and whether a terminal may see it. U+0080 to U+009F are control characters too. */
+static size_t next_character(const uint8_t *p, size_t n, bool *ret_shown)
 {
 	size_t utf8;
 
-	if (*p < 0x80)
-		return *p >= ' ' && *p < 0x7f;
+	if (*p < 0x80) {
+		*ret_shown = *p >= ' ' && *p < 0x7f;
+		return 1;
+	}
 	utf8 = utf8_length(p, n);
-	return utf8 == 2 && *p == 0xc2 && p[1] < 0xa0 ? 0 : utf8;
+	*ret_shown = utf8 && !(*p == 0xc2 && p[1] < 0xa0);
+	return utf8 ? utf8 : 1;
 }
 
 void ab_out_plain(struct out *o, const void *s, size_t n, bool quote)
 {
 	const uint8_t *p = s, *end = p + n;
+	bool shown;
 
 	if (quote)
 		out_putc(o, '"');
-	while (p < end && *p) {
-		size_t shown = shown_length(p, end - p);
-
+	for (size_t length; p < end && *p; p += length) {
+		length = next_character(p, end - p, &shown);
 		if (quote && (*p == '"' || *p == '\\'))
 			out_putc(o, '\\');
 		if (shown)
-			out_add(o, (const char *)p, shown);
+			out_add(o, (const char *)p, length);
 		else
 			out_putc(o, '?');
-		p += MAX(shown, 1u);
 	}
 	if (quote)
 		out_putc(o, '"');
