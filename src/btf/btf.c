@@ -342,12 +342,13 @@ static int check_enum(struct check *c, uint32_t id, const struct btf_type *t)
 	const struct btf_enum64 *e64 = ab_btf_data(t);
 	bool wide = ab_btf_kind(t) == BTF_KIND_ENUM64;
 
-	if (t->size != 1 && t->size != 2 && t->size != 4 && t->size != 8)
+	/* clang gives an enum that is declared only no size. */
+	if ((t->size || ab_btf_vlen(t)) && t->size != 1 && t->size != 2 && t->size != 4 && t->size != 8)
 		return fail_type(c, id, "is an enum whose size is not 1, 2, 4 or 8");
 	for (uint32_t i = 0; i < ab_btf_vlen(t); i++)
 		if ((wide ? e64[i].name_off : e[i].name_off) >= c->btf->n_strings)
 			return fail_type(c, id, "has an enumerator whose name is out of bounds");
-	c->btf->align[id] = t->size;
+	c->btf->align[id] = t->size ? t->size : 1;
 	return 0;
 }
 
