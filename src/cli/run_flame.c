@@ -77,16 +77,23 @@ struct adder {
 	size_t found;
 };
 
-/* A scalar renders as a plain number in JSON; anything else is no weight. */
+/* A number, or the first number among a struct's members, as JSON has it. */
 static bool value_weight(const struct ab_map *map, const void *value, uint64_t *ret_weight)
 {
 	const struct ab_format *format = ab_map_value_format(map);
-	char text[32], *end;
+	char text[256], *p = text, *end;
 
-	if (!format || ab_format_json(format, value, ab_map_value_size(map), text, sizeof(text)) >= sizeof(text))
+	if (!format)
 		return false;
-	*ret_weight = strtoull(text, &end, 10);
-	return end != text && !*end && text[0] != '-';
+	ab_format_json(format, value, ab_map_value_size(map), text, sizeof(text));
+	while (*p == '{' || *p == '"') {
+		p = strstr(p, "\":");
+		if (!p)
+			return false;
+		p += 2;
+	}
+	*ret_weight = strtoull(p, &end, 10);
+	return end != p && *p != '-';
 }
 
 static int add_entry(const void *key, const void *value, void *ctx)
