@@ -39,7 +39,6 @@ static const struct kind_layout {
 struct check {
 	struct ab_btf *btf;
 	struct ab_error *err;
-	uint8_t *height; /* by id: 0 not seen yet, BUSY on the way down */
 };
 
 static const struct btf_type void_type;
@@ -53,7 +52,7 @@ uint32_t ab_btf_count(const struct ab_btf *btf)
 
 const struct btf_type *ab_btf_type(const struct ab_btf *btf, uint32_t id)
 {
-	return id && id < btf->n ? (const struct btf_type *)(btf->types + btf->offset[id]) : &void_type;
+	return id && id < btf->n ? (const struct btf_type *)(btf->types + btf->slots[id].offset) : &void_type;
 }
 
 const char *ab_btf_str(const struct ab_btf *btf, uint32_t offset)
@@ -87,63 +86,26 @@ static bool is_qualifier(uint32_t kind)
 
 uint32_t ab_btf_unqualify(const struct ab_btf *btf, uint32_t id)
 {
-	const struct btf_type *t = ab_btf_type(btf, id);
-
-	for (; is_qualifier(ab_btf_kind(t)); t = ab_btf_type(btf, id))
-		id = t->type;
+	while (id < btf->n && is_qualifier(btf->slots[id].kind))
+		id = ab_btf_type(btf, id)->type;
 	return id;
 }
 
 uint32_t ab_btf_resolve(const struct ab_btf *btf, uint32_t id)
 {
-	const struct btf_type *t = ab_btf_type(btf, id);
-
-	for (; is_qualifier(ab_btf_kind(t)) || ab_btf_kind(t) == BTF_KIND_TYPEDEF; t = ab_btf_type(btf, id))
-		id = t->type;
+	while (id < btf->n && (is_qualifier(btf->slots[id].kind) || btf->slots[id].kind == BTF_KIND_TYPEDEF))
+		id = ab_btf_type(btf, id)->type;
 	return id;
 }
 
 size_t ab_btf_size(const struct ab_btf *btf, uint32_t id)
 {
-	uint64_t times = 1; /* cannot overflow: settle_array() */
-
-	for (;;) {
-		const struct btf_type *t = ab_btf_type(btf, id);
-		const struct btf_array *array;
-
-		switch (ab_btf_kind(t)) {
-		case BTF_KIND_INT:
-		case BTF_KIND_STRUCT:
-		case BTF_KIND_UNION:
-		case BTF_KIND_ENUM:
-		case BTF_KIND_ENUM64:
-		case BTF_KIND_FLOAT:
-		case BTF_KIND_DATASEC:
-			return times * t->size;
-		case BTF_KIND_PTR:
-			return times * btf->pointer_size;
-		case BTF_KIND_ARRAY:
-			array = ab_btf_data(t);
-			times *= array->nelems;
-			id = array->type;
-			break;
-		case BTF_KIND_TYPEDEF:
-		case BTF_KIND_CONST:
-		case BTF_KIND_VOLATILE:
-		case BTF_KIND_RESTRICT:
-		case BTF_KIND_TYPE_TAG:
-		case BTF_KIND_VAR:
-			id = t->type;
-			break;
-		default:
-			return 0;
-		}
-	}
+	return id < btf->n ? btf->slots[id].size : 0;
 }
 
 size_t ab_btf_align(const struct ab_btf *btf, uint32_t id)
 {
-	return id < btf->n ? btf->align[id] : 1;
+	return id < btf->n ? btf->slots[id].align : 1;
 }
 
 struct member ab_btf_member(const struct ab_btf *btf, const struct btf_type *t, uint32_t i)
@@ -159,9 +121,10 @@ struct member ab_btf_member(const struct ab_btf *btf, const struct btf_type *t, 
 
 	/* Before BTF_INFO_KFLAG, a bit-field had an INT type of its own, with fewer bits than its size, maybe shifted. */
 	if (!ab_btf_kflag(t)) {
-		const struct btf_type *base = ab_btf_type(btf, ab_btf_resolve(btf, m->type));
+		uint32_t id = ab_btf_resolve(btf, m->type);
 
-		if (ab_btf_kind(base) == BTF_KIND_INT) {
+		if (id < btf->n && btf->slots[id].kind == BTF_KIND_INT) {
+			const struct btf_type *base = ab_btf_type(btf, id);
 			uint32_t info = *(const uint32_t *)ab_btf_data(base);
 
 			if (BTF_INT_BITS(info) != 8 * base->size) {
@@ -177,22 +140,7 @@ static bool is_aligned(const struct ab_btf *btf, const struct member *m)
 {
 	if (m->bits)
 		return m->size && m->offset % (8 * m->size) + m->bits <= 8 * m->size;
-	return m->offset % (8 * btf->align[m->type]) == 0;
-}
-
-/* Alignment that the members ask for; 1 if they are not placed accordingly, which is what `packed` looks like. */
-static uint8_t struct_align(const struct ab_btf *btf, const struct btf_type *t)
-{
-	uint8_t align = 1;
-
-	for (uint32_t i = 0; i < ab_btf_vlen(t); i++) {
-		struct member m = ab_btf_member(btf, t, i);
-
-		if (!is_aligned(btf, &m))
-			return 1;
-		align = MAX(align, btf->align[m.type]);
-	}
-	return t->size % align ? 1 : align;
+	return m->offset % (8 * ab_btf_align(btf, m->type)) == 0;
 }
 
 bool ab_btf_packed(const struct ab_btf *btf, const struct btf_type *t)
@@ -200,7 +148,7 @@ bool ab_btf_packed(const struct ab_btf *btf, const struct btf_type *t)
 	for (uint32_t i = 0; i < ab_btf_vlen(t); i++) {
 		struct member m = ab_btf_member(btf, t, i);
 
-		if (!is_aligned(btf, &m) || t->size % btf->align[m.type])
+		if (!is_aligned(btf, &m) || t->size % ab_btf_align(btf, m.type))
 			return true;
 	}
 	return false;
@@ -220,7 +168,7 @@ static bool is_data_type(const struct ab_btf *btf, uint32_t id)
 
 	if (id >= btf->n)
 		return false;
-	kind = ab_btf_kind(ab_btf_type(btf, id));
+	kind = btf->slots[id].kind;
 	return kind != BTF_KIND_FUNC && kind != BTF_KIND_VAR && kind != BTF_KIND_DATASEC && kind != BTF_KIND_DECL_TAG;
 }
 
@@ -241,13 +189,14 @@ static int settle_pointee(struct check *c, uint32_t holder, uint32_t id, unsigne
 
 		if (!is_data_type(btf, id))
 			return fail_type(c, holder, "refers to no type");
+		kind = btf->slots[id].kind;
 		t = ab_btf_type(btf, id);
-		kind = ab_btf_kind(t);
 		if (is_qualifier(kind)) {
 			id = t->type;
 		} else if (kind == BTF_KIND_ARRAY) {
 			id = ((const struct btf_array *)ab_btf_data(t))->type;
-		} else if (kind == BTF_KIND_PTR || kind == BTF_KIND_FUNC_PROTO || (ab_btf_is_struct(t) && !t->name_off)) {
+		} else if (kind == BTF_KIND_PTR || kind == BTF_KIND_FUNC_PROTO ||
+			   ((kind == BTF_KIND_STRUCT || kind == BTF_KIND_UNION) && !t->name_off)) {
 			height = settle(c, id, depth + steps);
 			return height < 0 ? height : height + (int)steps;
 		} else {
@@ -269,55 +218,64 @@ static int settle_array(struct check *c, uint32_t id, const struct btf_type *t, 
 {
 	const struct btf_array *array = ab_btf_data(t);
 	int height = settle_value(c, id, array->type, depth);
+	uint64_t size;
 
 	if (height < 0)
 		return height;
 	if (!is_data_type(c->btf, array->index_type))
 		return fail_type(c, id, "refers to no type");
-	/* The element's size fits 32 bits: it was settled before. */
-	if ((uint64_t)array->nelems * ab_btf_size(c->btf, array->type) > UINT32_MAX)
+	size = (uint64_t)array->nelems * ab_btf_size(c->btf, array->type);
+	if (size > UINT32_MAX)
 		return fail_type(c, id, "is larger than 4 GiB");
-	c->btf->align[id] = c->btf->align[array->type];
+	c->btf->slots[id].size = size;
+	c->btf->slots[id].align = ab_btf_align(c->btf, array->type);
 	return height;
 }
 
-static int check_member(struct check *c, uint32_t id, const struct btf_type *t, uint32_t i)
+static int check_member(struct check *c, uint32_t id, const struct btf_type *t, const struct member *m)
 {
-	struct member m = ab_btf_member(c->btf, t, i);
 	uint32_t kind;
 
-	if (m.bits) {
-		kind = ab_btf_kind(ab_btf_type(c->btf, ab_btf_resolve(c->btf, m.type)));
+	if (m->bits) {
+		kind = ab_btf_kind(ab_btf_type(c->btf, ab_btf_resolve(c->btf, m->type)));
 		if (kind != BTF_KIND_INT && kind != BTF_KIND_ENUM && kind != BTF_KIND_ENUM64)
 			return fail_type(c, id, "has a bit-field that is no integer");
-		if (m.bits > 8 * m.size)
+		if (m->bits > 8 * m->size)
 			return fail_type(c, id, "has a bit-field wider than its type");
-	} else if (m.offset % 8) {
+	} else if (m->offset % 8) {
 		return fail_type(c, id, "has a member that starts within a byte");
 	}
-	if (m.offset + (m.bits ? m.bits : 8 * m.size) > 8 * (uint64_t)t->size)
+	if (m->offset + (m->bits ? m->bits : 8 * m->size) > 8 * (uint64_t)t->size)
 		return fail_type(c, id, "has a member beyond its end");
 	return 0;
 }
 
+/* A struct is aligned as its members ask for, or not at all if they are not placed so, which is what `packed` looks like. */
 static int settle_struct(struct check *c, uint32_t id, const struct btf_type *t, unsigned depth)
 {
-	const struct btf_member *m = ab_btf_data(t);
+	const struct btf_member *members = ab_btf_data(t);
+	uint8_t align = 1;
+	bool packed = false;
 	int highest = 0;
 
 	for (uint32_t i = 0; i < ab_btf_vlen(t); i++) {
-		int height = settle_value(c, id, m[i].type, depth), r;
+		int height = settle_value(c, id, members[i].type, depth), r;
+		struct member m;
 
 		if (height < 0)
 			return height;
-		if (m[i].name_off >= c->btf->n_strings)
+		if (members[i].name_off >= c->btf->n_strings)
 			return fail_type(c, id, "has a member whose name is out of bounds");
-		r = check_member(c, id, t, i);
+		m = ab_btf_member(c->btf, t, i);
+		r = check_member(c, id, t, &m);
 		if (r < 0)
 			return r;
+		packed |= !is_aligned(c->btf, &m);
+		align = MAX(align, c->btf->slots[m.type].align);
 		highest = MAX(highest, height);
 	}
-	c->btf->align[id] = struct_align(c->btf, t);
+	c->btf->slots[id].size = t->size;
+	c->btf->slots[id].align = packed || t->size % align ? 1 : align;
 	return highest;
 }
 
@@ -348,7 +306,8 @@ static int check_enum(struct check *c, uint32_t id, const struct btf_type *t)
 	for (uint32_t i = 0; i < ab_btf_vlen(t); i++)
 		if ((wide ? e64[i].name_off : e[i].name_off) >= c->btf->n_strings)
 			return fail_type(c, id, "has an enumerator whose name is out of bounds");
-	c->btf->align[id] = t->size ? t->size : 1;
+	c->btf->slots[id].size = t->size;
+	c->btf->slots[id].align = t->size ? t->size : 1;
 	return 0;
 }
 
@@ -364,7 +323,8 @@ static int check_number(struct check *c, uint32_t id, const struct btf_type *t)
 			return fail_type(c, id, "is an integer with more bits than bytes for them");
 	}
 	/* 12 and 10 bytes (long double of old machines) are printed as arrays of what fits. */
-	c->btf->align[id] = t->size & -t->size;
+	c->btf->slots[id].size = t->size;
+	c->btf->slots[id].align = t->size & -t->size;
 	return 0;
 }
 
@@ -372,6 +332,7 @@ static int check_section(struct check *c, uint32_t id, const struct btf_type *t)
 {
 	const struct btf_var_secinfo *v = ab_btf_data(t);
 
+	c->btf->slots[id].size = t->size;
 	for (uint32_t i = 0; i < ab_btf_vlen(t); i++) {
 		uint32_t kind = v[i].type < c->btf->n ? ab_btf_kind(ab_btf_type(c->btf, v[i].type)) : 0;
 
@@ -395,12 +356,12 @@ static int settle_body(struct check *c, uint32_t id, unsigned depth)
 	const struct btf_type *t = ab_btf_type(btf, id);
 	int height;
 
-	switch (ab_btf_kind(t)) {
+	switch (btf->slots[id].kind) {
 	case BTF_KIND_INT:
 	case BTF_KIND_FLOAT:
 		return check_number(c, id, t);
 	case BTF_KIND_PTR:
-		btf->align[id] = btf->pointer_size;
+		btf->slots[id].size = btf->slots[id].align = btf->pointer_size;
 		return settle_pointee(c, id, t->type, depth);
 	case BTF_KIND_ARRAY:
 		return settle_array(c, id, t, depth);
@@ -417,8 +378,10 @@ static int settle_body(struct check *c, uint32_t id, unsigned depth)
 	case BTF_KIND_TYPE_TAG:
 	case BTF_KIND_VAR:
 		height = settle_value(c, id, t->type, depth);
-		if (height >= 0)
-			btf->align[id] = btf->align[t->type];
+		if (height >= 0) {
+			btf->slots[id].size = btf->slots[t->type].size;
+			btf->slots[id].align = btf->slots[t->type].align;
+		}
 		return height;
 	case BTF_KIND_FUNC_PROTO:
 		return settle_proto(c, id, t, depth);
@@ -440,24 +403,22 @@ static int settle_body(struct check *c, uint32_t id, unsigned depth)
  */
 static int settle(struct check *c, uint32_t id, unsigned depth)
 {
+	struct slot *slot = &c->btf->slots[id];
 	int height;
 
-	if (!id)
-		return 1;
-	if (c->height[id] && c->height[id] != BUSY)
-		return c->height[id];
-	if (c->height[id] == BUSY)
+	if (slot->height && slot->height != BUSY)
+		return slot->height;
+	if (slot->height == BUSY)
 		return fail_type(c, id, "contains itself");
 	if (depth > MAX_HEIGHT)
 		return fail_type(c, id, "nests too deep");
-	c->height[id] = BUSY;
-	c->btf->align[id] = 1;
+	slot->height = BUSY;
 	height = settle_body(c, id, depth);
 	if (height < 0)
 		return height;
 	if (height >= MAX_HEIGHT)
 		return fail_type(c, id, "nests too deep");
-	return c->height[id] = height + 1;
+	return slot->height = height + 1;
 }
 
 static int compare_tags(const void *a, const void *b)
@@ -494,14 +455,8 @@ static int index_tags(struct ab_btf *btf, struct ab_error *err)
 static int check_references(struct ab_btf *btf, struct ab_error *err)
 {
 	struct check c = { .btf = btf, .err = err };
-	_free_ uint8_t *height = array_new(btf->n, 1);
 	int r = 0;
 
-	btf->align = array_new(btf->n, 1);
-	if (!height || !btf->align)
-		return ab_fail_memory(err);
-	c.height = height;
-	btf->align[0] = 1;
 	for (uint32_t id = 1; id < btf->n && r >= 0; id++)
 		r = settle(&c, id, 0);
 	return r < 0 ? r : index_tags(btf, err);
@@ -525,14 +480,31 @@ static void note_pointer_size(struct ab_btf *btf, const struct btf_type *t)
 		btf->pointer_size = t->size;
 }
 
+static int add_slot(struct ab_btf *btf, size_t *cap, size_t offset, uint32_t kind)
+{
+	if (btf->n == *cap) {
+		struct slot *more = realloc(btf->slots, 2 * *cap * sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		btf->slots = more;
+		*cap *= 2;
+	}
+	btf->slots[btf->n++] = (struct slot){ .offset = offset, .kind = kind, .align = 1 };
+	return 0;
+}
+
 /* Finds where each type begins, checking that it and its name are inside; `swap` also converts it. */
 static int index_types(struct ab_btf *btf, size_t len, bool swap, struct ab_error *err)
 {
 	size_t cap = len / 24 + 16;
 
+	btf->slots = malloc(cap * sizeof(*btf->slots));
+	if (!btf->slots)
+		return ab_fail_memory(err);
+	btf->slots[0] = (struct slot){ .align = 1, .height = 1 };
 	btf->n = 1;
-	btf->offset = malloc(cap * sizeof(*btf->offset));
-	for (size_t at = 0; at < len && btf->offset; btf->n++) {
+	for (size_t at = 0; at < len;) {
 		struct btf_type *t = (struct btf_type *)(btf->types + at);
 		size_t body, left = len - at;
 		uint32_t kind;
@@ -554,18 +526,11 @@ static int index_types(struct ab_btf *btf, size_t len, bool swap, struct ab_erro
 				       btf->n);
 		if (kind == BTF_KIND_INT)
 			note_pointer_size(btf, t);
-		if (btf->n == cap) {
-			uint32_t *more = realloc(btf->offset, 2 * cap * sizeof(*more));
-
-			if (!more)
-				return ab_fail_memory(err);
-			btf->offset = more;
-			cap *= 2;
-		}
-		btf->offset[btf->n] = at;
+		if (add_slot(btf, &cap, at, kind) < 0)
+			return ab_fail_memory(err);
 		at += sizeof(*t) + body;
 	}
-	return btf->offset ? 0 : ab_fail_memory(err);
+	return 0;
 }
 
 static int check_header(const struct btf_header *h, size_t size, struct ab_error *err)
@@ -757,8 +722,7 @@ void ab_btf_close(struct ab_btf *btf)
 	else
 		free((void *)btf->data);
 	ab_btf_index_free(btf->index);
-	free(btf->offset);
-	free(btf->align);
+	free(btf->slots);
 	free(btf->tags);
 	free(btf);
 }

@@ -10,6 +10,13 @@ struct tag_entry {
 	int32_t component;
 };
 
+/* What is asked most about a type. Sizes and alignments are computed bottom up at open: on demand it could take for ever. */
+struct slot {
+	uint32_t offset; /* into the type section */
+	uint32_t size;
+	uint8_t kind, align, height;
+};
+
 struct ab_btf {
 	const uint8_t *data; /* the whole BTF, in the machine's byte order */
 	size_t size;
@@ -17,8 +24,7 @@ struct ab_btf {
 	const uint8_t *types; /* the type section */
 	const char *strings;
 	uint32_t n, n_strings; /* types with void; bytes of strings */
-	uint32_t *offset;      /* by id, into `types`; offset[0] is unused */
-	uint8_t *align;        /* by id, in bytes: computed bottom up at open, since on demand it would be exponential */
+	struct slot *slots;    /* by id */
 	struct tag_entry *tags; /* by target, component, id */
 	uint32_t n_tags;
 	uint8_t pointer_size;
