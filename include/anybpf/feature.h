@@ -22,14 +22,18 @@ enum ab_feature_state {
 };
 
 struct ab_feature {
-	const char *group;   /* "kernel", "attach", "program", "map", "helper", "tools", "capability" */
+	const char *group;   /* in this order: "kernel", "attach", "program", "map", "helper", "capability", "tools" */
 	const char *name;    /* stable key: "bpf", "btf", "kprobe", "ringbuf"… */
 	enum ab_feature_state state;
-	const char *detail;  /* version, path or error; "" if there is nothing to say */
+	const char *detail;  /* version, path or error; of a helper: program types that may call it; "" if there is nothing to say */
 	const char *advice;  /* how to get it when it is missing; "" otherwise */
 };
 
-/* Probes everything; takes some tens of milliseconds, leaves nothing behind. */
+/*
+ * Probes everything: loads small programs and maps, attaches programs that do nothing to harmless places and detaches them,
+ * starts clang and anybpf-cc for their versions. Takes some tenths of a second and leaves nothing behind. Works without
+ * privileges, where much is UNKNOWN, and on kernels without bpf(2). Fails only when memory runs out (-ENOMEM).
+ */
 AB_API int ab_features_probe(struct ab_features **ret_features, struct ab_error *err);
 AB_API void ab_features_free(struct ab_features *features);
 AB_API size_t ab_features_count(const struct ab_features *features);
