@@ -3,11 +3,11 @@
 #include <anybpf/feature.h>
 #include "cli.h"
 
-#define LONG_GROUP 24 /* groups with more rows show only what is missing, unless -v */
+#define LONG_GROUP 100 /* groups with more rows only name what is missing, unless -v */
 
 static const struct opt options[] = {
 	JSON_OPTION("print one JSON object"),
-	VERBOSE_OPTION("list all of the long groups too"),
+	VERBOSE_OPTION("a row for each feature"),
 	HELP_OPTION,
 	{},
 };
@@ -17,12 +17,12 @@ static const char *state_word(enum ab_feature_state state)
 	return state == AB_FEATURE_YES ? "yes" : state == AB_FEATURE_NO ? "no" : "unknown";
 }
 
-/* Programs run where bpf(2) is there and this process may use it. */
+/* The probe has loaded a program, or has not. */
 static bool can_run(const struct ab_features *features)
 {
-	const struct ab_feature *bpf = ab_features_find(features, "kernel", "bpf");
+	const struct ab_feature *load = ab_features_find(features, "kernel", "load");
 
-	return bpf && bpf->state == AB_FEATURE_YES;
+	return load && load->state == AB_FEATURE_YES;
 }
 
 static int print_json(struct cli *cli, const struct ab_features *features, struct ab_error *err)
@@ -77,57 +77,85 @@ static void print_wrapped(struct out *out, const char *s, size_t indent, size_t 
 	out_puts(out, "\n");
 }
 
-static void print_feature(struct out *out, const struct ab_feature *f, size_t name_width)
+/* Features that have nothing to be said about them share a line for each state. */
+static bool has_text(const struct ab_feature *f)
+{
+	return *f->detail || (f->state != AB_FEATURE_YES && *f->advice);
+}
+
+static void print_state(struct out *out, enum ab_feature_state state)
 {
 	static const char *const colors[] = { "\033[31m", "\033[32m", "\033[33m" };
-	size_t indent = 4 + 7 + 2 + name_width, used = 0;
+
+	out_printf(out, "  %s%-7s%s", out->color ? colors[state] : "", state_word(state), out->color ? "\033[0m" : "");
+}
+
+static void print_feature(struct out *out, const struct ab_feature *f, size_t name_width)
+{
+	size_t indent = 11 + name_width + 2;
 	_text_ struct text right = {};
 
-	out_printf(out, "  %s%-7s%s  ", out->color ? colors[f->state] : "", state_word(f->state),
-		   out->color ? "\033[0m" : "");
-	used = 11 + strlen(f->name);
-	out_puts(out, f->name);
+	print_state(out, f->state);
+	out_printf(out, "  %s", f->name);
 	text_puts(&right, f->detail);
 	if (f->state != AB_FEATURE_YES && *f->advice)
 		text_printf(&right, "%s%s", right.n ? ": " : "", f->advice);
 	if (right.n)
-		print_wrapped(out, right.p, indent, used);
+		print_wrapped(out, right.p, indent, 11 + strlen(f->name));
 	else
 		out_puts(out, "\n");
 }
 
-static void print_long_group(struct out *out, const struct ab_features *features, size_t first, size_t end)
+static void print_names(struct out *out, const struct ab_features *features, size_t first, size_t end,
+			enum ab_feature_state state, bool all)
 {
-	_text_ struct text missing = {};
-	size_t yes = 0;
+	_text_ struct text names = {};
 
 	for (size_t i = first; i < end; i++) {
 		const struct ab_feature *f = ab_features_get(features, i);
 
-		yes += f->state == AB_FEATURE_YES;
-		if (f->state != AB_FEATURE_YES)
-			text_printf(&missing, "%s%s", missing.n ? " " : "", f->name);
+		if (f->state == state && (all || !has_text(f)))
+			text_printf(&names, "%s%s", names.n ? " " : "", f->name);
 	}
-	out_printf(out, "  %zu of %zu%s\n", yes, end - first, missing.n ? "; not here:" : "");
-	if (missing.n)
-		print_wrapped(out, missing.p, 4, 0);
+	if (!names.n)
+		return;
+	print_state(out, state);
+	print_wrapped(out, names.p, 11, 9);
+}
+
+static void print_short_group(struct out *out, const struct ab_features *features, size_t first, size_t end, bool all)
+{
+	size_t width = 0;
+
+	for (size_t i = first; i < end; i++) {
+		const struct ab_feature *f = ab_features_get(features, i);
+
+		if (all || has_text(f))
+			width = MAX(width, strlen(f->name));
+	}
+	for (size_t i = first; i < end; i++)
+		if (all || has_text(ab_features_get(features, i)))
+			print_feature(out, ab_features_get(features, i), width);
+	for (int state = 0; !all && state < 3; state++)
+		print_names(out, features, first, end, state, false);
 }
 
 static void print_group(struct cli *cli, const struct ab_features *features, size_t first, size_t end)
 {
 	const char *group = ab_features_get(features, first)->group;
 	struct out *out = &cli->out;
-	size_t width = 0;
+	size_t yes = 0;
 
-	out_printf(out, "%s%s%s%s\n", first ? "\n" : "", out->color ? "\033[1m" : "", group, out->color ? "\033[0m" : "");
-	if (end - first > LONG_GROUP && !cli->verbose) {
-		print_long_group(out, features, first, end);
+	for (size_t i = first; i < end; i++)
+		yes += ab_features_get(features, i)->state == AB_FEATURE_YES;
+	out_printf(out, "%s%s%s%s: %zu of %zu\n", first ? "\n" : "", out->color ? "\033[1m" : "", group,
+		   out->color ? "\033[0m" : "", yes, end - first);
+	if (cli->verbose || end - first <= LONG_GROUP) {
+		print_short_group(out, features, first, end, cli->verbose);
 		return;
 	}
-	for (size_t i = first; i < end; i++)
-		width = MAX(width, strlen(ab_features_get(features, i)->name));
-	for (size_t i = first; i < end; i++)
-		print_feature(out, ab_features_get(features, i), width);
+	print_names(out, features, first, end, AB_FEATURE_NO, true);
+	print_names(out, features, first, end, AB_FEATURE_UNKNOWN, true);
 }
 
 static void print_text(struct cli *cli, const struct ab_features *features)

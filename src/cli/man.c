@@ -268,7 +268,7 @@ int man_print(struct out *out, const struct command *command, const char *prose_
 	out_printf(out, ".TH ANYBPF%s", command ? "\\-" : "");
 	for (const char *c = command ? command->name : ""; *c; c++)
 		out_printf(out, "%c", *c - 'a' + 'A');
-	out_printf(out, " 1 \"\" \"anybpf %s\" \"anybpf manual\"\n.SH NAME\nanybpf%s%s \\- ", ab_version(),
+	out_printf(out, " 1 \"\" \"anybpf %s\" \"anybpf manual\"\n.nh\n.ad l\n.SH NAME\nanybpf%s%s \\- ", ab_version(),
 		   command ? "\\-" : "", command ? command->name : "");
 	if (command)
 		add_plain(out, command->summary, strlen(command->summary));
