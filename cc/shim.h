@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/* Clang as a C function: text in, object bytes and diagnostics out, in this process. */
+#ifndef CC_SHIM_H
+#define CC_SHIM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct cc_source {
+	const char *name, *text; /* text[size] is 0 */
+	size_t size;
+};
+
+struct cc_job {
+	const char **args; /* of clang -cc1 */
+	size_t arg_count;
+	const struct cc_source *files;
+	size_t file_count;
+	/* Called for each piece of the answer with a tag of protocol.h. */
+	void (*put)(void *ctx, uint32_t tag, const void *data, size_t size);
+	void *ctx;
+};
+
+/* Compiles; true if there is an object. */
+bool cc_compile(const struct cc_job *job);
+/* "22.1.8" */
+const char *cc_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

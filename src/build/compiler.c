@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/* The warm worker's client: finds it, starts it, gives it jobs, and survives its death (compiler.h). */
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "build/build-config.h"
+#include "compiler.h"
+#include "protocol.h"
+
+/* The worker ends a job that takes too long; only if that fails too is the worker itself given up, this much later. */
+enum { GRACE_MS = 5000 };
+
+struct compiler {
+	struct clang *clang; /* NULL: the worker */
+	char *path;       /* of anybpf-cc */
+	char *name;       /* "clang 22.1.8 (worker)"; NULL: not known yet */
+	bool one_shot;
+	pid_t pid;        /* 0: not running */
+	int fd;
+	bool greeted;     /* its CC_VERSION was read */
+};
+
+extern char **environ;
+
+/* ---- finding and starting ---- */
+
+static char *beside_self(const char *name)
+{
+	char self[PATH_MAX], *path = NULL;
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	if (n <= 0)
+		return NULL;
+	self[n] = '\0';
+	if (asprintf(&path, "%.*s%s", (int)(path_base(self) - self), self, name) < 0)
+		return NULL;
+	return path;
+}
+
+static char *find_worker(void)
+{
+	const char *env = getenv("ANYBPF_CC");
+	char *path;
+
+	if (env && *env)
+		return access(env, X_OK) == 0 ? strdup(env) : NULL;
+	path = beside_self("anybpf-cc");
+	if (path && access(path, X_OK) == 0)
+		return path;
+	free(path);
+	path = strdup(ANYBPF_LIBEXECDIR "/anybpf-cc");
+	if (path && access(path, X_OK) == 0)
+		return path;
+	free(path);
+	return NULL;
+}
+
+static int start_worker(struct compiler *c, struct ab_error *err)
+{
+	char *argv[] = { c->path, (char *)(c->one_shot ? "once" : "serve"), NULL };
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attributes;
+	sigset_t none;
+	int ends[2], r;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+		return ab_fail_errno(err, -errno, "unable to talk to a compiler");
+	sigemptyset(&none);
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_adddup2(&actions, ends[1], 0);
+	posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
+	if (!getenv("ANYBPF_CC_DEBUG"))
+		posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
+	/* A process group of its own: Ctrl-C at a terminal is for us, and the worker ends when its socket closes. */
+	posix_spawnattr_init(&attributes);
+	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK);
+	posix_spawnattr_setsigmask(&attributes, &none);
+	r = posix_spawn(&c->pid, c->path, &actions, &attributes, argv, environ);
+	posix_spawnattr_destroy(&attributes);
+	posix_spawn_file_actions_destroy(&actions);
+	close(ends[1]);
+	if (r) {
+		close(ends[0]);
+		c->pid = 0;
+		return ab_fail_errno(err, -r, "unable to start '%s'", c->path);
+	}
+	c->fd = ends[0];
+	c->greeted = false;
+	return 0;
+}
+
+static void stop_worker(struct compiler *c, bool by_force)
+{
+	if (!c->pid)
+		return;
+	ab__close(&c->fd);
+	if (by_force)
+		(void)kill(c->pid, SIGKILL);
+	while (waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	c->pid = 0;
+	c->fd = -1;
+}
+
+int ab_compiler_new(const char *clang, bool one_shot, struct compiler **ret_compiler, struct ab_error *err)
+{
+	struct compiler *c = array_new(1, sizeof(*c));
+	int r = 0;
+
+	if (!c)
+		return ab_fail_memory(err);
+	c->fd = -1;
+	c->one_shot = one_shot;
+	c->path = clang ? NULL : find_worker();
+	r = c->path ? start_worker(c, err) : ab_clang_new(clang, &c->clang, err);
+	if (r) {
+		ab_compiler_free(c);
+		return r;
+	}
+	*ret_compiler = c;
+	return 0;
+}
+
+void ab_compiler_free(struct compiler *c)
+{
+	if (!c)
+		return;
+	stop_worker(c, true);
+	ab_clang_free(c->clang);
+	free(c->path);
+	free(c->name);
+	free(c);
+}
+
+/* ---- one job ---- */
+
+static int add_diagnostic(struct compile_result *result, const struct cc_field *f)
+{
+	struct diagnostic *v = reallocarray(result->diagnostics, result->diagnostic_count + 1, sizeof(*v)), *d;
+	const char *file = f->data + 12;
+	size_t n;
+
+	if (!v)
+		return -ENOMEM;
+	result->diagnostics = v;
+	if (f->size < 13)
+		return -EBADMSG;
+	n = strnlen(file, f->size - 12);
+	if (n == f->size - 12)
+		return -EBADMSG;
+	d = &v[result->diagnostic_count];
+	*d = (struct diagnostic){ .severity = cc_u32(f->data), .line = cc_u32(f->data + 4),
+				  .column = cc_u32(f->data + 8), .file = strndup(file, n),
+				  .message = strndup(file + n + 1, f->size - 13 - n) };
+	result->diagnostic_count++;
+	return d->file && d->message ? 0 : -ENOMEM;
+}
+
+static int take_reply(const char *body, size_t size, struct compile_result *result, uint32_t *ret_status)
+{
+	uint32_t status = CC_CRASHED;
+	struct cc_field f;
+	size_t pos = 0;
+	int r;
+
+	while ((r = cc_next(body, size, &pos, &f)) > 0) {
+		r = 0;
+		if (f.tag == CC_STATUS && f.size == sizeof(status))
+			status = cc_u32(f.data);
+		else if (f.tag == CC_TEXT)
+			text_add(&result->log, f.data, f.size);
+		else if (f.tag == CC_DIAGNOSTIC)
+			r = add_diagnostic(result, &f);
+		else if (f.tag == CC_OBJECT && !result->object) {
+			result->object = malloc(f.size + 1);
+			if (!result->object)
+				return -ENOMEM;
+			memcpy(result->object, f.data, f.size);
+			result->object_size = f.size;
+		}
+		if (r)
+			return r;
+	}
+	*ret_status = status;
+	return r < 0 ? r : result->log.failed ? -ENOMEM : 0;
+}
+
+static void add_arg(struct text *m, const char *arg)
+{
+	cc_add(m, CC_ARG, arg, strlen(arg));
+}
+
+static int build_request(struct text *m, const struct compile_request *q)
+{
+	_free_ char *cwd = getcwd(NULL, 0);
+
+	cc_begin(m);
+	if (cwd)
+		cc_add(m, CC_CWD, cwd, strlen(cwd));
+	cc_add(m, CC_TIMEOUT, &q->timeout_ms, sizeof(q->timeout_ms));
+	add_arg(m, "-triple");
+	add_arg(m, q->triple);
+	add_arg(m, "-target-cpu");
+	add_arg(m, q->isa);
+	add_arg(m, "-main-file-name");
+	add_arg(m, path_base(q->main_name));
+	for (size_t i = 0; i < q->arg_count; i++)
+		add_arg(m, q->args[i]);
+	add_arg(m, "-x");
+	add_arg(m, "c");
+	add_arg(m, q->main_name);
+	for (size_t i = 0; i < q->file_count; i++)
+		cc_add_file(m, q->files[i].name, q->files[i].text, q->files[i].size);
+	return cc_end(m);
+}
+
+static int read_hello(struct compiler *c)
+{
+	_free_ char *body = NULL;
+	struct cc_field f;
+	size_t size, pos = 0;
+	int r;
+
+	if (c->greeted)
+		return 0;
+	r = cc_receive(c->fd, cc_now() + 60000, &body, &size);
+	if (r)
+		return r;
+	if (cc_next(body, size, &pos, &f) != 1 || f.tag != CC_VERSION || f.size > 64)
+		return -EBADMSG;
+	c->greeted = true;
+	if (!c->name && asprintf(&c->name, "clang %.*s (worker)", (int)f.size, f.data) < 0) {
+		c->name = NULL;
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+const char *ab_compiler_name(struct compiler *c)
+{
+	if (c->clang)
+		return ab_clang_name(c->clang);
+	if (c->pid)
+		(void)read_hello(c);
+	return c->name ? c->name : "clang (worker)";
+}
+
+static int exchange(struct compiler *c, const struct compile_request *q, struct compile_result *result,
+		    uint32_t *ret_status, struct ab_error *err)
+{
+	int64_t deadline = cc_now() + q->timeout_ms + GRACE_MS;
+	_text_ struct text request = {};
+	_free_ char *body = NULL;
+	size_t size;
+	int r = build_request(&request, q);
+
+	if (!r && !c->pid) {
+		r = start_worker(c, err);
+		if (r)
+			return r;
+	}
+	if (!r)
+		r = cc_send(c->fd, deadline, &request);
+	if (!r)
+		r = read_hello(c);
+	if (!r)
+		r = cc_receive(c->fd, deadline, &body, &size);
+	return r ? r : take_reply(body, size, result, ret_status);
+}
+
+int ab_compiler_run(struct compiler *c, const struct compile_request *q, struct compile_result *result,
+		    struct ab_error *err)
+{
+	uint32_t status = CC_CRASHED;
+	int r;
+
+	if (c->clang)
+		return ab_clang_run(c->clang, q, result, err);
+	r = exchange(c, q, result, &status, err);
+	if (r || c->one_shot)
+		stop_worker(c, r != 0);
+	if (r == -ENOMEM)
+		return ab_fail_memory(err);
+	if (r == -ETIMEDOUT || (!r && status == CC_TIMED_OUT))
+		return ab_fail(err, AB_ERROR_LIMIT, -ETIMEDOUT, "%s: the compiler was not done after %u ms", q->main_name,
+			       q->timeout_ms);
+	if (r == -EPIPE || (!r && status == CC_CRASHED))
+		return ab_fail(err, AB_ERROR_COMPILE, -EINVAL, "%s: the compiler crashed on this source", q->main_name);
+	if (!r && status == CC_BAD_REQUEST)
+		r = -EBADMSG;
+	if (r)
+		return ab_fail_errno(err, r, "no answer from '%s'", c->path);
+	result->ok = status == CC_OK && result->object;
+	return 0;
+}
+
+void ab_compile_result_clear(struct compile_result *result)
+{
+	for (size_t i = 0; i < result->diagnostic_count; i++) {
+		free(result->diagnostics[i].file);
+		free(result->diagnostics[i].message);
+	}
+	free(result->diagnostics);
+	free(result->object);
+	text_clear(&result->log);
+	*result = (struct compile_result){};
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * The compiler of a builder: the warm worker (cc/), or a clang of the system run once per compile. Both are child
+ * processes and both give the same bytes when they are of the same release.
+ */
+#ifndef AB_COMPILER_H
+#define AB_COMPILER_H
+
+#include <base/base.h>
+
+/* The directory that bundled headers seem to be in, in diagnostics too. */
+#define BUNDLE_DIR "<anybpf>"
+
+struct compiler;
+
+struct virtual_file {
+	const char *name;
+	const char *text;
+	size_t size;
+};
+
+struct compile_request {
+	const char *main_name;           /* one of the files */
+	const char *triple, *isa;        /* "bpfel", "v1" */
+	const char *const *args;         /* -D, -I, -W…: the same for clang and clang -cc1 */
+	size_t arg_count;
+	const struct virtual_file *files;
+	size_t file_count;
+	uint32_t timeout_ms;
+};
+
+struct diagnostic {
+	uint32_t severity; /* enum cc_severity */
+	uint32_t line, column;
+	char *file, *message;
+};
+
+struct compile_result {
+	bool ok;
+	void *object;
+	size_t object_size;
+	struct text log; /* as clang prints it */
+	struct diagnostic *diagnostics;
+	size_t diagnostic_count;
+};
+
+/* `clang`: a program to use in place of the worker, or NULL. Starts the worker at once but does not wait for it. */
+int ab_compiler_new(const char *clang, bool one_shot, struct compiler **ret_compiler, struct ab_error *err);
+void ab_compiler_free(struct compiler *compiler);
+const char *ab_compiler_name(struct compiler *compiler);
+
+/*
+ * 0 when the compiler gave its verdict, which is result->ok; the result is the caller's to clear in every case.
+ * Errors: -ETIMEDOUT/LIMIT, -ECHILD/COMPILE the compiler crashed, -ENOENT/NO_COMPILER, IO.
+ */
+int ab_compiler_run(struct compiler *compiler, const struct compile_request *request, struct compile_result *result,
+		    struct ab_error *err);
+void ab_compile_result_clear(struct compile_result *result);
+
+/* clang.c: a clang of the system. `wanted`: its name or path; NULL: the newest clang-N in PATH. */
+struct clang;
+int ab_clang_new(const char *wanted, struct clang **ret_clang, struct ab_error *err);
+void ab_clang_free(struct clang *clang);
+const char *ab_clang_name(const struct clang *clang);
+int ab_clang_run(const struct clang *clang, const struct compile_request *request, struct compile_result *result,
+		 struct ab_error *err);
+
+/* Splits "file:line:column: error: message" lines into records, for a compiler that gives text only. */
+int ab_diagnostics_parse(struct compile_result *result);
+
+#endif

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * The identifiers of a program's own files: what the kernel header on demand is made from. Conditions are not evaluated, so
+ * the set can be too large but never too small, but for names that the preprocessor pastes together.
+ */
+#include <fcntl.h>
+#include <sys/stat.h>
+#include "bundle.h"
+#include "scan.h"
+
+/* ---- tokens ---- */
+
+static bool is_name_start(unsigned char c)
+{
+	return (c | 32) - 'a' < 26u || c == '_' || c == '$' || c >= 0x80;
+}
+
+static bool is_digit(unsigned char c)
+{
+	return c - '0' < 10u;
+}
+
+struct lexer lexer_start(const char *text, size_t size)
+{
+	return (struct lexer){ .p = text, .end = text + size, .line_start = true };
+}
+
+static const char *skip_block_comment(const char *p, const char *end)
+{
+	for (p += 2; p < end; p++)
+		if (*p == '*' && p + 1 < end && p[1] == '/')
+			return p + 2;
+	return end;
+}
+
+/* To the end of the line, over continuation lines; the newline itself stays. */
+static const char *skip_line(const char *p, const char *end)
+{
+	for (; p < end && *p != '\n'; p++)
+		if (*p == '\\' && p + 1 < end && (p[1] == '\n' || (p[1] == '\r' && p + 2 < end && p[2] == '\n')))
+			p += p[1] == '\r' ? 2 : 1;
+	return p;
+}
+
+static const char *skip_quoted(const char *p, const char *end)
+{
+	char quote = *p++;
+
+	for (; p < end && *p != quote && *p != '\n'; p++)
+		if (*p == '\\' && p + 1 < end)
+			p++;
+	return p < end && *p == quote ? p + 1 : p;
+}
+
+static const char *skip_name(const char *p, const char *end)
+{
+	while (p < end && (is_name_start(*p) || is_digit(*p)))
+		p++;
+	return p;
+}
+
+static const char *skip_number(const char *p, const char *end)
+{
+	for (; p < end; p++) {
+		bool exponent = (*p == '+' || *p == '-') && strchr("eEpP", p[-1]);
+
+		if (!is_name_start(*p) && !is_digit(*p) && *p != '.' && !exponent)
+			break;
+	}
+	return p;
+}
+
+/* A directive ends with its line, but a block comment in it may hold newlines. */
+static const char *skip_directive(const char *p, const char *end)
+{
+	while (p < end && *p != '\n') {
+		if (*p == '"' || *p == '\'')
+			p = skip_quoted(p, end);
+		else if (*p == '/' && p + 1 < end && p[1] == '*')
+			p = skip_block_comment(p, end);
+		else if (*p == '/' && p + 1 < end && p[1] == '/')
+			return skip_line(p, end);
+		else if (*p == '\\' && p + 1 < end)
+			p += p[1] == '\r' && p + 2 < end && p[2] == '\n' ? 3 : 2;
+		else
+			p++;
+	}
+	return p;
+}
+
+static void skip_space(struct lexer *l)
+{
+	while (l->p < l->end) {
+		char c = *l->p;
+		char next = l->p + 1 < l->end ? l->p[1] : 0;
+
+		if (c == '\n')
+			l->line_start = true;
+		if (c == '/' && next == '*')
+			l->p = skip_block_comment(l->p, l->end);
+		else if (c == '/' && next == '/')
+			l->p = skip_line(l->p, l->end);
+		else if (c == '\\' && (next == '\n' || next == '\r'))
+			l->p += 2;
+		else if (c == ' ' || (c >= '\t' && c <= '\r') || c == '\0')
+			l->p++;
+		else
+			break;
+	}
+}
+
+struct token lexer_next(struct lexer *l)
+{
+	struct token t = {};
+	bool line_start;
+
+	skip_space(l);
+	t.p = l->p;
+	line_start = l->line_start;
+	l->line_start = false;
+	if (l->p >= l->end)
+		return t;
+	if (*l->p == '#' && line_start) {
+		t.kind = TOKEN_DIRECTIVE;
+		l->p = skip_directive(l->p, l->end);
+	} else if (is_name_start(*l->p)) {
+		t.kind = TOKEN_NAME;
+		l->p = skip_name(l->p, l->end);
+	} else if (is_digit(*l->p) || (*l->p == '.' && l->p + 1 < l->end && is_digit(l->p[1]))) {
+		t.kind = TOKEN_NUMBER;
+		l->p = skip_number(l->p + 1, l->end);
+	} else if (*l->p == '"' || *l->p == '\'') {
+		t.kind = TOKEN_TEXT;
+		l->p = skip_quoted(l->p, l->end);
+	} else {
+		t.kind = TOKEN_PUNCT;
+		l->p++;
+	}
+	t.n = l->p - t.p;
+	return t;
+}
+
+bool directive_split(const struct token *directive, struct token *ret_word, struct lexer *ret_rest)
+{
+	*ret_rest = lexer_start(directive->p + 1, directive->n - 1);
+	ret_rest->line_start = false; /* a second '#' is punctuation */
+	*ret_word = lexer_next(ret_rest);
+	return ret_word->kind == TOKEN_NAME;
+}
+
+/* ---- identifiers ---- */
+
+static int add_name(struct strmap *names, const struct token *t)
+{
+	return strmap_put(names, t->p, t->n, NULL) ? 0 : -ENOMEM;
+}
+
+int ab_scan_names(struct strmap *names, const char *text, size_t size)
+{
+	struct lexer l = lexer_start(text, size);
+	struct token t;
+	int r = 0;
+
+	l.line_start = false;
+	while (!r && (t = lexer_next(&l)).kind != TOKEN_END)
+		if (t.kind == TOKEN_NAME)
+			r = add_name(names, &t);
+	return r;
+}
+
+/* Where an #include of the program's own leads, opened, or -1. Directories, devices and pipes are left to the compiler to refuse. */
+static int open_include(const struct scan *s, const char *from, const char *name, bool quoted, char **ret_path)
+{
+	size_t dir = path_base(from) - from;
+	const char *const *d = s->include_dirs;
+	struct stat st;
+
+	for (bool beside = quoted; beside || (d && *d); beside = false) {
+		char *path;
+		int fd, n;
+
+		if (*name == '/')
+			n = asprintf(&path, "%s", name);
+		else if (beside)
+			n = asprintf(&path, "%.*s%s", (int)dir, from, name);
+		else
+			n = asprintf(&path, "%s/%s", *d, name);
+		if (!beside)
+			d++;
+		if (n < 0)
+			return -1;
+		fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+		if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+			*ret_path = path;
+			return fd;
+		}
+		ab__close(&fd);
+		free(path);
+	}
+	return -1;
+}
+
+static int scan_include(struct scan *s, const char *from, struct lexer *rest, struct ab_error *err)
+{
+	_free_ char *name = NULL, *path = NULL, *text = NULL;
+	struct token t = lexer_next(rest);
+	bool quoted = t.kind == TOKEN_TEXT && t.n > 2, is_new = false;
+	_close_ int fd = -1;
+	size_t size;
+	int r;
+
+	if (quoted) {
+		name = strndup(t.p + 1, t.n - 2);
+	} else if (token_is(&t, "<")) {
+		const char *close = memchr(t.p, '>', rest->end - t.p);
+
+		name = close ? strndup(t.p + 1, close - t.p - 1) : NULL;
+	} else if (t.kind == TOKEN_NAME) {
+		return ab_scan_names(&s->names, t.p, rest->end - t.p);
+	}
+	if (!name)
+		return 0;
+	fd = open_include(s, from, name, quoted, &path);
+	if (fd < 0)
+		return 0; /* bundled, the system's, or the compiler says that there is none */
+	if (!strmap_put(&s->files, path, strlen(path), &is_new))
+		return ab_fail_memory(err);
+	if (!is_new)
+		return 0;
+	r = file_read_fd(fd, path, SCAN_LIMIT, &text, &size, err);
+	return r ? r : ab_scan_text(s, path, text, size, err);
+}
+
+static int scan_directive(struct scan *s, const char *path, const struct token *t, struct ab_error *err)
+{
+	struct token word;
+	struct lexer rest;
+
+	if (!directive_split(t, &word, &rest))
+		return 0;
+	if (token_is(&word, "include") || token_is(&word, "include_next") || token_is(&word, "import"))
+		return scan_include(s, path, &rest, err);
+	if (token_is(&word, "define") || token_is(&word, "if") || token_is(&word, "elif"))
+		return ab_scan_names(&s->names, rest.p, rest.end - rest.p);
+	return 0;
+}
+
+int ab_scan_text(struct scan *s, const char *path, const char *text, size_t size, struct ab_error *err)
+{
+	struct lexer l = lexer_start(text, size);
+	struct token t;
+	int r = 0;
+
+	if (s->depth >= SCAN_DEPTH)
+		return ab_fail(err, AB_ERROR_LIMIT, -E2BIG, "'%s': #include is nested deeper than %d", path, SCAN_DEPTH);
+	if (size > SCAN_LIMIT - MIN(s->bytes, (size_t)SCAN_LIMIT))
+		return ab_fail(err, AB_ERROR_LIMIT, -EFBIG, "'%s': the sources are larger than %d MiB", path,
+			       SCAN_LIMIT >> 20);
+	s->bytes += size;
+	s->depth++;
+	while (!r && (t = lexer_next(&l)).kind != TOKEN_END) {
+		if (t.kind == TOKEN_NAME)
+			r = add_name(&s->names, &t);
+		else if (t.kind == TOKEN_DIRECTIVE)
+			r = scan_directive(s, path, &t, err);
+		else if (t.kind == TOKEN_TEXT)
+			s->has_license |= token_is(&t, "\"license\"");
+	}
+	s->depth--;
+	return r == -ENOMEM ? ab_fail_memory(err) : r;
+}
+
+void ab_scan_clear(struct scan *s)
+{
+	strmap_clear(&s->names);
+	strmap_clear(&s->files);
+}
