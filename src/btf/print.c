@@ -141,6 +141,10 @@ static void put_number_of_size(struct printer *p, uint32_t size, bool is_signed)
 		put(p, names[size]);
 		return;
 	}
+	if (!size) { /* an enum that is declared only and has no name: no compiler writes it */
+		put(p, "struct {}");
+		return;
+	}
 	put(p, size % 4 == 0 ? "struct { unsigned int words[" : size % 2 == 0 ? "struct { unsigned short words[" :
 								      "struct { unsigned char words[");
 	put_number(p, size / (size & -size));
