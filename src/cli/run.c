@@ -87,14 +87,15 @@ static int choose_programs(struct run *run, struct ab_error *err)
 	return r;
 }
 
-/* Splits "A=B"; the first part is the caller's to free. */
+/* Splits "A=B", as `option` ("attach PROG=TARGET") takes it; A is the caller's to free. */
 static int split_pair(const char *pair, const char *option, char **ret_left, const char **ret_right, struct ab_error *err)
 {
 	const char *equals = strchr(pair, '=');
 	char *left;
 
-	if (!equals || equals == pair || !equals[1])
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "option '--%s' takes NAME=VALUE, not '%s'", option, pair);
+	if (!equals || equals == pair)
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "option '--%.*s' takes%s, not '%s'", (int)strcspn(option, " "),
+			       option, strchr(option, ' '), pair);
 	left = strndup(pair, equals - pair);
 	if (!left)
 		return ab_fail_memory(err);
@@ -109,7 +110,7 @@ static int set_targets(struct run *run, struct ab_error *err)
 		_free_ char *name = NULL;
 		struct ab_program *program;
 		const char *target;
-		int r = split_pair(run->opts->attach.items[i], "attach", &name, &target, err);
+		int r = split_pair(run->opts->attach.items[i], "attach PROG=TARGET", &name, &target, err);
 
 		if (r < 0)
 			return r;
@@ -174,7 +175,7 @@ static int set_event_types(struct run *run, struct ab_error *err)
 	for (size_t i = 0; i < run->opts->events.count; i++) {
 		_free_ char *channel = NULL;
 		const char *type;
-		int r = split_pair(run->opts->events.items[i], "event", &channel, &type, err);
+		int r = split_pair(run->opts->events.items[i], "event MAP=TYPE", &channel, &type, err);
 
 		if (r == 0)
 			r = ab_events_set_type(run->object, channel, type, err);
@@ -214,16 +215,11 @@ static int set_params(struct run *run, struct ab_error *err)
 {
 	for (size_t i = 0; i < run->opts->set.count; i++) {
 		_free_ char *name = NULL;
-		const char *equals = strchr(run->opts->set.items[i], '=');
-		int r;
+		const char *value;
+		int r = split_pair(run->opts->set.items[i], "set NAME=VALUE", &name, &value, err);
 
-		if (!equals || equals == run->opts->set.items[i])
-			return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "option '--set' takes NAME=VALUE, not '%s'",
-				       run->opts->set.items[i]);
-		name = strndup(run->opts->set.items[i], equals - run->opts->set.items[i]);
-		if (!name)
-			return ab_fail_memory(err);
-		r = ab_object_set_param(run->object, name, equals + 1, err);
+		if (r == 0)
+			r = ab_object_set_param(run->object, name, value, err);
 		if (r < 0)
 			return r;
 	}
@@ -279,7 +275,7 @@ static int start(struct run *run, struct ab_error *err)
 	return 0;
 }
 
-/* What is left undone in the table: --clear without printing is a mistake, like a map order without maps. */
+/* Options that contradict each other. */
 static int check_options(const struct run_opts *opts, struct ab_error *err)
 {
 	if (opts->flamegraph && opts->folded && !strcmp(opts->flamegraph, opts->folded))

@@ -322,10 +322,11 @@ static void say_summary(struct run *run, uint64_t duration)
 
 	if (run->events) {
 		ab_events_count(run->events, NULL, &lost);
-		text_printf(&t, "%llu event%s, %llu lost, ", (unsigned long long)run->event_count,
-			    run->event_count == 1 ? "" : "s", (unsigned long long)lost);
+		text_printf(&t, "%llu event%s, %llu lost in %.1f s", (unsigned long long)run->event_count,
+			    run->event_count == 1 ? "" : "s", (unsigned long long)lost, duration / 1e9);
+	} else if (run->attached) {
+		text_printf(&t, "ended after %.1f s", duration / 1e9);
 	}
-	text_printf(&t, "%.1f s", duration / 1e9);
 	if (t.p)
 		cli_say(NULL, "%s", t.p);
 	for (size_t i = 0; i < ab_object_program_count(run->object); i++) {
