@@ -309,8 +309,8 @@ static int make_enum(struct maker *m, const struct place *at, uint32_t id, const
 	struct op *op;
 	int r;
 
-	if (!at->bits && !is_integer_size(t->size))
-		return make_bytes(m, at, OP_BYTES, t->size, false);
+	if (!t->size)
+		return 0; /* declared only */
 	r = make_names(m, id, &names);
 	if (r >= 0)
 		r = make_integer(m, at, OP_ENUM, t->size, ab_btf_kflag(t), &op);
@@ -772,7 +772,10 @@ static int make_plan(struct maker *m, uint32_t type_id, const char *words)
 
 	if (ab_btf_kind(t) == BTF_KIND_VAR)
 		type_id = t->type;
-	ab_btf_type_name(m->btf, type_id, &name);
+	if (ab_btf_kind(t) == BTF_KIND_DATASEC || ab_btf_kind(t) == BTF_KIND_FUNC || ab_btf_kind(t) == BTF_KIND_DECL_TAG)
+		text_puts(&name, ab_btf_name(m->btf, t)); /* no C type */
+	else
+		ab_btf_type_name(m->btf, type_id, &name);
 	f->type = text_take(&name);
 	if (!f->type)
 		return ab_fail_memory(m->err);
@@ -783,6 +786,7 @@ static int make_plan(struct maker *m, uint32_t type_id, const char *words)
 		return r;
 	if (!f->op_count)
 		return ab_fail(m->err, AB_ERROR_FORMAT, -EINVAL, "type '%.100s' has no size, so there is nothing to show", f->type);
+	text_add(&m->strings, (char[KEY_FAST]){ 0 }, KEY_FAST);
 	if (m->strings.failed)
 		return ab_fail_memory(m->err);
 	f->strings = TAKE(m->strings.p);

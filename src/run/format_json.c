@@ -96,7 +96,7 @@ static void json_struct(struct out *o, const struct ab_format *f, const struct o
 	OP_EACH(f, op, child) {
 		if (child->end > size)
 			continue;
-		out_add(o, f->strings + child->key + comma, child->key_size - comma);
+		out_key(o, f->strings + child->key + comma, child->key_size - comma);
 		comma = 0;
 		json_value(o, f, child, base, size);
 	}
@@ -176,7 +176,7 @@ static void json_enum(struct out *o, const struct ab_format *f, const struct op 
 	const struct enum_name *name = ab_enum_find(op->names, v);
 
 	if (name)
-		out_add(o, f->strings + name->name, name->size);
+		out_key(o, f->strings + name->name, name->size);
 	else
 		json_number(o, v, op->is_signed);
 }

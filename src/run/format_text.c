@@ -87,10 +87,10 @@ static void text_members(struct out *o, const struct ab_format *f, const struct 
 		if (!first)
 			out_puts(o, separator);
 		first = false;
-		out_add(o, op_name(f, child), child->key_size - 4);
+		out_puts(o, op_name(f, child));
 		out_putc(o, '=');
 		text_value(o, f, child, base, size, mode);
-		if (child->unit)
+		if (child->unit && child->code != OP_HIST)
 			out_puts(o, f->strings + child->unit);
 	}
 }

@@ -534,7 +534,6 @@ static size_t render(int form, const struct ab_format *f, const void *data, size
 										  ab_format_cell(f, form - 2, data, size, buf, cap);
 }
 
-/* The last byte of a page that nothing may be written behind: the buffer ends there. */
 TEST(every_cap_cuts_and_says_the_whole_length)
 {
 	struct ab_format *f = make(add_event(), NULL);
@@ -706,7 +705,7 @@ TEST(histograms_in_values)
 	ASSERT_STR(json(f, data, sizeof(data)),
 		   "{\"a\":[{\"from\":2,\"to\":4,\"count\":2},{\"from\":8,\"to\":16,\"count\":1}],"
 		   "\"b\":[{\"from\":120,\"to\":130,\"count\":7}]}");
-	ASSERT_STR(line(f, data, sizeof(data)), "a={2-3=2, 8-15=1}usecs b={120-129=7}");
+	ASSERT_STR(line(f, data, sizeof(data)), "a={2-3=2, 8-15=1} b={120-129=7}");
 	ASSERT_STR(cell(f, 1, data, sizeof(data)),
 		   "     value               : count    distribution\n"
 		   "       120 -> 129        : 7        |****************************************|\n");
