@@ -95,7 +95,7 @@ uint32_t ab_btf_resolve(const struct ab_btf *btf, uint32_t id)
 {
 	while (id < btf->n && (is_qualifier(btf->slots[id].kind) || btf->slots[id].kind == BTF_KIND_TYPEDEF))
 		id = ab_btf_type(btf, id)->type;
-	return id;
+	return id < btf->n ? id : 0;
 }
 
 size_t ab_btf_size(const struct ab_btf *btf, uint32_t id)
