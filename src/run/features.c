@@ -22,7 +22,7 @@ int ab_features_add(struct ab_features *f, const char *group, const char *name, 
 {
 	struct strmap_entry *entry;
 	const char *kept[3];
-	const char *given[3] = { name, detail ? detail : "", advice ? advice : "" };
+	const char *given[3] = { name, detail ? detail : "", state == AB_FEATURE_UNKNOWN ? privilege_advice : advice };
 
 	if (f->n == f->cap) {
 		size_t cap = f->cap ? f->cap * 2 : 256;
@@ -87,14 +87,10 @@ static int run_row(struct probe *p, const struct feature_row *row)
 		advice = row->advice;
 	}
 	state = ab_probe_state(p, answer);
-	if (state == AB_FEATURE_YES)
-		advice = "";
-	else if (state == AB_FEATURE_UNKNOWN)
-		advice = privilege_advice;
 	if (answer < 0 && !detail.n)
 		text_printf(&detail, "%s%s", strerror(-answer),
 			    (answer == -EPERM || answer == -EACCES) && state == AB_FEATURE_NO ? ", whatever the privileges" : "");
-	return ab_features_add(p->features, row->group, row->name, state, detail.p, advice);
+	return ab_features_add(p->features, row->group, row->name, state, detail.p, state == AB_FEATURE_YES ? "" : advice);
 }
 
 static int run_rows(struct probe *p, const struct feature_row *rows)
