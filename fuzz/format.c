@@ -7,7 +7,7 @@
 
 static const char *const words[] = {
 	NULL, "ipv4", "ipv6", "ip", "mac", "port", "errno", "signal", "syscall", "ktime", "boottime", "time", "duration", "size", "hex",
-	"mode", "dev", "enum:e", "flags:e", "text", "bytes", "ksym", "usym", "usym:pid", "kstack", "ustack:stacks:pid", "log2",
+	"mode", "dev", "enum:e", "flags:e", "text", "bytes", "ksym", "usym", "usym:pid", "kstack", "ustack:stacks:pid", "log2", "log10",
 	"linear:10:18446744073709551615",
 };
 

@@ -66,6 +66,7 @@ struct ab_hist_opts {
 	uint64_t base;      /* linear: where slot 0 begins */
 	uint64_t step;      /* linear: slot width; 0: 1 */
 	const char *unit;   /* heading of the value column; NULL: "value" */
+	bool log10;         /* slot i holds [10^i, 10^(i+1)), slot 0 also 0 */
 	size_t :0;
 };
 

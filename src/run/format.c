@@ -22,7 +22,8 @@ enum word_kind {
 
 struct word {
 	const char *name;
-	uint8_t code, kind, size;
+	uint8_t code, kind;
+	uint8_t size; /* WORD_ADDRESS; of WORD_HIST the scale */
 };
 
 static const struct word words_of_as[] = {
@@ -50,8 +51,9 @@ static const struct word words_of_as[] = {
 	{ "ustack", OP_USTACK, WORD_NUMBER, 0 },
 	{ "text", OP_TEXT, WORD_BYTES, 0 },
 	{ "bytes", OP_BYTES, WORD_BYTES, 0 },
-	{ "log2", OP_HIST, WORD_HIST, 0 },
-	{ "linear", OP_HIST, WORD_HIST, 0 },
+	{ "log2", OP_HIST, WORD_HIST, SCALE_LOG2 },
+	{ "log10", OP_HIST, WORD_HIST, SCALE_LOG10 },
+	{ "linear", OP_HIST, WORD_HIST, SCALE_LINEAR },
 };
 
 struct maker {
@@ -476,7 +478,7 @@ static int make_hist_word(struct maker *m, const struct place *at, const struct 
 	op->stride = ab_btf_size(m->btf, element);
 	op->count = MIN(array->nelems, OFFSET_MAX / 8);
 	op->end = op->offset + op->stride;
-	op->linear = w->name[1] == 'i';
+	op->scale = w->size;
 	op->base = word_argument(at->words, 0, base) ? strtoull(base, NULL, 0) : 0;
 	op->step = word_argument(at->words, 1, step) ? strtoull(step, NULL, 0) : 1;
 	if (!op->step)

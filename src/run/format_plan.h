@@ -19,6 +19,8 @@ enum op_code {
 	OP_SIZE, OP_HEX, OP_MODE, OP_DEV, OP_FLAGS, OP_KSYM, OP_USYM, OP_KSTACK, OP_USTACK, OP_HIST,
 };
 
+enum hist_scale { SCALE_LOG2, SCALE_LOG10, SCALE_LINEAR };
+
 /* How an integer is read. */
 enum op_load { LOAD_U8, LOAD_S8, LOAD_U16, LOAD_S16, LOAD_U32, LOAD_S32, LOAD_U64, LOAD_BITS, LOAD_SBITS };
 
@@ -43,7 +45,7 @@ struct op {
 	uint8_t shift, bits; /* of a bit-field */
 	bool is_signed;
 	bool flexible;     /* text, bytes, array: goes on to the end of the data */
-	bool linear;       /* OP_HIST */
+	uint8_t scale;     /* enum hist_scale, of OP_HIST */
 	uint32_t offset;
 	uint32_t end;      /* the data has to reach here for anything to be shown */
 	uint32_t next;     /* the operation behind this one and its children */

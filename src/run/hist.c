@@ -14,11 +14,16 @@
 
 struct hist_slot ab_hist_slot(const struct op *op, uint32_t i)
 {
-	unsigned __int128 one = 1, from;
-	uint32_t shift = MIN(i, 63);
+	unsigned __int128 one = 1, from = 1;
+	uint32_t exponent = MIN(i, op->scale == SCALE_LOG2 ? 63u : 19u);
 
-	if (!op->linear)
-		return (struct hist_slot){ shift ? one << shift : 0, one << (shift + 1) };
+	if (op->scale == SCALE_LOG2)
+		return (struct hist_slot){ exponent ? one << exponent : 0, one << (exponent + 1) };
+	if (op->scale == SCALE_LOG10) {
+		for (uint32_t e = 0; e < exponent; e++)
+			from *= 10;
+		return (struct hist_slot){ exponent ? from : 0, 10 * from };
+	}
 	from = op->base + (unsigned __int128)i * op->step;
 	return (struct hist_slot){ from, from + op->step };
 }
@@ -147,8 +152,9 @@ void ab_out_hist_json(struct out *o, const struct op *op, const uint8_t *slots, 
 
 static struct op op_of_opts(const struct ab_hist_opts *opts)
 {
-	struct op op = { .code = OP_HIST, .stride = 8, .linear = OPT(opts, linear) };
+	struct op op = { .code = OP_HIST, .stride = 8 };
 
+	op.scale = OPT(opts, linear) ? SCALE_LINEAR : OPT(opts, log10) ? SCALE_LOG10 : SCALE_LOG2;
 	op.base = OPT(opts, base);
 	op.step = OPT(opts, step) ? OPT(opts, step) : 1;
 	return op;

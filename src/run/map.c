@@ -79,7 +79,7 @@ static bool is_histogram(const struct ab_map *map)
 {
 	const char *as = ab_map_tag(map, "as=");
 
-	return as && (!strcmp(as, "log2") || str_starts(as, "linear"));
+	return as && (!strcmp(as, "log2") || !strcmp(as, "log10") || str_starts(as, "linear"));
 }
 
 enum ab_map_kind ab_map_kind(const struct ab_map *map)
@@ -127,6 +127,7 @@ void ab_map_hist_opts(const struct ab_map *map, struct ab_hist_opts *ret_opts)
 	unsigned long long base = 0, step = 1;
 
 	*ret_opts = (struct ab_hist_opts){ .sz = sizeof(*ret_opts), .unit = ab_map_tag(map, "unit=") };
+	ret_opts->log10 = as && !strcmp(as, "log10");
 	if (!as || !str_starts(as, "linear"))
 		return;
 	sscanf(as, "linear:%lli:%lli", (long long *)&base, (long long *)&step);

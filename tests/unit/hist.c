@@ -76,6 +76,20 @@ TEST(linear_slots)
 	ASSERT_STR(text, "[{\"from\":110,\"to\":120,\"count\":2},{\"from\":120,\"to\":130,\"count\":1}]");
 }
 
+TEST(log10_slots)
+{
+	const uint64_t slots[20] = { [0] = 1, [1] = 2, [19] = 1 };
+	AB_OPTS(ab_hist_opts, opts, .log10 = true);
+
+	ab_hist_json(slots, 20, &opts, text, sizeof(text));
+	ASSERT_STR(text, "[{\"from\":0,\"to\":10,\"count\":1},{\"from\":10,\"to\":100,\"count\":2},"
+			 "{\"from\":10000000000000000000,\"to\":100000000000000000000,\"count\":1}]");
+	ASSERT_STR(chart(slots, 2, &opts),
+		   "     value               : count    distribution\n"
+		   "         0 -> 9          : 1        |********************                    |\n"
+		   "        10 -> 99         : 2        |****************************************|\n");
+}
+
 TEST(options_of_an_older_caller)
 {
 	const uint64_t slots[4] = { 0, 2 };
