@@ -48,8 +48,8 @@ struct member {
  */
 struct name_entry {
 	uint32_t hash, name_off, id, next; /* next: index + 1 of the next in the chain */
+	int32_t enumerator;                /* which of the enum `id` has the name, or -1: the type itself */
 	uint32_t ordinal;                  /* from 1 within its name space; 0: in neither */
-	bool enumerator;                   /* the name is that of an enumerator of the enum `id` */
 };
 
 /* What is not the first of its name, by id and enumerator (-1: the type itself). */

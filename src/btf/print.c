@@ -647,22 +647,21 @@ static void print_type(struct printer *p, const uint8_t *need, uint32_t id)
 	case BTF_KIND_ENUM:
 	case BTF_KIND_ENUM64:
 	case BTF_KIND_FWD:
-		if (t->name_off && is_needed(need, id, NEED_NAME))
+		if (t->name_off)
 			prepare(p, id, false, 0);
 		break;
 	case BTF_KIND_TYPEDEF:
-		if (is_needed(need, id, NEED_NAME))
-			declare_typedef(p, id);
+		declare_typedef(p, id);
 		break;
 	}
 }
 
 /* Enums without a tag that no type has: their enumerators are constants. */
-static void print_constants(struct printer *p, const uint8_t *need, uint32_t id)
+static void print_constants(struct printer *p, uint32_t id)
 {
 	const struct btf_type *t = ab_btf_type(p->btf, id);
 
-	if (!ab_btf_is_enum(t) || t->name_off || !ab_btf_vlen(t) || p->state[id] & DEFINED || !is_needed(need, id, NEED_NAME))
+	if (!ab_btf_is_enum(t) || t->name_off || !ab_btf_vlen(t) || p->state[id] & DEFINED)
 		return;
 	put(p, "enum");
 	put_enum_body(p, id);
@@ -672,9 +671,9 @@ static void print_constants(struct printer *p, const uint8_t *need, uint32_t id)
 int ab_btf_print(const struct ab_btf *btf, const uint8_t *need, struct text *out, struct ab_error *err)
 {
 	_free_ uint8_t *state = array_new(btf->n, 1);
-	/* Real headers are half as large as the BTF; anonymous types, written wherever they are used, could grow without end. */
+	/* Real headers are at most twice as large as the BTF; anonymous types and padding could grow without end. */
 	struct printer p = { .btf = btf, .index = ab_btf_index(btf), .out = out, .err = err, .state = state,
-			     .limit = out->n + ((size_t)16 << 20) + 8 * btf->size };
+			     .limit = out->n + ((size_t)4 << 20) + 8 * btf->size };
 
 	if (!state || !p.index)
 		return ab_fail_memory(err);
@@ -683,9 +682,11 @@ int ab_btf_print(const struct ab_btf *btf, const uint8_t *need, struct text *out
 		"#pragma clang attribute push (__attribute__((preserve_access_index)), apply_to = record)\n"
 		"#endif\n\n");
 	for (uint32_t id = 1; id < btf->n && !p.failed; id++)
-		print_type(&p, need, id);
+		if (is_needed(need, id, NEED_NAME))
+			print_type(&p, need, id);
 	for (uint32_t id = 1; id < btf->n && !p.failed; id++)
-		print_constants(&p, need, id);
+		if (is_needed(need, id, NEED_NAME))
+			print_constants(&p, id);
 	put(&p, "#ifndef BPF_NO_PRESERVE_ACCESS_INDEX\n#pragma clang attribute pop\n#endif\n\n#endif /* __VMLINUX_H__ */\n");
 	if (!p.failed && out->failed)
 		p.failed = ab_fail_memory(err);

@@ -57,9 +57,22 @@ static uint32_t hash_name(const char *s)
 	return h ^ h >> 32;
 }
 
-static bool is_indexed(const struct btf_type *t)
+/* Functions are as many as all else and are hardly ever looked for: they are not. */
+static bool is_indexed(uint32_t kind)
 {
-	return t->name_off && ab_btf_kind(t) != BTF_KIND_DECL_TAG && ab_btf_kind(t) != BTF_KIND_TYPE_TAG;
+	switch (kind) {
+	case BTF_KIND_INT:
+	case BTF_KIND_FLOAT:
+	case BTF_KIND_STRUCT:
+	case BTF_KIND_UNION:
+	case BTF_KIND_ENUM:
+	case BTF_KIND_ENUM64:
+	case BTF_KIND_FWD:
+	case BTF_KIND_TYPEDEF:
+		return true;
+	default:
+		return false;
+	}
 }
 
 bool ab_btf_is_forward(const struct btf_type *t)
@@ -87,46 +100,61 @@ static int add_duplicate(struct name_index *index, uint32_t id, int32_t enumerat
 	return 0;
 }
 
-/* One more than the latest of that name in the same name space, which is near the front of the chain if there is one. */
-static uint32_t next_ordinal(const struct ab_btf *btf, const struct name_index *index, uint32_t hash, const char *name, bool tag)
+static void add_name(const struct ab_btf *btf, struct name_index *index, uint32_t id, int32_t enumerator, uint32_t name_off)
 {
-	for (uint32_t at = index->heads[hash & index->mask]; at; at = index->entries[at - 1].next) {
-		const struct name_entry *e = &index->entries[at - 1];
-		bool is_other = !e->ordinal || e->hash != hash ||
-				tag != (!e->enumerator && is_tag(ab_btf_type(btf, e->id)));
+	index->entries[index->n++] = (struct name_entry){ .hash = hash_name(btf->strings + name_off), .name_off = name_off,
+							  .id = id, .enumerator = enumerator };
+}
 
-		if (!is_other && !strcmp(btf->strings + e->name_off, name))
+static void add_names(const struct ab_btf *btf, struct name_index *index)
+{
+	for (uint32_t id = 1; id < btf->n; id++) {
+		const struct btf_type *t;
+
+		if (!is_indexed(btf->slots[id].kind))
+			continue;
+		t = ab_btf_type(btf, id);
+		if (t->name_off)
+			add_name(btf, index, id, -1, t->name_off);
+		if (ab_btf_is_enum(t))
+			for (uint32_t i = 0; i < ab_btf_vlen(t); i++)
+				add_name(btf, index, id, i, ab_btf_enumerator_name(t, i));
+	}
+}
+
+/* One more than the latest of that name in the same name space, which is near the front of the chain if there is one. */
+static uint32_t next_ordinal(const struct ab_btf *btf, const struct name_index *index, const struct name_entry *new, bool tag)
+{
+	for (uint32_t at = index->heads[new->hash & index->mask]; at; at = index->entries[at - 1].next) {
+		const struct name_entry *e = &index->entries[at - 1];
+
+		if (e->hash == new->hash && e->ordinal && tag == (e->enumerator < 0 && is_tag(ab_btf_type(btf, e->id))) &&
+		    !strcmp(btf->strings + e->name_off, btf->strings + new->name_off))
 			return e->ordinal + 1;
 	}
 	return 1;
 }
 
-static int add_name(const struct ab_btf *btf, struct name_index *index, uint32_t id, int32_t enumerator)
-{
-	const struct btf_type *t = ab_btf_type(btf, id);
-	uint32_t name_off = enumerator < 0 ? t->name_off : ab_btf_enumerator_name(t, enumerator);
-	const char *name = btf->strings + name_off;
-	uint32_t hash = hash_name(name), ordinal = 0, *head = &index->heads[hash & index->mask];
-
-	if (enumerator >= 0 || is_tag(t) || ab_btf_kind(t) == BTF_KIND_TYPEDEF)
-		ordinal = next_ordinal(btf, index, hash, name, enumerator < 0 && is_tag(t));
-	index->entries[index->n++] = (struct name_entry){ hash, name_off, id, *head, ordinal, enumerator >= 0 };
-	*head = index->n;
-	return ordinal > 1 ? add_duplicate(index, id, enumerator, ordinal) : 0;
-}
-
-static int fill_index(const struct ab_btf *btf, struct name_index *index)
+/* Names are spread over the chains, so each is a step into the dark: look ahead. */
+static int link_names(const struct ab_btf *btf, struct name_index *index)
 {
 	int r = 0;
 
-	for (uint32_t id = 1; id < btf->n && !r; id++) {
-		const struct btf_type *t = ab_btf_type(btf, id);
+	for (uint32_t i = 0; i < index->n && !r; i++) {
+		struct name_entry *e = &index->entries[i];
+		uint32_t *head = &index->heads[e->hash & index->mask];
+		bool tag = e->enumerator < 0 && is_tag(ab_btf_type(btf, e->id));
 
-		if (is_indexed(t))
-			r = add_name(btf, index, id, -1);
-		if (ab_btf_is_enum(t))
-			for (uint32_t i = 0; i < ab_btf_vlen(t) && !r; i++)
-				r = add_name(btf, index, id, i);
+		if (i + 16 < index->n)
+			__builtin_prefetch(&index->heads[e[16].hash & index->mask]);
+		if (i + 8 < index->n && index->heads[e[8].hash & index->mask])
+			__builtin_prefetch(&index->entries[index->heads[e[8].hash & index->mask] - 1]);
+		if (e->enumerator >= 0 || tag || btf->slots[e->id].kind == BTF_KIND_TYPEDEF)
+			e->ordinal = next_ordinal(btf, index, e, tag);
+		e->next = *head;
+		*head = i + 1;
+		if (e->ordinal > 1)
+			r = add_duplicate(index, e->id, e->enumerator, e->ordinal);
 	}
 	return r;
 }
@@ -152,7 +180,7 @@ static uint32_t find_definition(const struct ab_btf *btf, const struct name_inde
 
 	for (const struct name_entry *e = NULL; (e = ab_btf_lookup(btf, index, name, e));) {
 		const struct btf_type *t = ab_btf_type(btf, e->id);
-		char class = e->enumerator ? 0 : tag_class(t);
+		char class = e->enumerator >= 0 ? 0 : tag_class(t);
 
 		if (class == tag_class(fwd) && !ab_btf_is_forward(t))
 			definition = e->id;
@@ -164,11 +192,12 @@ static uint32_t find_definition(const struct ab_btf *btf, const struct name_inde
 
 static void find_aliases(const struct ab_btf *btf, struct name_index *index)
 {
-	for (uint32_t id = 1; id < btf->n; id++) {
-		const struct btf_type *t = ab_btf_type(btf, id);
+	for (uint32_t i = 0; i < index->n; i++) {
+		const struct name_entry *e = &index->entries[i];
+		const struct btf_type *t = ab_btf_type(btf, e->id);
 
-		if (t->name_off && ab_btf_is_forward(t))
-			index->aliases[index->n_aliases++] = (struct alias){ id, find_definition(btf, index, t) };
+		if (e->enumerator < 0 && ab_btf_is_forward(t))
+			index->aliases[index->n_aliases++] = (struct alias){ e->id, find_definition(btf, index, t) };
 	}
 }
 
@@ -180,10 +209,11 @@ static struct name_index *make_index(const struct ab_btf *btf)
 	if (!index)
 		return NULL;
 	for (uint32_t id = 1; id < btf->n; id++) {
-		const struct btf_type *t = ab_btf_type(btf, id);
+		uint32_t kind = btf->slots[id].kind;
+		bool is_enum = kind == BTF_KIND_ENUM || kind == BTF_KIND_ENUM64;
 
-		n += is_indexed(t) + (ab_btf_is_enum(t) ? ab_btf_vlen(t) : 0);
-		forward += ab_btf_is_forward(t);
+		n += is_indexed(kind) + (is_enum ? ab_btf_vlen(ab_btf_type(btf, id)) : 0);
+		forward += is_enum || kind == BTF_KIND_FWD;
 	}
 	while (cap < n)
 		cap *= 2;
@@ -191,12 +221,15 @@ static struct name_index *make_index(const struct ab_btf *btf)
 	index->heads = array_new(cap, sizeof(*index->heads));
 	index->entries = malloc((n ? n : 1) * sizeof(*index->entries));
 	index->aliases = malloc((forward ? forward : 1) * sizeof(*index->aliases));
-	if (!index->heads || !index->entries || !index->aliases || fill_index(btf, index)) {
-		ab_btf_index_free(index);
-		return NULL;
+	if (index->heads && index->entries && index->aliases) {
+		add_names(btf, index);
+		if (!link_names(btf, index)) {
+			find_aliases(btf, index);
+			return index;
+		}
 	}
-	find_aliases(btf, index);
-	return index;
+	ab_btf_index_free(index);
+	return NULL;
 }
 
 uint32_t ab_btf_ordinal(const struct name_index *index, uint32_t id, int32_t enumerator)
@@ -282,9 +315,10 @@ const struct name_entry *ab_btf_lookup(const struct ab_btf *btf, const struct na
 static uint32_t find_slowly(const struct ab_btf *btf, const char *name, uint32_t kind)
 {
 	for (uint32_t id = 1; id < btf->n; id++) {
-		const struct btf_type *t = ab_btf_type(btf, id);
+		uint32_t k = btf->slots[id].kind;
+		bool is_text = k == BTF_KIND_DECL_TAG || k == BTF_KIND_TYPE_TAG;
 
-		if (is_indexed(t) && (!kind || ab_btf_kind(t) == kind) && !strcmp(btf->strings + t->name_off, name))
+		if ((kind ? k == kind : !is_text) && !strcmp(ab_btf_name(btf, ab_btf_type(btf, id)), name))
 			return id;
 	}
 	return 0;
@@ -292,17 +326,18 @@ static uint32_t find_slowly(const struct ab_btf *btf, const char *name, uint32_t
 
 uint32_t ab_btf_find(const struct ab_btf *btf, const char *name, uint32_t kind)
 {
-	const struct name_index *index = ab_btf_index(btf);
+	const struct name_index *index;
 	uint32_t id = 0;
 
 	if (!*name)
 		return 0;
+	index = kind && !is_indexed(kind) ? NULL : ab_btf_index(btf);
 	if (!index)
 		return find_slowly(btf, name, kind);
 	for (const struct name_entry *e = NULL; (e = ab_btf_lookup(btf, index, name, e));)
-		if (!e->enumerator && (!kind || ab_btf_kind(ab_btf_type(btf, e->id)) == kind))
+		if (e->enumerator < 0 && (!kind || btf->slots[e->id].kind == kind))
 			id = e->id; /* the last in the chain has the lowest id */
-	return id;
+	return id || kind ? id : find_slowly(btf, name, 0);
 }
 
 static bool skip_word(const char **s, const char *word)
