@@ -6,8 +6,9 @@
 #include <run/format.h>
 
 static const char *const words[] = {
-	NULL, "ipv4", "ipv6", "ip", "mac", "port", "errno", "signal", "syscall", "ktime", "boottime", "time", "duration", "size", "hex",
-	"mode", "dev", "enum:e", "flags:e", "text", "bytes", "ksym", "usym", "usym:pid", "kstack", "ustack:stacks:pid", "log2", "log10",
+	NULL, "ipv4", "ipv6", "ip", "mac", "port", "errno", "signal", "syscall", "ktime", "boottime", "time", "duration",
+	"size", "hex", "mode", "dev", "enum:e", "flags:e", "text", "bytes", "ksym", "usym", "usym:pid", "kstack",
+	"ustack:stacks:pid", "log2", "log10",
 	"linear:10:18446744073709551615",
 };
 
@@ -75,7 +76,8 @@ static size_t render(const struct ab_format *f, int form, const void *data, size
 			   ab_format_cell(f, form - 2, data, size, buf, cap);
 }
 
-static void render_cut(const struct ab_format *f, int form, const void *data, size_t size, const char *whole, size_t n, size_t cap)
+static void render_cut(const struct ab_format *f, int form, const void *data, size_t size, const char *whole, size_t n,
+		       size_t cap)
 {
 	char *buf = malloc(cap ? cap : 1);
 

@@ -230,16 +230,20 @@ static int find_enum(struct maker *m, const struct place *at, const char *name, 
 	if (id)
 		return make_names(m, id, ret_names);
 	return ab_fail(m->err, AB_ERROR_NOT_FOUND, -ENOENT,
-		       "tag 'anybpf:as=%.64s' of '%.64s' in type '%.100s': the object has no 'enum %.64s'; declare a variable of it",
-		       at->words, at->name ? at->name : "the value", m->f->type, name);
+		       "tag 'anybpf:as=%.64s' of '%.64s' in type '%.100s': the object has no 'enum %.64s'; "
+		       "declare a variable of it", at->words, at->name ? at->name : "the value", m->f->type, name);
 }
 
 /* ---- scalars ---- */
 
-static int make_integer(struct maker *m, const struct place *at, int code, size_t size, bool is_signed, struct op **ret_op)
+static int make_integer(struct maker *m, const struct place *at, int code, size_t size, bool is_signed,
+			struct op **ret_op)
 {
 	static const uint8_t loads[9][2] = {
-		[1] = { LOAD_U8, LOAD_S8 }, [2] = { LOAD_U16, LOAD_S16 }, [4] = { LOAD_U32, LOAD_S32 }, [8] = { LOAD_U64, LOAD_U64 },
+		[1] = { LOAD_U8, LOAD_S8 },
+		[2] = { LOAD_U16, LOAD_S16 },
+		[4] = { LOAD_U32, LOAD_S32 },
+		[8] = { LOAD_U64, LOAD_U64 },
 	};
 	struct place here = *at;
 	struct op *op;
@@ -365,7 +369,8 @@ static bool word_argument(const char *words, int index, char ret[64])
 }
 
 /* Finds an integer member by name, in anonymous members too. */
-static int find_sibling(struct maker *m, uint32_t struct_id, const char *name, int depth, uint64_t *offset, size_t *size)
+static int find_sibling(struct maker *m, uint32_t struct_id, const char *name, int depth, uint64_t *offset,
+			size_t *size)
 {
 	const struct btf_type *t = ab_btf_type(m->btf, struct_id);
 	const struct btf_member *members = ab_btf_data(t);
@@ -445,7 +450,8 @@ static int make_arguments(struct maker *m, const struct place *at, uint32_t op_i
 	}
 }
 
-static int make_number_word(struct maker *m, const struct place *at, const struct word *w, const struct btf_type *t, size_t size)
+static int make_number_word(struct maker *m, const struct place *at, const struct word *w, const struct btf_type *t,
+			    size_t size)
 {
 	uint32_t kind = ab_btf_kind(t), index = m->f->op_count;
 	bool is_signed = false;
@@ -787,7 +793,8 @@ static int make_plan(struct maker *m, uint32_t type_id, const char *words)
 	if (r < 0)
 		return r;
 	if (!f->op_count)
-		return ab_fail(m->err, AB_ERROR_FORMAT, -EINVAL, "type '%.100s' has no size, so there is nothing to show", f->type);
+		return ab_fail(m->err, AB_ERROR_FORMAT, -EINVAL, "type '%.100s' has no size, so there is nothing to show",
+			       f->type);
 	text_add(&m->strings, (char[KEY_FAST]){ 0 }, KEY_FAST);
 	if (m->strings.failed)
 		return ab_fail_memory(m->err);

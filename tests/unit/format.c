@@ -63,7 +63,8 @@ int ab_symbols_user(struct ab_symbols *symbols, int pid, uint64_t address, struc
 /* ---- types ---- */
 
 static struct btf *types;
-static int t_u8, t_s8, t_u16, t_s16, t_u32, t_s32, t_u64, t_s64, t_u128, t_s128, t_char, t_bool, t_f32, t_f64, t_ptr;
+static int t_u8, t_s8, t_u16, t_s16, t_u32, t_s32, t_u64, t_s64, t_u128, t_s128;
+static int t_char, t_bool, t_f32, t_f64, t_ptr;
 static int t_state, t_wide, t_perm;
 
 static int add_array(int element, unsigned count)
@@ -614,7 +615,8 @@ TEST(bit_fields)
 
 	memcpy(data + 15, &wide, 9);
 	memset(data + 24, 0xff, 8);
-	ASSERT_STR(json(f, data, 32), "{\"a\":5,\"b\":-2,\"c\":773738363261118345,\"d\":true,\"e\":\"BUSY\",\"f\":18446744073709551615}");
+	ASSERT_STR(json(f, data, 32),
+		   "{\"a\":5,\"b\":-2,\"c\":773738363261118345,\"d\":true,\"e\":\"BUSY\",\"f\":18446744073709551615}");
 	ASSERT_STR(json(f, data, 23), "{\"a\":5,\"b\":-2,\"d\":true,\"e\":\"BUSY\"}");
 	ab_format_free(f);
 }
