@@ -397,25 +397,42 @@ static int attach_targets(struct ab_program *program, struct ab_error *err)
 	return r;
 }
 
-static int attach_struct_ops(struct ab_object *object, struct ab_map *map, struct ab_error *err)
+static int explain_struct_ops(const struct ab_map *map, int code, struct ab_error *err)
 {
-	struct bpf_link *bpf = bpf_map__attach_struct_ops(map->bpf);
-	struct ab_link *link;
-	int code = -errno, r;
-
-	if (!bpf && code == -EEXIST)
+	if (code == -EEXIST)
 		return ab_fail(err, AB_ERROR_BUSY, -EBUSY, "struct_ops '%s': the kernel has one of that name already",
 			       ab_map_name(map));
+	return ab_fail_errno(err, code, "struct_ops '%s' cannot be registered", ab_map_name(map));
+}
+
+/*
+ * Without a link the kernel keeps what is registered even when the process dies, so maps are made for links (object.c) where the
+ * kernel has them: libbpf then only fills the map, and the link registers it.
+ */
+static int register_struct_ops(struct ab_map *map, struct ab_link *link, struct ab_error *err)
+{
+	struct bpf_link *bpf = bpf_map__attach_struct_ops(map->bpf);
+	int fd, r;
+
 	if (!bpf)
-		return ab_fail_errno(err, code, "struct_ops '%s' cannot be registered", ab_map_name(map));
-	link = calloc(1, sizeof(*link));
-	if (!link) {
-		bpf_link__destroy(bpf);
-		return ab_fail_memory(err);
-	}
+		return explain_struct_ops(map, -errno, err);
 	r = ab_link_add(link, bpf, err);
+	if (r < 0 || !(bpf_map__map_flags(map->bpf) & AB_F_LINK))
+		return r;
+	fd = bpf_link_create(ab_map_fd(map), 0, AB_ATTACH_STRUCT_OPS, NULL);
+	return fd < 0 ? explain_struct_ops(map, -errno, err) : ab_link_add_fd(link, fd, err);
+}
+
+static int attach_struct_ops(struct ab_object *object, struct ab_map *map, struct ab_error *err)
+{
+	struct ab_link *link = calloc(1, sizeof(*link));
+	int r;
+
+	if (!link)
+		return ab_fail_memory(err);
+	r = register_struct_ops(map, link, err);
 	if (r < 0)
-		free(link);
+		free_link(link);
 	else
 		push_link(object, NULL, link);
 	return r;

@@ -25,6 +25,7 @@ struct source {
 	struct perf_buffer *perf;   /* shared by the sources of all CPUs; the first one owns it */
 	size_t index;               /* of the CPU's buffer in `perf` */
 	bool owns_perf;
+	bool pending;               /* was ready and is not emptied: perf says so only once */
 	int32_t cpu;
 	const struct ab_format *format;
 	const char *channel;
@@ -37,6 +38,7 @@ struct ab_events {
 	struct source **sources;
 	size_t source_count;
 	struct epoll_event *ready;
+	size_t pending;     /* sources that are */
 	int epoll_fd;
 	uint64_t seen, lost;
 	uint64_t looked_at; /* the lost counters, CLOCK_MONOTONIC ns */
@@ -180,6 +182,14 @@ static int ring_sample(void *ctx, void *data, size_t size)
 	return hand_out(ctx, data, (uint32_t)size);
 }
 
+/* perf pads what the program sent to 8 bytes with its own length before it; only the type tells where the event ends. */
+static uint32_t trim(const struct source *s, uint32_t size)
+{
+	size_t want = s->format ? ab_format_size(s->format) : 0;
+
+	return want && size > want && size - want < 8 ? (uint32_t)want : size;
+}
+
 static enum bpf_perf_event_ret perf_sample(void *ctx, int cpu, struct perf_event_header *head)
 {
 	struct source *first = ctx;
@@ -193,7 +203,7 @@ static enum bpf_perf_event_ret perf_sample(void *ctx, int cpu, struct perf_event
 	    sample->size > head->size - sizeof(*sample))
 		return LIBBPF_PERF_EVENT_CONT;
 	s.cpu = cpu;
-	return hand_out(&s, sample->data, sample->size) ? LIBBPF_PERF_EVENT_DONE : LIBBPF_PERF_EVENT_CONT;
+	return hand_out(&s, sample->data, trim(&s, sample->size)) ? LIBBPF_PERF_EVENT_DONE : LIBBPF_PERF_EVENT_CONT;
 }
 
 /* ---- open ---- */
@@ -328,23 +338,41 @@ static int drain(struct source *s)
 {
 	int r = s->ring ? ring_buffer__consume(s->ring) : perf_buffer__consume_buffer(s->perf, s->index);
 
+	if (!s->events->stop && s->events->budget) {
+		s->pending = false;
+		s->events->pending--;
+	}
 	return r == STOP || r > 0 ? 0 : r;
+}
+
+static int wait_ready(struct ab_events *events, int timeout_ms)
+{
+	int n = epoll_wait(events->epoll_fd, events->ready, (int)events->source_count, events->pending ? 0 : timeout_ms);
+
+	for (int i = 0; i < n; i++) {
+		struct source *s = events->sources[events->ready[i].data.u32];
+
+		events->pending += !s->pending;
+		s->pending = true;
+	}
+	return n < 0 && errno != EINTR ? -errno : 0;
 }
 
 int ab_events_poll(struct ab_events *events, int timeout_ms, struct ab_error *err)
 {
 	uint64_t seen = events->seen;
 	struct ab_object *before;
-	int n, r = 0;
+	int r;
 
 	events->budget = POLL_EVENTS;
 	events->stop = 0;
-	n = epoll_wait(events->epoll_fd, events->ready, (int)events->source_count, timeout_ms);
-	if (n < 0 && errno != EINTR)
-		return ab_fail_errno(err, -errno, "waiting for events");
+	r = wait_ready(events, timeout_ms);
+	if (r < 0)
+		return ab_fail_errno(err, r, "waiting for events");
 	before = ab_log_enter(events->object);
-	for (int i = 0; i < n && !r && !events->stop && events->budget; i++)
-		r = drain(events->sources[events->ready[i].data.u32]);
+	for (size_t i = 0; i < events->source_count && events->pending && !r && !events->stop && events->budget; i++)
+		if (events->sources[i]->pending)
+			r = drain(events->sources[i]);
 	ab_log_leave(before);
 	if (now_ns() - events->looked_at >= LOST_INTERVAL)
 		look_for_lost(events);

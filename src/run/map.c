@@ -116,6 +116,11 @@ bool ab_map_is_shown(const struct ab_map *map)
 	return !ab_map_tag(map, "scratch") && (ab_map_tag(map, "show") || ab_map_kind(map) == AB_MAP_HIST);
 }
 
+bool ab_map_is_scratch(const struct ab_map *map)
+{
+	return ab_map_tag(map, "scratch") != NULL;
+}
+
 const char *ab_map_help(const struct ab_map *map)
 {
 	return ab_map_tag(map, "help=");
@@ -127,6 +132,7 @@ void ab_map_hist_opts(const struct ab_map *map, struct ab_hist_opts *ret_opts)
 	unsigned long long base = 0, step = 1;
 
 	*ret_opts = (struct ab_hist_opts){ .sz = sizeof(*ret_opts), .unit = ab_map_tag(map, "unit=") };
+	ret_opts->log10 = as && !strcmp(as, "log10");
 	ret_opts->log10 = as && !strcmp(as, "log10");
 	if (!as || !str_starts(as, "linear"))
 		return;
@@ -438,6 +444,28 @@ static void take_first(const struct sum *s, size_t offset, size_t size)
 	}
 }
 
+/* Bit `i` in memory order, which is from the top of a byte where the machine is big-endian. */
+static uint8_t bit_mask(size_t i)
+{
+	return (uint8_t)(1 << (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? 7 - i % 8 : i % 8));
+}
+
+static void take_first_bits(const struct sum *s, size_t offset, uint32_t bits)
+{
+	bool found = false;
+
+	for (size_t cpu = 0; cpu < s->cpus && !found; cpu++) {
+		const uint8_t *p = s->values + cpu * s->stride;
+
+		for (size_t i = offset; i < offset + bits; i++) {
+			if (!(p[i / 8] & bit_mask(i)))
+				continue;
+			s->out[i / 8] |= bit_mask(i);
+			found = true;
+		}
+	}
+}
+
 static void add_integers(const struct sum *s, size_t offset, size_t size)
 {
 	uint64_t total = 0, one;
@@ -473,11 +501,14 @@ static void sum_type(const struct sum *s, uint32_t id, size_t offset, size_t roo
 	} else if (ab_btf_kind(t) == BTF_KIND_STRUCT && depth < 32) {
 		const struct btf_member *m = ab_btf_data(t);
 
-		take_first(s, offset, size); /* padding and bit-fields; the members follow */
-		for (uint32_t i = 0; i < ab_btf_vlen(t); i++)
-			if (!ab_btf_member_bits(t, i) && ab_btf_member_offset(t, i) / 8 < size)
-				sum_type(s, m[i].type, offset + ab_btf_member_offset(t, i) / 8,
-					 size - ab_btf_member_offset(t, i) / 8, depth + 1);
+		for (uint32_t i = 0; i < ab_btf_vlen(t); i++) {
+			uint32_t at = ab_btf_member_offset(t, i), bits = ab_btf_member_bits(t, i);
+
+			if (bits && at / 8 < size && bits <= (size - at / 8) * 8 - at % 8)
+				take_first_bits(s, offset * 8 + at, bits);
+			else if (!bits && at / 8 < size)
+				sum_type(s, m[i].type, offset + at / 8, size - at / 8, depth + 1);
+		}
 	} else if (ab_btf_kind(t) == BTF_KIND_ARRAY && depth < 32) {
 		const struct btf_array *a = ab_btf_data(t);
 		size_t step = ab_btf_size(s->btf, a->type);

@@ -257,6 +257,21 @@ static int has_ring_buffer(const struct ab_object *object, struct ab_error *err)
 	return 1;
 }
 
+/*
+ * Whether struct_ops maps can be registered by links (6.4). The type id is none, so nothing is made: kernels that know
+ * the flag get to the type and say ENOTSUPP, others refuse the flag.
+ */
+static bool has_struct_ops_links(void)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = AB_F_LINK, .btf_vmlinux_value_type_id = 1);
+	int fd = bpf_map_create(BPF_MAP_TYPE_STRUCT_OPS, NULL, 4, 4, 1, &opts);
+
+	if (fd < 0)
+		return errno != EINVAL;
+	close(fd);
+	return true;
+}
+
 static int configure_maps(struct ab_object *object, struct ab_error *err)
 {
 	int ring = -1;
@@ -266,6 +281,8 @@ static int configure_maps(struct ab_object *object, struct ab_error *err)
 
 		if (map->max_entries)
 			bpf_map__set_max_entries(map->bpf, map->max_entries);
+		if (bpf_map__type(map->bpf) == BPF_MAP_TYPE_STRUCT_OPS && has_struct_ops_links())
+			bpf_map__set_map_flags(map->bpf, bpf_map__map_flags(map->bpf) | AB_F_LINK);
 		if (bpf_map__type(map->bpf) != BPF_MAP_TYPE_RINGBUF)
 			continue;
 		if (ring < 0)

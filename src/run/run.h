@@ -18,6 +18,10 @@
 #include <pthread.h>
 #include <unistd.h>
 
+/* Numbers of the kernel's ABI of 6.4 that older headers lack. */
+#define AB_F_LINK (1u << 13)
+#define AB_ATTACH_STRUCT_OPS ((enum bpf_attach_type)44)
+
 struct param {
 	struct ab_param pub;
 	uint32_t var;    /* BTF id */
@@ -172,8 +176,6 @@ int ab_explain_load(struct ab_object *object, int code, struct ab_program **ret_
 /* ---- map.c ---- */
 int ab_maps_find(struct ab_object *object, struct ab_error *err);
 void ab_maps_free(struct ab_object *object);
-/* The text behind "anybpf:WORD" in the first such tag on the map, or NULL. */
-const char *ab_map_tag(const struct ab_map *map, const char *word);
 /* The type of a channel's events, or 0. */
 uint32_t ab_map_event_type(const struct ab_map *map);
 
