@@ -263,10 +263,10 @@ static void add_head(struct text *out, const struct ab_flame *flame, const char 
 	} else {
 		text_puts(out, "no samples");
 	}
-	text_printf(out, "</text>\n<text id=\"matched\" class=\"dim\" x=\"960\" y=\"22\"></text>"
+	text_printf(out, "</text>\n<text id=\"matched\" class=\"dim\" x=\"%d\" y=\"22\" text-anchor=\"end\"></text>"
 		    "<text id=\"reset\" x=\"%d\" y=\"22\" text-anchor=\"end\">Reset zoom</text>"
 		    "<text id=\"search\" x=\"%d\" y=\"22\" text-anchor=\"end\">Search</text>\n",
-		    LEFT + WIDTH - 60, LEFT + WIDTH);
+		    LEFT + WIDTH - 150, LEFT + WIDTH - 60, LEFT + WIDTH);
 }
 
 AB_API int ab_flame_write_svg(const struct ab_flame *flame, const char *title, FILE *out, struct ab_error *err)

@@ -168,6 +168,7 @@ TEST(limits)
 
 	for (size_t i = 0; i < ARRAY_SIZE(deep); i++)
 		deep[i] = "f";
+	ab_error_clear(&error);
 	ASSERT_INT(ab_flame_add(flame, deep, 5000, 1, &error), -E2BIG);
 	ASSERT_INT(error.kind, AB_ERROR_LIMIT);
 	ASSERT_INT(ab_flame_add(flame, deep, 4096, UINT64_MAX - 1, NULL), 0);
@@ -184,6 +185,7 @@ TEST(disk_full)
 	struct ab_flame *flame = new_flame();
 	FILE *out = fopen("/dev/full", "w");
 
+	ab_error_clear(&error);
 	ADD(flame, 1, "a");
 	if (!out)
 		SKIP("no /dev/full");

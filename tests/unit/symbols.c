@@ -72,8 +72,8 @@ TEST(library_function)
 	struct ab_symbols *s = new_symbols();
 	struct ab_symbol sym;
 
-	ASSERT_OK(ab_symbols_user(s, getpid(), address_of(dlsym(RTLD_DEFAULT, "qsort_r")), &sym, &error), error);
-	ASSERT(strstr(sym.name, "qsort_r"));
+	ASSERT_OK(ab_symbols_user(s, getpid(), address_of(dlsym(RTLD_DEFAULT, "lsearch")), &sym, &error), error);
+	ASSERT(strstr(sym.name, "lsearch"));
 	ASSERT(strstr(sym.module, "libc"));
 	ASSERT_INT(sym.offset, 0);
 	ab_symbols_free(s);
@@ -161,8 +161,8 @@ TEST(process_that_ended)
 	sleep_ms(120); /* past the time for which a process is believed to be the same */
 	ASSERT_OK(ab_symbols_user(s, known, address_of(named_function), &sym, &error), error);
 	ASSERT_STR(sym.name, "named_function");
-	ASSERT_OK(ab_symbols_user(s, known, address_of(dlsym(RTLD_DEFAULT, "qsort_r")), &sym, &error), error);
-	ASSERT(strstr(sym.name, "qsort_r"));
+	ASSERT_OK(ab_symbols_user(s, known, address_of(dlsym(RTLD_DEFAULT, "lsearch")), &sym, &error), error);
+	ASSERT(strstr(sym.name, "lsearch"));
 	ASSERT_INT(ab_symbols_user(s, unknown, address_of(named_function), &sym, &error), -ENOENT);
 	ASSERT(!sym.name && !sym.module);
 	ASSERT(strstr(error.msg, "has ended"));
