@@ -43,11 +43,6 @@ AB_API bool ab_map_is_shown(const struct ab_map *map);
 AB_API bool ab_map_is_scratch(const struct ab_map *map);
 /* The line of AB_HELP(), or NULL. */
 AB_API const char *ab_map_help(const struct ab_map *map);
-/*
- * The text behind "anybpf:WORD" in the first such tag on the map, or NULL: word "as=" gives "log2" or "linear:0:10", "scratch" ""
- * (docs/format-tags.md). Belongs to the object.
- */
-AB_API const char *ab_map_tag(const struct ab_map *map, const char *word);
 /* How to draw the counters of an AB_MAP_HIST with ab_hist_text(); *ret_opts belongs to the caller, its unit to the map. */
 AB_API void ab_map_hist_opts(const struct ab_map *map, struct ab_hist_opts *ret_opts);
 /* The kernel's file descriptor, borrowed; -1 before load. */

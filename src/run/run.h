@@ -176,6 +176,8 @@ int ab_explain_load(struct ab_object *object, int code, struct ab_program **ret_
 /* ---- map.c ---- */
 int ab_maps_find(struct ab_object *object, struct ab_error *err);
 void ab_maps_free(struct ab_object *object);
+/* The text behind "anybpf:WORD" in the first such tag on the map, or NULL. */
+const char *ab_map_tag(const struct ab_map *map, const char *word);
 /* The type of a channel's events, or 0. */
 uint32_t ab_map_event_type(const struct ab_map *map);
 
