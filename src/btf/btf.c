@@ -385,6 +385,8 @@ static int settle_body(struct check *c, uint32_t id, unsigned depth)
 		return height;
 	case BTF_KIND_FUNC_PROTO:
 		return settle_proto(c, id, t, depth);
+	case BTF_KIND_FWD:
+		return t->name_off ? 0 : fail_type(c, id, "is a forward declaration of nothing");
 	case BTF_KIND_FUNC:
 		if (t->type >= btf->n || ab_btf_kind(ab_btf_type(btf, t->type)) != BTF_KIND_FUNC_PROTO)
 			return fail_type(c, id, "is a function without prototype");

@@ -527,7 +527,7 @@ static void prepare_tagged(struct printer *p, uint32_t id, const struct btf_type
 		if (t->name_off)
 			define(p, id);
 	} else if (!t->name_off) {
-		if (!(p->state[id] & VISITED)) {
+		if (ab_btf_is_struct(t) && !(p->state[id] & VISITED)) {
 			p->state[id] |= VISITED;
 			prepare_members(p, t, 0);
 		}

@@ -273,6 +273,13 @@ TEST(a_name_out_of_bounds_is_refused)
 	ASSERT_REFUSED(raw(), "the name of type 1 is out of bounds");
 }
 
+TEST(a_forward_declaration_has_a_name)
+{
+	start();
+	type("", BTF_KIND_FWD, 5, 0);
+	ASSERT_REFUSED(raw(), "forward declaration of nothing");
+}
+
 TEST(strings_without_end_are_refused)
 {
 	struct bytes b;
