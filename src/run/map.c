@@ -111,6 +111,11 @@ bool ab_map_is_per_cpu(const struct ab_map *map)
 	}
 }
 
+bool ab_map_is_scratch(const struct ab_map *map)
+{
+	return ab_map_tag(map, "scratch") != NULL;
+}
+
 bool ab_map_is_shown(const struct ab_map *map)
 {
 	return !ab_map_is_scratch(map) && (ab_map_tag(map, "show") || ab_map_kind(map) == AB_MAP_HIST);
