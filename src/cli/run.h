@@ -42,7 +42,7 @@ struct run {
 	struct channel *last_channel;
 	size_t name_width;     /* of the channel column; 0: one channel, no such column */
 	uint64_t rows;         /* table rows printed so far */
-	uint64_t event_count;
+	uint64_t event_count, lost_count;
 	uint64_t started_ns;
 	size_t attached;       /* programs attached, iterators not counted */
 	size_t iterators;

@@ -214,6 +214,7 @@ static void handle_lost(const char *name, uint64_t count, void *ctx)
 	_text_ struct text t = {};
 	struct json j = { &t };
 
+	run->lost_count += count;
 	if (!run->cli->json) {
 		if (channel)
 			channel->lost += count;

@@ -84,7 +84,7 @@ static void say_attached(struct run *run)
 {
 	_text_ struct text t = {};
 
-	if (run->cli->quiet || run->cli->json || run_interrupted())
+	if (run->cli->quiet || run_interrupted())
 		return;
 	text_printf(&t, "attached %zu program%s", run->attached, run->attached == 1 ? "" : "s");
 	if (run->opts->duration)
@@ -296,17 +296,14 @@ static int print_summary_json(struct run *run, const struct text *programs, uint
 {
 	_text_ struct text t = {};
 	struct json j = { &t };
-	uint64_t lost = 0;
 
-	if (run->events)
-		ab_events_count(run->events, NULL, &lost);
 	json_open(&j, '{');
 	json_key(&j, "type");
 	json_str(&j, "summary");
 	json_key(&j, "events");
 	json_uint(&j, run->event_count);
 	json_key(&j, "lost");
-	json_uint(&j, lost);
+	json_uint(&j, run->lost_count);
 	json_key(&j, "duration_ns");
 	json_uint(&j, duration);
 	json_key(&j, "programs");
@@ -315,15 +312,25 @@ static int print_summary_json(struct run *run, const struct text *programs, uint
 	return cli_print_json(run->cli, &t, err);
 }
 
+/* The reason mostly begins with the program's name, which stands in this line already. */
+static void say_skipped(const struct ab_program *program)
+{
+	const char *reason = ab_program_reason(program), *name = ab_program_name(program);
+	char prefix[256];
+
+	snprintf(prefix, sizeof(prefix), "program '%s' ", name);
+	if (str_starts(reason, prefix))
+		reason += strlen(prefix);
+	cli_say(NULL, "skipped program '%s' (%s): %s", name, ab_program_section(program), reason);
+}
+
 static void say_summary(struct run *run, uint64_t duration)
 {
 	_text_ struct text t = {};
-	uint64_t lost = 0;
 
-	if (run->events) {
-		ab_events_count(run->events, NULL, &lost);
+	if (run->channel_count) {
 		text_printf(&t, "%llu event%s, %llu lost in %.1f s", (unsigned long long)run->event_count,
-			    run->event_count == 1 ? "" : "s", (unsigned long long)lost, duration / 1e9);
+			    run->event_count == 1 ? "" : "s", (unsigned long long)run->lost_count, duration / 1e9);
 	} else if (run->attached) {
 		text_printf(&t, "ended after %.1f s", duration / 1e9);
 	}
@@ -333,8 +340,7 @@ static void say_summary(struct run *run, uint64_t duration)
 		const struct ab_program *program = ab_object_program(run->object, i);
 
 		if (ab_program_state(program) == AB_PROGRAM_SKIPPED)
-			cli_say(NULL, "skipped program '%s' (%s): %s", ab_program_name(program), ab_program_section(program),
-				ab_program_reason(program));
+			say_skipped(program);
 	}
 }
 
@@ -348,6 +354,9 @@ static int print_last(struct run *run, struct ab_error *err)
 	ab_object_detach(run->object);
 	if (r >= 0 && run->events && !run->done)
 		r = run_poll_events(run, err);
+	/* Closing the reader tells of the last losses, which belong before the summary. */
+	ab_events_close(run->events);
+	run->events = NULL;
 	if (r >= 0)
 		r = run_read_trace(run, err);
 	if (r >= 0)

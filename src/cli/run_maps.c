@@ -11,6 +11,12 @@ static bool is_printable(const struct ab_map *map)
 	return kind == AB_MAP_HASH || kind == AB_MAP_ARRAY || kind == AB_MAP_HIST;
 }
 
+/* What is printed when no map is named: not what a macro keeps for itself. */
+static bool is_of_interest(const struct ab_map *map)
+{
+	return is_printable(map) && !ab_map_is_scratch(map);
+}
+
 static bool has_shown_maps(const struct run *run)
 {
 	for (size_t i = 0; i < ab_object_map_count(run->object); i++)
@@ -32,12 +38,12 @@ static bool is_chosen(const struct run *run, const struct ab_map *map)
 	const struct list *names = &run->opts->maps;
 
 	if (names->count)
-		return list_has(names, ab_map_name(map)) || (list_has(names, "all") && is_printable(map));
+		return list_has(names, ab_map_name(map)) || (list_has(names, "all") && is_of_interest(map));
 	if (run_wants_flame(run))
 		return false;
 	if (has_shown_maps(run))
 		return ab_map_is_shown(map);
-	return !has_channels(run) && is_printable(map);
+	return !has_channels(run) && is_of_interest(map);
 }
 
 bool run_shows_maps(const struct run *run)
@@ -221,14 +227,14 @@ static int by_column(const void *a, const void *b, void *ctx)
 	return r ? r : by_key(a, b, ctx);
 }
 
-static void sort_entries(const struct run *run, struct entries *entries)
+static void sort_entries(const struct run *run, struct entries *entries, bool charts)
 {
 	int (*compare)(const void *a, const void *b, void *ctx) = by_value;
 	const char *by = run->opts->sort;
 
 	if (by && find_sort_column(entries->map, by, &entries->sort))
 		compare = by_column;
-	else if (by ? !strcmp(by, "key") : ab_map_kind(entries->map) == AB_MAP_ARRAY)
+	else if (by ? !strcmp(by, "key") : ab_map_kind(entries->map) == AB_MAP_ARRAY || charts)
 		compare = by_key;
 	if (entries->count && !(by && !strcmp(by, "none")))
 		qsort_r(entries->data, entries->count, entries->stride, compare, entries);
@@ -524,14 +530,14 @@ static bool has_charts(const struct entries *entries)
 	return false;
 }
 
-static int print_text(struct run *run, const struct entries *entries, struct ab_error *err)
+static int print_text(struct run *run, const struct entries *entries, bool charts, struct ab_error *err)
 {
 	int r = 0;
 
 	print_title(run, entries->map);
 	if (!entries->count)
 		out_puts(&run->cli->out, "(empty)\n");
-	else if (has_charts(entries))
+	else if (charts)
 		r = print_blocks(run, entries, err);
 	else if (has_stacks(entries))
 		for (size_t i = 0; r == 0 && i < entries->count; i++)
@@ -545,13 +551,15 @@ static int print_text(struct run *run, const struct entries *entries, struct ab_
 static int print_entries(struct run *run, const struct ab_map *map, bool clear, struct ab_error *err)
 {
 	struct entries entries;
+	bool charts;
 	int r = read_entries(map, run->opts->per_cpu, clear, &entries, err);
 
 	if (r == 0) {
-		sort_entries(run, &entries);
+		charts = has_charts(&entries);
+		sort_entries(run, &entries, charts);
 		if (!run->cli->json)
-			r = print_text(run, &entries, err);
-		else if (has_charts(&entries) && ab_format_column_count(ab_map_value_format(map)) == 1)
+			r = print_text(run, &entries, charts, err);
+		else if (charts && ab_format_column_count(ab_map_value_format(map)) == 1)
 			r = print_keyed_hists_json(run, &entries, err);
 		else
 			r = print_json(run, &entries, err);
