@@ -106,7 +106,7 @@ struct ab_process {
 	int pid;
 	uint64_t start_time, exe_dev, exe_inode; /* who this is: pids are reused, and exec replaces everything */
 	bool known, gone, denied;
-	uint64_t checked_ns, maps_ns, jit_ns, used_ns;
+	uint64_t checked_ns, used_ns, maps_ns, maps_wait_ns, jit_ns, jit_wait_ns;
 	struct ab_mapping *maps;
 	size_t maps_n;
 	struct ab_symtab jit;

@@ -17,7 +17,9 @@
 #include "symbols.h"
 
 #define CHECK_NS 100000000ull
-#define REREAD_NS 10000000ull /* mappings and perf maps after a miss */
+/* Mappings and perf maps after a miss; ever more rarely while that finds nothing new. */
+#define REREAD_NS 10000000ull
+#define REREAD_MAX_NS 1000000000ull
 #define PROCESSES_MAX 8192
 #define MAPPINGS_MAX (1 << 18)
 #define ELF_MEMORY_MAX (512ull << 20) /* of tables that no process uses any more */
@@ -469,6 +471,7 @@ static void forget_process(struct ab_process *process)
 	drop_maps(process);
 	ab_symtab_clear(&process->jit);
 	process->jit_read = process->jit_inode = process->jit_ns = process->maps_ns = 0;
+	process->jit_wait_ns = process->maps_wait_ns = 0;
 	process->denied = false;
 }
 
@@ -575,13 +578,25 @@ static int give_symbol(struct ab_symbols *s, const struct ab_symtab *t, const st
 	return 0;
 }
 
+/* Is it time to read again what was last read at `last_ns`? */
+static bool may_reread(uint64_t last_ns, uint64_t *wait_ns)
+{
+	*wait_ns = MAX(*wait_ns, REREAD_NS);
+	if (ab_symbols_now() - last_ns < *wait_ns)
+		return false;
+	*wait_ns = MIN(*wait_ns * 2, REREAD_MAX_NS);
+	return true;
+}
+
 static const struct ab_sym *find_jit(struct ab_process *process, uint64_t address)
 {
 	const struct ab_sym *sym = ab_symtab_find(&process->jit, address);
 
-	if (!sym && !process->gone && ab_symbols_now() - process->jit_ns >= REREAD_NS) {
+	if (!sym && !process->gone && may_reread(process->jit_ns, &process->jit_wait_ns)) {
 		read_jit(process);
 		sym = ab_symtab_find(&process->jit, address);
+		if (sym)
+			process->jit_wait_ns = 0;
 	}
 	return sym;
 }
@@ -597,10 +612,12 @@ AB_API int ab_symbols_user(struct ab_symbols *symbols, int pid, uint64_t address
 	if (!process)
 		return ab_fail_memory(err);
 	m = find_mapping(process, address);
-	if (!m && !process->gone && !process->denied && ab_symbols_now() - process->maps_ns >= REREAD_NS) {
+	if (!m && !process->gone && !process->denied && may_reread(process->maps_ns, &process->maps_wait_ns)) {
 		check_process(symbols, process);
 		read_maps(symbols, process);
 		m = find_mapping(process, address);
+		if (m)
+			process->maps_wait_ns = 0;
 	}
 	if (!m && process->denied)
 		return ab_fail(err, AB_ERROR_PERMISSION, -EACCES,

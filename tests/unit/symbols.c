@@ -2,9 +2,11 @@
 /* Names of addresses: this process, its libraries, children that ended, made-up kernels and files. */
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -163,6 +165,7 @@ TEST(process_that_ended)
 	ASSERT_STR(sym.name, "named_function");
 	ASSERT_OK(ab_symbols_user(s, known, address_of(dlsym(RTLD_DEFAULT, "lsearch")), &sym, &error), error);
 	ASSERT(strstr(sym.name, "lsearch"));
+	ab_error_clear(&error);
 	ASSERT_INT(ab_symbols_user(s, unknown, address_of(named_function), &sym, &error), -ENOENT);
 	ASSERT(!sym.name && !sym.module);
 	ASSERT(strstr(error.msg, "has ended"));
@@ -196,6 +199,66 @@ TEST(process_that_became_another_program)
 	kill(child, SIGKILL);
 	waitpid(child, NULL, 0);
 	ab_symbols_free(s);
+}
+
+/* A library at a place that only the child sees, or that nobody sees any more. */
+static void library_of_child(bool deleted)
+{
+	struct ab_symbols *s = new_symbols();
+	const char *copy = deleted ? "/tmp/anybpf-deleted.so" : "/mnt/anybpf-hidden.so";
+	void *original = dlopen("libm.so.6", RTLD_NOW), *library;
+	uint64_t address = 0;
+	struct ab_symbol sym;
+	char command[512];
+	Dl_info info;
+	int ready[2], ret;
+	pid_t child;
+
+	if (!original || !dladdr(dlsym(original, "fegetround"), &info))
+		SKIP("no libm.so.6");
+	snprintf(command, sizeof(command), "cp -L %s %s", info.dli_fname, copy);
+	ASSERT(pipe(ready) == 0);
+	child = fork();
+	if (!child) {
+		if (!deleted && (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+				 mount("none", "/mnt", "tmpfs", 0, NULL)))
+			_exit(77);
+		if (system(command) || !(library = dlopen(copy, RTLD_NOW)))
+			_exit(1);
+		if (deleted)
+			unlink(copy);
+		address = address_of(dlsym(library, "fegetround"));
+		ret = write(ready[1], &address, sizeof(address));
+		for (;;)
+			pause();
+	}
+	close(ready[1]);
+	if (read(ready[0], &address, sizeof(address)) != sizeof(address)) {
+		waitpid(child, &ret, 0);
+		if (WEXITSTATUS(ret) == 77)
+			SKIP("may not mount");
+		FAIL("the child could not load '%s'", copy);
+	}
+	ret = ab_symbols_user(s, child, address, &sym, &error);
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	if (ret < 0 && deleted && geteuid() != 0)
+		SKIP("map_files is for root");
+	ASSERT_OK(ret, error);
+	ASSERT(strstr(sym.name, "fegetround"));
+	ASSERT_STR(sym.module, copy);
+	ASSERT(access(copy, F_OK) < 0);
+	ab_symbols_free(s);
+}
+
+TEST(file_in_a_mount_namespace)
+{
+	library_of_child(false);
+}
+
+TEST(file_that_was_deleted)
+{
+	library_of_child(true);
 }
 
 TEST(code_made_at_run_time)
