@@ -91,6 +91,19 @@ static int read_headers(struct elf *e, const void *data, size_t size, struct ab_
 	return 0;
 }
 
+/*
+ * A function that ends with the first half of a 64-bit load: libbpf would write its second half behind the function when it
+ * puts an address there.
+ */
+static bool is_cut(const struct elf *e, const Elf64_Sym *sym)
+{
+	const Elf64_Shdr *s = &e->sections[sym->st_shndx];
+	uint64_t end = sym->st_value + sym->st_size;
+
+	return (s->sh_flags & SHF_EXECINSTR) && s->sh_type == SHT_PROGBITS && end >= sizeof(struct bpf_insn) &&
+	       e->data[s->sh_offset + end - sizeof(struct bpf_insn)] == (BPF_LD | BPF_IMM | BPF_DW);
+}
+
 static int check_symbols(const struct elf *e, size_t index, struct ab_error *err)
 {
 	const Elf64_Shdr *s = &e->sections[index], *strings;
@@ -115,6 +128,8 @@ static int check_symbols(const struct elf *e, size_t index, struct ab_error *err
 		    sym.st_size > e->sections[sym.st_shndx].sh_size - sym.st_value)
 			return bad(err, "symbol '%s' is beyond the end of its section",
 				   string_at(e, strings, sym.st_name));
+		if (is_cut(e, &sym))
+			return bad(err, "function '%s' ends inside an instruction", string_at(e, strings, sym.st_name));
 	}
 	return 0;
 }
@@ -141,10 +156,26 @@ static int check_relocations(const struct elf *e, size_t index, size_t symtab, s
 	return 0;
 }
 
+/* .BTF and .BTF.ext: one of each, with contents, in this machine's byte order. */
+static int take_types(const struct elf *e, const Elf64_Shdr *s, const char *name, const void **ret, size_t *ret_size,
+		      struct ab_error *err)
+{
+	uint16_t magic = 0;
+
+	memcpy(&magic, e->data + s->sh_offset, MIN(s->sh_size, sizeof(magic)));
+	if (*ret)
+		return bad(err, "two sections '%s'", name);
+	if (magic != BTF_MAGIC)
+		return bad(err, "section '%s' holds no BTF", name);
+	*ret = e->data + s->sh_offset;
+	*ret_size = s->sh_size;
+	return 0;
+}
+
 static int check_sections(const struct elf *e, struct ab_elf_info *info, struct ab_error *err)
 {
 	size_t symtab = 0;
-	int r;
+	int r = 0;
 
 	for (size_t i = 1; i < e->count; i++) {
 		const Elf64_Shdr *s = &e->sections[i];
@@ -154,6 +185,8 @@ static int check_sections(const struct elf *e, struct ab_elf_info *info, struct 
 			return bad(err, "section '%s' is compressed", name);
 		if (s->sh_type == SHT_NOBITS && s->sh_size > (64u << 20))
 			return bad(err, "section '%s' is too large", name);
+		if (s->sh_type == SHT_NOBITS && s->sh_size && strcmp(name, ".bss") && !str_starts(name, ".bss."))
+			return bad(err, "section '%s' has no contents", name);
 		if (s->sh_type == SHT_RELA)
 			return bad(err, "section '%s' has relocations of a kind that BPF does not use", name);
 		if ((s->sh_flags & SHF_EXECINSTR) && s->sh_size % sizeof(struct bpf_insn))
@@ -163,15 +196,12 @@ static int check_sections(const struct elf *e, struct ab_elf_info *info, struct 
 				return bad(err, "two symbol tables");
 			symtab = i;
 		}
-		if (s->sh_type != SHT_PROGBITS)
-			continue;
-		if (!strcmp(name, ".BTF")) {
-			info->btf = e->data + s->sh_offset;
-			info->btf_size = s->sh_size;
-		} else if (!strcmp(name, ".BTF.ext")) {
-			info->btf_ext = e->data + s->sh_offset;
-			info->btf_ext_size = s->sh_size;
-		}
+		if (!strcmp(name, ".BTF"))
+			r = take_types(e, s, name, &info->btf, &info->btf_size, err);
+		else if (!strcmp(name, ".BTF.ext"))
+			r = take_types(e, s, name, &info->btf_ext, &info->btf_ext_size, err);
+		if (r < 0)
+			return r;
 	}
 	if (!symtab)
 		return bad(err, "no symbol table");
@@ -253,6 +283,30 @@ static int read_ext_header(const struct ab_elf_info *info, struct ext_header *re
 	return 0;
 }
 
+/* Accessors are numbers joined by ':', which libbpf reads as int without asking for a sign. */
+static bool is_access(const char *p)
+{
+	size_t digits = 0;
+
+	if (!*p)
+		return false;
+	for (; *p; p++) {
+		digits = *p == ':' ? 0 : digits + 1;
+		if ((*p != ':' && (*p < '0' || *p > '9')) || digits > 9)
+			return false;
+	}
+	return digits > 0;
+}
+
+static int check_relocation(const struct ab_btf *btf, const uint32_t fields[4], struct ab_error *err)
+{
+	if (fields[1] >= ab_btf_count(btf))
+		return bad(err, ".BTF.ext: relocation of type %u, which does not exist", fields[1]);
+	if (!is_access(ab_btf_str(btf, fields[2])))
+		return bad(err, ".BTF.ext: relocation of no member");
+	return 0;
+}
+
 /* One subsection: record size, then per ELF section a name, a count and that many records. */
 static int check_ext_part(const struct ab_elf_info *info, const struct ab_btf *btf, uint32_t off, uint32_t len,
 			  uint32_t min_record, const char *what, struct ab_error *err)
@@ -281,12 +335,36 @@ static int check_ext_part(const struct ab_elf_info *info, const struct ab_btf *b
 		if (!*ab_btf_str(btf, head[0]))
 			return bad(err, ".BTF.ext: %s records of no section", what);
 		for (uint32_t i = 0; i < head[1]; i++) {
-			uint32_t insn;
+			uint32_t fields[4] = {};
 
-			memcpy(&insn, p + at + (size_t)i * record, 4);
-			if (insn % 8)
+			memcpy(fields, p + at + (size_t)i * record, MIN(record, sizeof(fields)));
+			if (fields[0] % 8)
 				return bad(err, ".BTF.ext: %s record inside an instruction", what);
+			if (*what == 'r' && check_relocation(btf, fields, err) < 0)
+				return -EBADMSG;
 		}
+	}
+	return 0;
+}
+
+/*
+ * Variables of sections: libbpf adds offset and size in 32 bits. `size` is the file's; what has no contents in it is at most
+ * 64 MiB, as above.
+ */
+int ab_elf_check_variables(const struct ab_btf *btf, size_t size, struct ab_error *err)
+{
+	size_t limit = MAX(size, 64u << 20);
+
+	for (uint32_t id = 1; id < ab_btf_count(btf); id++) {
+		const struct btf_type *t = ab_btf_type(btf, id);
+		const struct btf_var_secinfo *vars = ab_btf_data(t);
+
+		if (ab_btf_kind(t) != BTF_KIND_DATASEC)
+			continue;
+		for (uint32_t i = 0; i < ab_btf_vlen(t); i++)
+			if (vars[i].offset > limit || vars[i].size > limit || ab_btf_size(btf, vars[i].type) > limit)
+				return bad(err, ".BTF: variable '%s' is beyond the end of its section",
+					   ab_btf_name(btf, ab_btf_type(btf, vars[i].type)));
 	}
 	return 0;
 }

@@ -90,6 +90,8 @@ static int open_types(struct ab_object *object, struct ab_error *err)
 		return r;
 	r = ab_btf_open_mem(info.btf, info.btf_size, &raw, err);
 	if (!r)
+		r = ab_elf_check_variables(raw, object->size, err);
+	if (!r)
 		r = ab_elf_check_ext(&info, raw, err);
 	ab_btf_close(raw);
 	if (!r)

@@ -262,3 +262,31 @@ TEST(says_what_else_a_file_is)
 	ASSERT_INT(open_bytes(data, size, &err), -EBADMSG);
 	ASSERT(strstr(err.msg, "built for machine 62, not for BPF"));
 }
+
+TEST(survives_damage)
+{
+	struct ab_error err = {};
+	uint32_t random = 1;
+	size_t size;
+	char *data;
+
+	ASSERT_OK(file_read(object_path("channel"), 1 << 20, &data, &size, &err), err);
+	for (int round = 0; round < 3000; round++) {
+		size_t at[3];
+		char was[3];
+
+		for (int i = 0; i < 3; i++) {
+			random = random * 1103515245 + 12345;
+			/* Headers and tables at both ends are where it hurts. */
+			at[i] = round % 3 == 0 ? random / 7 % 64 : round % 3 == 1 ? size - 1 - random / 7 % 2048 : random / 7 % size;
+			was[i] = data[at[i]];
+			data[at[i]] = (char)(random >> 24);
+		}
+		if (open_bytes(data, size, &err) < 0)
+			ASSERT(*err.msg);
+		for (int i = 3; i--;)
+			data[at[i]] = was[i];
+	}
+	ASSERT_OK(open_bytes(data, size, &err), err);
+	free(data);
+}
