@@ -120,7 +120,7 @@ struct member ab_btf_member(const struct ab_btf *btf, const struct btf_type *t, 
 	};
 
 	/* Before BTF_INFO_KFLAG, a bit-field had an INT type of its own, with fewer bits than its size, maybe shifted. */
-	if (!ab_btf_kflag(t)) {
+	if (btf->old_bit_fields && !ab_btf_kflag(t)) {
 		uint32_t id = ab_btf_resolve(btf, m->type);
 
 		if (id < btf->n && btf->slots[id].kind == BTF_KIND_INT) {
@@ -140,7 +140,7 @@ static bool is_aligned(const struct ab_btf *btf, const struct member *m)
 {
 	if (m->bits)
 		return m->size && m->offset % (8 * m->size) + m->bits <= 8 * m->size;
-	return m->offset % (8 * ab_btf_align(btf, m->type)) == 0;
+	return !(m->offset & (8 * btf->slots[m->type].align - 1));
 }
 
 bool ab_btf_packed(const struct ab_btf *btf, const struct btf_type *t)
@@ -148,7 +148,7 @@ bool ab_btf_packed(const struct ab_btf *btf, const struct btf_type *t)
 	for (uint32_t i = 0; i < ab_btf_vlen(t); i++) {
 		struct member m = ab_btf_member(btf, t, i);
 
-		if (!is_aligned(btf, &m) || t->size % ab_btf_align(btf, m.type))
+		if (!is_aligned(btf, &m) || t->size & (btf->slots[m.type].align - 1))
 			return true;
 	}
 	return false;
@@ -183,20 +183,18 @@ static int settle_pointee(struct check *c, uint32_t holder, uint32_t id, unsigne
 	const struct ab_btf *btf = c->btf;
 
 	for (unsigned steps = 1; steps < MAX_HEIGHT; steps++) {
-		const struct btf_type *t;
 		uint32_t kind;
 		int height;
 
 		if (!is_data_type(btf, id))
 			return fail_type(c, holder, "refers to no type");
 		kind = btf->slots[id].kind;
-		t = ab_btf_type(btf, id);
 		if (is_qualifier(kind)) {
-			id = t->type;
+			id = ab_btf_type(btf, id)->type;
 		} else if (kind == BTF_KIND_ARRAY) {
-			id = ((const struct btf_array *)ab_btf_data(t))->type;
+			id = ((const struct btf_array *)ab_btf_data(ab_btf_type(btf, id)))->type;
 		} else if (kind == BTF_KIND_PTR || kind == BTF_KIND_FUNC_PROTO ||
-			   ((kind == BTF_KIND_STRUCT || kind == BTF_KIND_UNION) && !t->name_off)) {
+			   ((kind == BTF_KIND_STRUCT || kind == BTF_KIND_UNION) && !btf->slots[id].named)) {
 			height = settle(c, id, depth + steps);
 			return height < 0 ? height : height + (int)steps;
 		} else {
@@ -237,7 +235,7 @@ static int check_member(struct check *c, uint32_t id, const struct btf_type *t, 
 	uint32_t kind;
 
 	if (m->bits) {
-		kind = ab_btf_kind(ab_btf_type(c->btf, ab_btf_resolve(c->btf, m->type)));
+		kind = c->btf->slots[ab_btf_resolve(c->btf, m->type)].kind;
 		if (kind != BTF_KIND_INT && kind != BTF_KIND_ENUM && kind != BTF_KIND_ENUM64)
 			return fail_type(c, id, "has a bit-field that is no integer");
 		if (m->bits > 8 * m->size)
@@ -275,7 +273,7 @@ static int settle_struct(struct check *c, uint32_t id, const struct btf_type *t,
 		highest = MAX(highest, height);
 	}
 	c->btf->slots[id].size = t->size;
-	c->btf->slots[id].align = packed || t->size % align ? 1 : align;
+	c->btf->slots[id].align = packed || t->size & (align - 1) ? 1 : align;
 	return highest;
 }
 
@@ -334,7 +332,7 @@ static int check_section(struct check *c, uint32_t id, const struct btf_type *t)
 
 	c->btf->slots[id].size = t->size;
 	for (uint32_t i = 0; i < ab_btf_vlen(t); i++) {
-		uint32_t kind = v[i].type < c->btf->n ? ab_btf_kind(ab_btf_type(c->btf, v[i].type)) : 0;
+		uint32_t kind = v[i].type < c->btf->n ? c->btf->slots[v[i].type].kind : 0;
 
 		if (kind != BTF_KIND_VAR && kind != BTF_KIND_FUNC)
 			return fail_type(c, id, "is a section of something else than variables and functions");
@@ -344,7 +342,7 @@ static int check_section(struct check *c, uint32_t id, const struct btf_type *t)
 
 static int check_tag(struct check *c, uint32_t id, const struct btf_type *t)
 {
-	if (!t->type || t->type >= c->btf->n || ab_btf_kind(ab_btf_type(c->btf, t->type)) == BTF_KIND_DECL_TAG)
+	if (!t->type || t->type >= c->btf->n || c->btf->slots[t->type].kind == BTF_KIND_DECL_TAG)
 		return fail_type(c, id, "is a tag on no type");
 	c->btf->n_tags++;
 	return 0;
@@ -388,7 +386,7 @@ static int settle_body(struct check *c, uint32_t id, unsigned depth)
 	case BTF_KIND_FWD:
 		return t->name_off ? 0 : fail_type(c, id, "is a forward declaration of nothing");
 	case BTF_KIND_FUNC:
-		if (t->type >= btf->n || ab_btf_kind(ab_btf_type(btf, t->type)) != BTF_KIND_FUNC_PROTO)
+		if (t->type >= btf->n || btf->slots[t->type].kind != BTF_KIND_FUNC_PROTO)
 			return fail_type(c, id, "is a function without prototype");
 		return 0;
 	case BTF_KIND_DATASEC:
@@ -447,7 +445,7 @@ static int index_tags(struct ab_btf *btf, struct ab_error *err)
 		const struct btf_type *t = ab_btf_type(btf, id);
 		const struct btf_decl_tag *tag = ab_btf_data(t);
 
-		if (ab_btf_kind(t) == BTF_KIND_DECL_TAG)
+		if (btf->slots[id].kind == BTF_KIND_DECL_TAG)
 			btf->tags[n++] = (struct tag_entry){ t->type, id, tag->component_idx };
 	}
 	qsort(btf->tags, n, sizeof(*btf->tags), compare_tags);
@@ -460,7 +458,7 @@ static int check_references(struct ab_btf *btf, struct ab_error *err)
 	int r = 0;
 
 	for (uint32_t id = 1; id < btf->n && r >= 0; id++)
-		r = settle(&c, id, 0);
+		r = btf->slots[id].height ? 0 : settle(&c, id, 0);
 	return r < 0 ? r : index_tags(btf, err);
 }
 
@@ -473,16 +471,17 @@ static void swap_words(void *p, size_t n)
 }
 
 /* `long` is as wide as a pointer in every kernel. GCC and clang write its name differently. */
-static void note_pointer_size(struct ab_btf *btf, const struct btf_type *t)
+static void note_integer(struct ab_btf *btf, const struct btf_type *t)
 {
 	const char *name = btf->strings + t->name_off;
 
+	btf->old_bit_fields |= BTF_INT_BITS(*(const uint32_t *)ab_btf_data(t)) != 8 * t->size;
 	if ((!strcmp(name, "long int") || !strcmp(name, "long") || !strcmp(name, "long unsigned int") ||
 	     !strcmp(name, "unsigned long")) && (t->size == 4 || t->size == 8))
 		btf->pointer_size = t->size;
 }
 
-static int add_slot(struct ab_btf *btf, size_t *cap, size_t offset, uint32_t kind)
+static int add_slot(struct ab_btf *btf, size_t *cap, const struct btf_type *t)
 {
 	if (btf->n == *cap) {
 		struct slot *more = realloc(btf->slots, 2 * *cap * sizeof(*more));
@@ -492,7 +491,8 @@ static int add_slot(struct ab_btf *btf, size_t *cap, size_t offset, uint32_t kin
 		btf->slots = more;
 		*cap *= 2;
 	}
-	btf->slots[btf->n++] = (struct slot){ .offset = offset, .kind = kind, .align = 1 };
+	btf->slots[btf->n++] = (struct slot){ .offset = (const uint8_t *)t - btf->types, .kind = ab_btf_kind(t),
+					       .align = 1, .named = t->name_off };
 	return 0;
 }
 
@@ -527,8 +527,8 @@ static int index_types(struct ab_btf *btf, size_t len, bool swap, struct ab_erro
 			return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "damaged BTF: the name of type %u is out of bounds",
 				       btf->n);
 		if (kind == BTF_KIND_INT)
-			note_pointer_size(btf, t);
-		if (add_slot(btf, &cap, at, kind) < 0)
+			note_integer(btf, t);
+		if (add_slot(btf, &cap, t) < 0)
 			return ab_fail_memory(err);
 		at += sizeof(*t) + body;
 	}

@@ -15,6 +15,7 @@ struct slot {
 	uint32_t offset; /* into the type section */
 	uint32_t size;
 	uint8_t kind, align, height;
+	bool named;
 };
 
 struct ab_btf {
@@ -28,6 +29,7 @@ struct ab_btf {
 	struct tag_entry *tags; /* by target, component, id */
 	uint32_t n_tags;
 	uint8_t pointer_size;
+	bool old_bit_fields; /* there are INTs with fewer bits than their size */
 	struct name_index *index; /* made by the first ab_btf_index(); atomic */
 };
 
