@@ -102,6 +102,43 @@ TEST(order_of_stacks_does_not_matter)
 	ab_flame_free(b);
 }
 
+/* Elements nest and end, attributes are quoted, and nothing but entities starts with '&'. */
+static void check_xml(const char *p)
+{
+	char open[16][16];
+	int depth = 0;
+
+	p += strcspn(p, "\n"); /* <?xml …?> */
+	for (; *p; p++) {
+		ASSERT((unsigned char)*p >= ' ' || *p == '\n');
+		if (*p == '&')
+			ASSERT(str_starts(p, "&lt;") || str_starts(p, "&gt;") || str_starts(p, "&amp;") || str_starts(p, "&quot;"));
+		if (*p != '<')
+			continue;
+		if (str_starts(p, "<![CDATA[")) {
+			p = strstr(p, "]]>");
+			ASSERT(p);
+		} else if (p[1] == '/') {
+			size_t n = strcspn(p + 2, ">");
+
+			ASSERT(depth > 0 && strlen(open[depth - 1]) == n && !memcmp(open[depth - 1], p + 2, n));
+			depth--;
+		} else {
+			size_t n = strcspn(p + 1, " >/");
+
+			ASSERT(n > 0 && n < sizeof(open[0]) && depth < (int)ARRAY_SIZE(open));
+			snprintf(open[depth++], sizeof(open[0]), "%.*s", (int)n, p + 1);
+			for (p += n; *p != '>'; p++) {
+				ASSERT(*p && *p != '<');
+				if (*p == '"')
+					p = strchr(p + 1, '"');
+			}
+			depth -= p[-1] == '/';
+		}
+	}
+	ASSERT_INT(depth, 0);
+}
+
 TEST(picture)
 {
 	struct ab_flame *flame = new_flame();
@@ -110,6 +147,7 @@ TEST(picture)
 	ADD(flame, 750, "app", "main", "vfs_read_[k]");
 	ADD(flame, 250, "app", "main", "operator<");
 	text = svg(flame, "a <b> & \"c\"\x01\xff");
+	check_xml(text);
 	ASSERT(str_starts(text, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<svg "));
 	ASSERT(str_ends(text, "</svg>\n"));
 	ASSERT(strstr(text, ">a &lt;b&gt; &amp; &quot;c&quot;?" "?</text>"));
@@ -121,7 +159,24 @@ TEST(picture)
 	ASSERT(strstr(text, ">operator&lt;</text>"));
 	ASSERT(strstr(text, ">user</text>") && strstr(text, ">kernel</text>") && !strstr(text, ">inlined</text>"));
 	ASSERT_INT(count(text, "]]>"), 1);
-	ASSERT(!strstr(text, "href") && !strstr(text, "http://www.w3.org/2000/svg\" src"));
+	ASSERT(!strstr(text, "href") && !strstr(text, "src=") && !strstr(text, "url("));
+	free(text);
+	ab_flame_free(flame);
+}
+
+TEST(names_of_any_bytes)
+{
+	struct ab_flame *flame = new_flame();
+	char name[8], *text;
+
+	for (int i = 1; i < 256; i++) {
+		snprintf(name, sizeof(name), "%c%c<%c&", i, i ^ 0x55, 255 - i);
+		ADD(flame, 1, "]]></script>", name[0] ? name : "zero");
+	}
+	ADD(flame, 1, "\xed\xa0\x80", "\xef\xbf\xbf", "\xf4\x90\x80\x80", "\xc0\x80", "\xe2\x82"); /* what XML or UTF-8 has not */
+	text = svg(flame, "]]></script>");
+	check_xml(text);
+	ASSERT(!strstr(text, "\xed\xa0") && !strstr(text, "\xef\xbf\xbf") && !strstr(text, "\xc0\x80"));
 	free(text);
 	ab_flame_free(flame);
 }
@@ -150,6 +205,7 @@ TEST(empty_graph)
 	struct ab_flame *flame = new_flame();
 	char *text = svg(flame, "nothing");
 
+	check_xml(text);
 	ASSERT(strstr(text, "no samples"));
 	ASSERT_INT(count(text, "<title>"), 0);
 	free(text);
