@@ -100,13 +100,11 @@ static void spread(struct search *s, uint32_t id)
 	}
 }
 
-/* The types and enumerators that a name can mean. All of a name that is there more than once: headers number them. */
+/* The types and enumerators that a name can mean. Of those that are there more than once, it is the first. */
 static void want_name(struct search *s, const char *name)
 {
 	for (const struct name_entry *e = NULL; (e = ab_btf_lookup(s->btf, s->index, name, e));) {
-		uint32_t kind = ab_btf_kind(ab_btf_type(s->btf, e->id));
-
-		if (e->ordinal == 1 || kind == BTF_KIND_FWD)
+		if (e->ordinal == 1 || ab_btf_is_forward(ab_btf_type(s->btf, e->id)))
 			want(s, e->id, NEED_FOLLOW);
 	}
 }

@@ -66,7 +66,23 @@ static void put_space(struct printer *p)
 		put(p, " ");
 }
 
-/* Names come from outside: nothing but an identifier may reach the compiler. */
+static bool is_keyword(const char *name, size_t n)
+{
+	static const char *const words[] = {
+		"asm", "auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern",
+		"float", "for", "goto", "if", "inline", "int", "long", "register", "restrict", "return", "short", "signed", "sizeof",
+		"static", "struct", "switch", "typedef", "typeof", "union", "unsigned", "void", "volatile", "while",
+	};
+
+	if (n < 2 || n > 8)
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (words[i][0] == name[0] && !strcmp(words[i], name))
+			return true;
+	return false;
+}
+
+/* Names come from outside, and maybe from another language: nothing but an identifier may reach the compiler. */
 static void put_identifier(struct printer *p, const char *name)
 {
 	size_t from = p->out->n;
@@ -77,6 +93,8 @@ static void put_identifier(struct printer *p, const char *name)
 	for (size_t i = from; i < p->out->n; i++)
 		if (!isalnum((unsigned char)p->out->p[i]))
 			p->out->p[i] = '_';
+	if (is_keyword(name, p->out->n - from))
+		put(p, "_");
 }
 
 /* `enumerator`: -1 for the type's own name. */

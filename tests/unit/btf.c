@@ -543,6 +543,23 @@ TEST(type_names_are_abstract_declarators)
 	ab_btf_close(btf);
 }
 
+TEST(names_that_are_none_in_c_are_changed)
+{
+	_text_ struct text out = {};
+	struct ab_btf *btf;
+
+	start();
+	integer("int", 4, BTF_INT_SIGNED);
+	type("Vec<u8>; #include \"/etc/passwd\"", BTF_KIND_STRUCT, 3, 12);
+	member("register", 1, 0);
+	member("0", 1, 32);
+	member("a\nb", 1, 64);
+	btf = opened();
+	ASSERT_INT(ab_btf_header(btf, NULL, &out, NULL), 0);
+	ASSERT(strstr(out.p, "struct Vec_u8____include___etc_passwd_ {\n\tint register_;\n\tint _0;\n\tint a_b;\n};\n"));
+	ab_btf_close(btf);
+}
+
 TEST(files_that_hold_none_are_explained)
 {
 	struct ab_error err = {};
