@@ -25,7 +25,7 @@ struct ab_feature {
 	const char *group;   /* in this order: "kernel", "attach", "program", "map", "helper", "capability", "tools" */
 	const char *name;    /* stable key: "bpf", "btf", "kprobe", "ringbuf"… */
 	enum ab_feature_state state;
-	const char *detail;  /* version, path or error; of a helper: program types that may call it; "" if there is nothing to say */
+	const char *detail;  /* version, path or error; of a helper: program types that may call it; "" if there is none */
 	const char *advice;  /* how to get it when it is missing; "" otherwise */
 };
 

@@ -345,7 +345,8 @@ static int probe_cgroup(struct probe *p, const struct feature_row *row, struct t
 #define NET "needs CONFIG_NET=y and a newer kernel"
 
 const struct feature_row ab_attach_rows[] = {
-	ATTACH("tracepoint", probe_tracepoint, 0, "needs CONFIG_BPF_EVENTS=y, and tracefs: mount -t tracefs tracefs /sys/kernel/tracing"),
+	ATTACH("tracepoint", probe_tracepoint, 0,
+	       "needs CONFIG_BPF_EVENTS=y, and tracefs: mount -t tracefs tracefs /sys/kernel/tracing"),
 	ATTACH("raw_tracepoint", probe_raw_tracepoint, 0, "needs a newer kernel with CONFIG_BPF_EVENTS=y; use tracepoints"),
 	ATTACH("tp_btf", probe_tp_btf, 0, "needs CONFIG_DEBUG_INFO_BTF=y; use raw_tp or tp"),
 	ATTACH("fentry", probe_fentry, BPF_TRACE_FENTRY,
@@ -364,7 +365,8 @@ const struct feature_row ab_attach_rows[] = {
 	ATTACH("xdp", probe_packet, BPF_PROG_TYPE_XDP, NET),
 	ATTACH("tc", probe_packet, BPF_PROG_TYPE_SCHED_CLS, "needs CONFIG_NET_CLS_BPF and CONFIG_NET_CLS_ACT"),
 	ATTACH("tcx", probe_tcx, 0, "needs a newer kernel with CONFIG_NET_XGRESS=y; use tc"),
-	ATTACH("cgroup", probe_cgroup, 0, "needs CONFIG_CGROUP_BPF=y, and cgroup2: mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified"),
+	ATTACH("cgroup", probe_cgroup, 0,
+	       "needs CONFIG_CGROUP_BPF=y, and cgroup2: mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified"),
 	ATTACH("sk_lookup", probe_sk_lookup, 0, NET),
 	{},
 };

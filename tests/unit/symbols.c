@@ -444,7 +444,8 @@ TEST(mappings)
 		const char *path;
 		bool deleted;
 	} rows[] = {
-		{ "55d0c0a00000-55d0c0a21000 r-xp 00002000 fe:01 1234    /usr/bin/a b\n", true, 0x55d0c0a00000, 0x55d0c0a21000, 0x2000,
+		{ "55d0c0a00000-55d0c0a21000 r-xp 00002000 fe:01 1234   /usr/bin/a b\n", true,
+		  0x55d0c0a00000, 0x55d0c0a21000, 0x2000,
 		  "/usr/bin/a b", false },
 		{ "1000-2000 rwxp 00000000 00:00 0 \n", true, 0x1000, 0x2000, 0, "", false },
 		{ "1000-2000 r-xp 00000000 08:01 7 /tmp/gone (deleted)\n", true, 0x1000, 0x2000, 0, "/tmp/gone", true },
@@ -559,7 +560,8 @@ TEST(stripped_file_and_its_debug_file)
 
 	/* by build id */
 	if (*id) {
-		run("mkdir -p usr/lib/debug/.build-id/%.2s && cp full.debug usr/lib/debug/.build-id/$(echo %s | sed 's,^..,&/,').debug", id);
+		run("mkdir -p usr/lib/debug/.build-id/%.2s && "
+		    "cp full.debug usr/lib/debug/.build-id/$(echo %s | sed 's,^..,&/,').debug", id);
 		elf = read_file("stripped", debug);
 		ASSERT(has_symbol(elf, "named_function"));
 		ASSERT(elf->full);
