@@ -103,7 +103,6 @@
 /* Numbers of the kernel's ABI, so that a header of types from an old kernel, which lacks the newer names, will do. */
 #define AB_MAP_HASH 1
 #define AB_MAP_ARRAY 2
-#define AB_MAP_PERF_EVENT_ARRAY 4
 #define AB_MAP_PERCPU_HASH 5
 #define AB_MAP_PERCPU_ARRAY 6
 #define AB_MAP_STACK_TRACE 7
@@ -217,7 +216,7 @@ static __always_inline void ab_log2_hist_add(struct ab_log2_hist *hist, u64 v)
 /*
  * Slot i counts values from base + i * step on; below the first counts as the first, above the last as the last.
  *	AB_HIST_LINEAR(depth, 0, 10, 32); ab_linear_add(depth, n);
- * base, step and slots are constants. Shown unasked.
+ * base, step and slots are constants and not negative. Shown unasked.
  */
 #define AB_HIST_LINEAR(name, base, step, slots)                                                       \
 	enum { name##_base = (base), name##_step = (step), name##_slots = (slots) };                  \
@@ -397,6 +396,19 @@ static __always_inline void ab_discard_(void *e)
 /* The string field of a tracepoint (a __data_loc field in its format): ab_read_tp_str(e->name, ctx, filename). */
 #define ab_read_tp_str(array, ctx, field) \
 	bpf_probe_read_kernel_str(&(array), sizeof(array), (const char *)(ctx) + ((ctx)->__data_loc_##field & 0xffff))
+
+/*
+ * What XDP programs are given, as the kernel's ABI has it: struct xdp_md without CO-RE relocations, which old kernels may not
+ * be able to satisfy, since their BTF lacks the struct.
+ */
+struct ab_xdp_md {
+	u32 data;
+	u32 data_end;
+	u32 data_meta;
+	u32 ingress_ifindex;
+	u32 rx_queue_index;
+	u32 egress_ifindex;
+};
 
 /* ---- the current task, and time ---- */
 

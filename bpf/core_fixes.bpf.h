@@ -566,4 +566,22 @@ static __always_inline u32 ab_tcp_srtt_us(const void *tcp)
 	return (ab_read(ab_as_form(tcp_sock___srtt, tcp)->srtt) >> 3) * 1000;
 }
 
+/* Counted since 4.19 (ba113c3aa79a "tcp: add data bytes sent stats" and its like for what was sent again). */
+struct tcp_sock___sent {
+	u64 bytes_sent;
+	u64 bytes_retrans;
+} AB_FLAVOUR;
+struct tcp_sock___acked {
+	u64 bytes_acked;
+} AB_FLAVOUR;
+
+/* Bytes of data that a connection sent, each once; before 4.19 those that the other side has, and SYN and FIN as one each. */
+static __always_inline u64 ab_tcp_sent(const void *tcp)
+{
+	if (bpf_core_field_exists(ab_as_form(tcp_sock___sent, tcp)->bytes_retrans))
+		return ab_read(ab_as_form(tcp_sock___sent, tcp)->bytes_sent) -
+		       ab_read(ab_as_form(tcp_sock___sent, tcp)->bytes_retrans);
+	return ab_read(ab_as_form(tcp_sock___acked, tcp)->bytes_acked);
+}
+
 #endif

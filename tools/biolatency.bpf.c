@@ -12,11 +12,11 @@
 #include "core_fixes.bpf.h"
 
 enum op {
-	op_other,
-	op_read,
-	op_write,
-	op_discard,
-	op_flush,
+	other,
+	read,
+	write,
+	discard,
+	flush,
 };
 
 struct by {
@@ -54,9 +54,9 @@ static __always_inline enum op op_of(const char *rwbs)
 
 	bpf_probe_read_kernel(op, sizeof(op), rwbs);
 	if (op[0] == 'F' && op[1] == 'W')
-		return op_write;
-	return op[0] == 'R' ? op_read : op[0] == 'W' ? op_write : op[0] == 'D' ? op_discard :
-	       op[0] == 'F' ? op_flush : op_other;
+		return write;
+	return op[0] == 'R' ? read : op[0] == 'W' ? write : op[0] == 'D' ? discard :
+	       op[0] == 'F' ? flush : other;
 }
 
 SEC("tracepoint/block/block_rq_issue")

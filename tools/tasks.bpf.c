@@ -37,10 +37,12 @@ int task(struct bpf_iter__task *ctx)
 	s64 pages = 0;
 	u64 age;
 
+	if (!task)
+		return 0;
 	if (ctx->meta->seq_num == 0)
 		BPF_SEQ_PRINTF(seq, "%7s %7s %7s %5s %s %8s %12s %s\n", "PID", "TID", "PPID", "UID", "S", "RSS_KB", "AGE_MS",
 			       "COMM");
-	if (!task || (!threads && task->pid != task->tgid) || (!kernel_threads && task->flags & PF_KTHREAD))
+	if ((!threads && task->pid != task->tgid) || (!kernel_threads && task->flags & PF_KTHREAD))
 		return 0;
 	mm = ab_read(task->mm);
 	if (mm)

@@ -55,21 +55,18 @@ static __always_inline void begin(u64 sock, int state)
 	bpf_map_update_elem(&lives, &sock, &life, BPF_ANY);
 }
 
-/* Both sides closed, and the kernel's counters have the FIN of each as one byte. */
-static __always_inline u32 has_fins(int state)
+/* What the other side sent, less its FIN, which the kernel counts as a byte. */
+static __always_inline u64 bytes_received(const struct tcp_sock *tcp, int state)
 {
-	return state == TCP_FIN_WAIT2 || state == TCP_LAST_ACK || state == TCP_CLOSING || state == TCP_TIME_WAIT;
-}
+	u64 bytes = ab_read(tcp->bytes_received);
+	bool has_fin = state == TCP_FIN_WAIT2 || state == TCP_LAST_ACK || state == TCP_CLOSING || state == TCP_TIME_WAIT;
 
-static __always_inline u64 without_fin(u64 bytes, u32 fins)
-{
-	return bytes >= fins ? bytes - fins : 0;
+	return has_fin && bytes ? bytes - 1 : bytes;
 }
 
 static __always_inline void end(struct trace_event_raw_inet_sock_set_state *ctx, struct life *life)
 {
 	struct tcp_sock *tcp = (void *)ctx->skaddr;
-	u32 fins = has_fins(ctx->oldstate);
 	struct event *e;
 
 	if (target_pid && life->pid != (u32)target_pid)
@@ -84,8 +81,8 @@ static __always_inline void end(struct trace_event_raw_inet_sock_set_state *ctx,
 	bpf_probe_read_kernel(e->raddr, sizeof(e->raddr), ctx->daddr_v6);
 	e->lport = ctx->sport;
 	e->rport = ctx->dport;
-	e->sent = without_fin(ab_read(tcp->bytes_acked), fins);
-	e->received = without_fin(ab_read(tcp->bytes_received), fins);
+	e->sent = ab_tcp_sent(tcp);
+	e->received = bytes_received(tcp, ctx->oldstate);
 	e->rtt = ab_tcp_srtt_us(tcp);
 	e->duration = e->time - life->start;
 	ab_submit(ctx, events, e);

@@ -2,8 +2,8 @@
 /*
  * tcpsockets: TCP sockets over IPv4 and IPv6, with what only the kernel knows of them.
  *
- *	STATE         UID   LOCAL                  REMOTE                 SENT   RECEIVED  RTT_US  CWND  RETRANS
- *	ESTABLISHED  1000   10.0.0.2:41234         10.0.0.7:443             77      12345     512    10        0
+ *	STATE         UID       SENT   RECEIVED  RTT_US  CWND  RETRANS  LOCAL            REMOTE
+ *	ESTABLISHED  1000         77      12345     512    10        0  10.0.0.2:41234   10.0.0.7:443
  *
  * An iterator: it prints once and ends. Kernel: 5.9.
  */
@@ -37,24 +37,27 @@ int sockets(struct bpf_iter__tcp *ctx)
 	struct seq_file *seq = ctx->meta->seq;
 	struct tcp_sock *tcp;
 
+	if (!common)
+		return 0;
 	if (ctx->meta->seq_num == 0)
-		BPF_SEQ_PRINTF(seq, "%-12s %5s %-28s %-28s %10s %10s %7s %5s %8s\n", "STATE", "UID", "LOCAL", "REMOTE",
-			       "SENT", "RECEIVED", "RTT_US", "CWND", "RETRANS");
-	if (!common || (!listening && common->skc_state == TCP_LISTEN))
+		BPF_SEQ_PRINTF(seq, "%-12s %5s %10s %10s %7s %5s %8s  %s %s\n", "STATE", "UID", "SENT", "RECEIVED", "RTT_US",
+			       "CWND", "RETRANS", "LOCAL", "REMOTE");
+	if (!listening && common->skc_state == TCP_LISTEN)
 		return 0;
 	BPF_SEQ_PRINTF(seq, "%-12s %5u ", state_name(common->skc_state), ctx->uid);
-	if (common->skc_family == AF_INET)
-		BPF_SEQ_PRINTF(seq, "%pI4:%-5u %pI4:%-5u", &common->skc_rcv_saddr, common->skc_num, &common->skc_daddr,
-			       bpf_ntohs(common->skc_dport));
-	else
-		BPF_SEQ_PRINTF(seq, "[%pI6c]:%-5u [%pI6c]:%-5u", &common->skc_v6_rcv_saddr, common->skc_num,
-			       &common->skc_v6_daddr, bpf_ntohs(common->skc_dport));
 	/* Connections that wait to be made or to be forgotten are kept in smaller structs. */
 	tcp = bpf_skc_to_tcp_sock(common);
 	if (tcp)
-		BPF_SEQ_PRINTF(seq, " %10llu %10llu %7u %5u %8u", tcp->bytes_acked, tcp->bytes_received,
+		BPF_SEQ_PRINTF(seq, "%10llu %10llu %7u %5u %8u", ab_tcp_sent(tcp), tcp->bytes_received,
 			       ab_tcp_srtt_us(tcp), tcp->snd_cwnd, tcp->total_retrans);
-	BPF_SEQ_PRINTF(seq, "\n");
+	else
+		BPF_SEQ_PRINTF(seq, "%10s %10s %7s %5s %8s", "-", "-", "-", "-", "-");
+	if (common->skc_family == AF_INET)
+		BPF_SEQ_PRINTF(seq, "  %pI4:%u %pI4:%u\n", &common->skc_rcv_saddr, common->skc_num, &common->skc_daddr,
+			       bpf_ntohs(common->skc_dport));
+	else
+		BPF_SEQ_PRINTF(seq, "  [%pI6]:%u [%pI6]:%u\n", &common->skc_v6_rcv_saddr, common->skc_num,
+			       &common->skc_v6_daddr, bpf_ntohs(common->skc_dport));
 	return 0;
 }
 

@@ -42,7 +42,7 @@ AB_HASH(traffic, struct by, struct traffic, 1024) AB_SHOW;
 AB_HIST_LINEAR(length, 0, 128, 13) AB_UNIT(bytes);
 
 SEC("xdp") AB_ATTACH("lo")
-int count(struct xdp_md *ctx)
+int count(struct ab_xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	u64 bytes = end - data;

@@ -355,6 +355,13 @@ static int wait_ready(struct ab_events *events, int timeout_ms)
 		events->pending += !s->pending;
 		s->pending = true;
 	}
+	/* perf tells once that it is readable, and may have told it to an outer epoll set that holds ab_events_fd(). */
+	for (size_t i = 0; i < events->source_count; i++) {
+		struct source *s = events->sources[i];
+
+		events->pending += s->perf && !s->pending;
+		s->pending |= s->perf != NULL;
+	}
 	return n < 0 && errno != EINTR ? -errno : 0;
 }
 

@@ -27,7 +27,7 @@ static __always_inline void read_rest(void *p)
 	u64 size = 0;
 
 	sink += (u64)ab_msghdr_base(p, &size) + size;
-	sink += ab_skb_tstamp(p) + ab_sock_wmem_alloc(p) + ab_sock_protocol(p) + ab_tcp_srtt_us(p);
+	sink += ab_skb_tstamp(p) + ab_sock_wmem_alloc(p) + ab_sock_protocol(p) + ab_tcp_srtt_us(p) + ab_tcp_sent(p);
 	sink += (u64)ab_sock_net(p) + (u64)ab_device_net(p) + ab_net_inum(p);
 	sink += ab_disk_dev(ab_request_disk(p)) + ab_disk_dev(ab_bio_disk(p));
 	sink += ab_block_complete(p, dev) + ab_block_complete(p, sector) + ab_block_complete(p, nr_sector);
