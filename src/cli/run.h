@@ -46,6 +46,8 @@ struct run {
 	uint64_t started_ns;
 	size_t attached;       /* programs attached, iterators not counted */
 	size_t iterators;
+	uint64_t break_ns;     /* when a poll has to come back */
+	bool has_stacks;       /* the object has a stack map */
 	int trace_fd;
 	struct text trace_line;
 	bool ending;           /* detached: what is printed now is the last */
@@ -67,6 +69,8 @@ int run_open_events(struct run *run, struct ab_error *err);
 int run_poll_events(struct run *run, struct ab_error *err);
 /* Text mode: says what was lost since the last call. */
 void run_report_lost(struct run *run);
+/* Other output came between: the next row has its heading again. */
+void run_repeat_headings(struct run *run);
 void run_close_events(struct run *run);
 
 /* run_table.c: text tables. */
@@ -104,6 +108,9 @@ int run_add_stack(struct run *run, const struct ab_format *format, const void *d
 		  struct ab_error *err);
 /* Adds a map's stacks if its keys have any; 1 if so. */
 int run_add_map_stacks(struct run *run, const struct ab_map *map, bool clear, struct ab_error *err);
+/* Looks at the processes in the keys of maps while they live, so that their stacks can be named at the end. */
+bool run_has_stacks(const struct run *run);
+void run_remember_stacks(struct run *run);
 int run_write_flame(struct run *run, struct ab_error *err);
 
 /* run_trace.c: bpf_printk. */

@@ -204,7 +204,8 @@ static int handle_event(const struct ab_event *event, void *ctx)
 		print_json(&run->cli->out, channel, event);
 	if (run->event_count == (uint64_t)run->opts->count || run->cli->out.error)
 		run->done = true;
-	return run->done;
+	/* A flood must not keep the loop from its other duties. */
+	return run->done || run_interrupted() || (run->event_count % 1024 == 0 && now_ns() >= run->break_ns);
 }
 
 static void handle_lost(const char *name, uint64_t count, void *ctx)
@@ -285,6 +286,12 @@ int run_poll_events(struct run *run, struct ab_error *err)
 	int r = ab_events_poll(run->events, 0, err);
 
 	return r < 0 && !run->done ? r : 0;
+}
+
+void run_repeat_headings(struct run *run)
+{
+	for (size_t i = 0; i < run->channel_count; i++)
+		run->channels[i].seen = false;
 }
 
 void run_close_events(struct run *run)

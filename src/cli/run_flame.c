@@ -128,6 +128,41 @@ int run_add_map_stacks(struct run *run, const struct ab_map *map, bool clear, st
 	return r < 0 ? r : adder.found > 0;
 }
 
+/* The first user frame makes the symbolizer read the process's mappings; more is not needed now. */
+static int stop_at_user_frame(const char *name, bool kernel, void *ctx)
+{
+	int *seen = ctx;
+
+	return ++*seen > 1;
+}
+
+static int remember_entry(const void *key, const void *value, void *ctx)
+{
+	struct ab_map *map = ctx;
+	int seen = 0;
+
+	ab_format_frames(ab_map_key_format(map), key, ab_map_key_size(map), stop_at_user_frame, &seen);
+	return seen == 0;
+}
+
+bool run_has_stacks(const struct run *run)
+{
+	for (size_t i = 0; i < ab_object_map_count(run->object); i++)
+		if (ab_map_kind(ab_object_map(run->object, i)) == AB_MAP_STACKS)
+			return true;
+	return false;
+}
+
+void run_remember_stacks(struct run *run)
+{
+	for (size_t i = 0; run->has_stacks && i < ab_object_map_count(run->object); i++) {
+		struct ab_map *map = ab_object_map(run->object, i);
+
+		if (ab_map_kind(map) == AB_MAP_HASH && ab_map_key_format(map))
+			ab_map_iterate(map, false, remember_entry, map, NULL);
+	}
+}
+
 /* ---- files ---- */
 
 static int write_out(struct run *run, const char *path, bool svg, struct ab_error *err)

@@ -64,6 +64,9 @@ static int open_source(struct run *run, const char *path, const char *text, size
 		r = ab_builder_build(builder, path, text, size, &opts, &artifact, err);
 	if (r == 0) {
 		print_diagnostics(run, ab_artifact_diagnostics(artifact));
+		if (run->cli->verbose)
+			cli_say(NULL, "'%s' compiled by %s with %s", path, ab_builder_compiler(builder),
+				ab_artifact_used_full_header(artifact) ? "all kernel types" : "the kernel types that it names");
 		object = ab_artifact_object(artifact, &object_size);
 		r = open_object(run, NULL, object, object_size, name, err);
 	}

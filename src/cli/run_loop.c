@@ -80,6 +80,16 @@ void run_warn(struct run *run, const char *fmt, ...)
 	cli_print_json(run->cli, &t, NULL);
 }
 
+static const char *state_word(enum ab_program_state state)
+{
+	static const char *const words[] = {
+		[AB_PROGRAM_OPEN] = "open", [AB_PROGRAM_LOADED] = "loaded",
+		[AB_PROGRAM_ATTACHED] = "attached", [AB_PROGRAM_SKIPPED] = "skipped",
+	};
+
+	return words[state];
+}
+
 static void say_attached(struct run *run)
 {
 	_text_ struct text t = {};
@@ -91,6 +101,12 @@ static void say_attached(struct run *run)
 		text_printf(&t, "; ends in %.10g s or with Ctrl-C", run->opts->duration / 1e9);
 	else
 		text_puts(&t, "; Ctrl-C to end");
+	for (size_t i = 0; run->cli->verbose && i < ab_object_program_count(run->object); i++) {
+		const struct ab_program *program = ab_object_program(run->object, i);
+
+		cli_say(NULL, "program '%s' (%s): %s", ab_program_name(program), ab_program_section(program),
+			state_word(ab_program_state(program)));
+	}
 	if (t.p)
 		cli_say(NULL, "%s", t.p);
 }
@@ -141,6 +157,8 @@ static int print_iterators(struct run *run, struct ab_error *err)
 
 /* ---- the loop ---- */
 
+#define REPORT_NS 500000000
+
 struct clockwork {
 	uint64_t deadline, next_print; /* 0: none */
 	uint64_t next_report;
@@ -180,14 +198,25 @@ static int wait_ms(const struct run *run, const struct clockwork *c, uint64_t no
 		until = MIN(until, c->next_print);
 	if (run->trace_fd >= 0)
 		until = MIN(until, now + 50000000);
-	if (run->channel_count)
-		until = MIN(until, now + 500000000);
+	/* Losses are counted without waking anybody, and processes end without being named. */
+	if (run->channel_count || run->has_stacks)
+		until = MIN(until, now + REPORT_NS);
 	if (until == UINT64_MAX)
 		return -1;
 	if (until <= now)
 		return 0;
 	ms = (until - now + 999999) / 1000000;
 	return ms > 60000 ? 60000 : (int)ms;
+}
+
+/* When a poll has to come back even though events keep coming. */
+static uint64_t break_time(const struct clockwork *c, uint64_t now)
+{
+	uint64_t until = now + 100000000;
+
+	if (c->deadline)
+		until = MIN(until, c->deadline);
+	return c->next_print ? MIN(until, c->next_print) : until;
 }
 
 static int print_all(struct run *run, bool clear, struct ab_error *err)
@@ -202,7 +231,10 @@ static int print_all(struct run *run, bool clear, struct ab_error *err)
 		out_printf(&run->cli->out, "%s\n", text);
 	}
 	r = print_iterators(run, err);
-	return r < 0 ? r : run_print_maps(run, clear, err);
+	if (r >= 0)
+		r = run_print_maps(run, clear, err);
+	run_repeat_headings(run);
+	return r;
 }
 
 /*
@@ -239,6 +271,7 @@ static int run_until_end(struct run *run, struct clockwork *c, struct ab_error *
 
 	while (r >= 0 && !run->done && !run_interrupted() && !out->error) {
 		r = wait_for_work(run, c, &flushed, err);
+		run->break_ns = break_time(c, now_ns());
 		if (r >= 0 && run->events)
 			r = run_poll_events(run, err);
 		if (r >= 0)
@@ -248,8 +281,9 @@ static int run_until_end(struct run *run, struct clockwork *c, struct ab_error *
 			break;
 		if (now >= c->next_report) {
 			run_report_lost(run);
+			run_remember_stacks(run);
 			out_measure(out);
-			c->next_report = now + 1000000000;
+			c->next_report = now + REPORT_NS;
 		}
 		if (r >= 0 && c->next_print && now >= c->next_print) {
 			r = print_all(run, run->opts->clear, err);
@@ -260,16 +294,6 @@ static int run_until_end(struct run *run, struct clockwork *c, struct ab_error *
 }
 
 /* ---- the end ---- */
-
-static const char *state_word(enum ab_program_state state)
-{
-	static const char *const words[] = {
-		[AB_PROGRAM_OPEN] = "open", [AB_PROGRAM_LOADED] = "loaded",
-		[AB_PROGRAM_ATTACHED] = "attached", [AB_PROGRAM_SKIPPED] = "skipped",
-	};
-
-	return words[state];
-}
 
 /* Asked before the programs are detached: afterwards none is attached. */
 static void add_programs(const struct run *run, struct json *j)
@@ -375,6 +399,9 @@ static int finish(struct run *run, struct ab_error *err)
 
 	if (run->cli->out.error)
 		return 0;
+	/* The terminal shows ^C where the cursor was. */
+	if (run_interrupted() && isatty(STDERR_FILENO))
+		fd_write_all(STDERR_FILENO, "\n", 1);
 	add_programs(run, &j);
 	r = print_last(run, err);
 	run_report_lost(run);
@@ -391,6 +418,7 @@ int run_loop(struct run *run, struct ab_error *err)
 	int r = open_epoll(run, &c, err);
 
 	run->started_ns = now_ns();
+	run->has_stacks = run_has_stacks(run);
 	if (run->opts->duration)
 		c.deadline = run->started_ns + run->opts->duration;
 	if (run->opts->interval)

@@ -534,6 +534,9 @@ static int print_text(struct run *run, const struct entries *entries, bool chart
 {
 	int r = 0;
 
+	/* A map that nobody asked for by name and that is empty is not worth its lines. */
+	if (!entries->count && !run->opts->maps.count)
+		return 0;
 	print_title(run, entries->map);
 	if (!entries->count)
 		out_puts(&run->cli->out, "(empty)\n");
@@ -633,6 +636,8 @@ static int print_hist_text(struct run *run, const struct ab_map *map, const uint
 	if (!chart)
 		return ab_fail_memory(err);
 	ab_hist_text(slots, count, opts, chart, n + 1);
+	if (!n && !run->opts->maps.count)
+		return 0;
 	print_title(run, map);
 	out_puts(&run->cli->out, n ? "" : "(empty)\n");
 	out_safe(&run->cli->out, chart, n);
