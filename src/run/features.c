@@ -223,7 +223,7 @@ int ab_probe_load_return(struct probe *p, enum bpf_prog_type type, int r0, struc
 
 int ab_probe_btf_id(struct probe *p, const char *name, uint32_t kind)
 {
-	/* Types that the running kernel doesn't have itself have no ids that it knows; libbpf complains aloud where there are none. */
+	/* Only types that the running kernel has itself have ids that it knows. libbpf warns aloud where there are none. */
 	if (!p->btf && !p->btf_error && access("/sys/kernel/btf/vmlinux", R_OK) < 0)
 		p->btf_error = -errno;
 	if (!p->btf && !p->btf_error) {
