@@ -70,8 +70,9 @@ static void print(const struct ab_btf *btf)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	bool is_elf = size >= 4 && !memcmp(data, "\177ELF", 4);
 	struct ab_btf *btf;
-	int r = size >= 4 && !memcmp(data, "\177ELF", 4) ? open_elf(data, size, &btf, NULL) : ab_btf_open_mem(data, size, &btf, NULL);
+	int r = is_elf ? open_elf(data, size, &btf, NULL) : ab_btf_open_mem(data, size, &btf, NULL);
 
 	if (r < 0)
 		return 0;

@@ -17,6 +17,7 @@
 /* Real kernels reach some 30. Height of `id`: the longest way down by-value containment and unnamed pointees. */
 #define MAX_HEIGHT 200
 #define BUSY 255
+#define DAMAGED(err, ...) ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, __VA_ARGS__)
 #define KERNEL_BTF "/sys/kernel/btf/vmlinux"
 
 /* Bytes behind struct btf_type: a fixed part and one for each of the vlen elements. */
@@ -81,7 +82,8 @@ uint32_t ab_btf_member_bits(const struct btf_type *t, uint32_t i)
 
 static bool is_qualifier(uint32_t kind)
 {
-	return kind == BTF_KIND_CONST || kind == BTF_KIND_VOLATILE || kind == BTF_KIND_RESTRICT || kind == BTF_KIND_TYPE_TAG;
+	return kind == BTF_KIND_CONST || kind == BTF_KIND_VOLATILE || kind == BTF_KIND_RESTRICT ||
+	       kind == BTF_KIND_TYPE_TAG;
 }
 
 uint32_t ab_btf_unqualify(const struct ab_btf *btf, uint32_t id)
@@ -158,7 +160,7 @@ bool ab_btf_packed(const struct ab_btf *btf, const struct btf_type *t)
 
 static int fail_type(struct check *c, uint32_t id, const char *what)
 {
-	return ab_fail(c->err, AB_ERROR_FORMAT, -EBADMSG, "damaged BTF: type %u: %s", id, what);
+	return DAMAGED(c->err, "damaged BTF: type %u: %s", id, what);
 }
 
 /* What may stand where a type is named; functions, variables, sections and tags may not. */
@@ -512,20 +514,19 @@ static int index_types(struct ab_btf *btf, size_t len, bool swap, struct ab_erro
 		uint32_t kind;
 
 		if (left < sizeof(*t))
-			return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "damaged BTF: type %u is cut off", btf->n);
+			return DAMAGED(err, "damaged BTF: type %u is cut off", btf->n);
 		if (swap)
 			swap_words(t, sizeof(*t) / 4);
 		kind = ab_btf_kind(t);
 		if (!kind || kind >= ARRAY_SIZE(kinds))
-			return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "BTF has a type of unknown kind %u (type %u)", kind, btf->n);
+			return DAMAGED(err, "BTF has a type of unknown kind %u (type %u)", kind, btf->n);
 		body = kinds[kind].fixed + (size_t)kinds[kind].element * ab_btf_vlen(t);
 		if (left - sizeof(*t) < body)
-			return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "damaged BTF: type %u is cut off", btf->n);
+			return DAMAGED(err, "damaged BTF: type %u is cut off", btf->n);
 		if (swap)
 			swap_words(t + 1, body / 4);
 		if (t->name_off >= btf->n_strings)
-			return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "damaged BTF: the name of type %u is out of bounds",
-				       btf->n);
+			return DAMAGED(err, "damaged BTF: the name of type %u is out of bounds", btf->n);
 		if (kind == BTF_KIND_INT)
 			note_integer(btf, t);
 		if (add_slot(btf, &cap, t) < 0)
@@ -540,16 +541,17 @@ static int check_header(const struct btf_header *h, size_t size, struct ab_error
 	size_t room = size - h->hdr_len;
 
 	if (h->version != BTF_VERSION)
-		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "BTF version %u is not supported", h->version);
+		return DAMAGED(err, "BTF version %u is not supported", h->version);
 	if (h->hdr_len < sizeof(*h) || h->hdr_len > size)
-		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "damaged BTF: header of %u bytes", h->hdr_len);
-	if (h->type_off > room || h->type_len > room - h->type_off || h->str_off > room || h->str_len > room - h->str_off)
-		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "BTF is cut off: %zu bytes are not all that its header names", size);
+		return DAMAGED(err, "damaged BTF: header of %u bytes", h->hdr_len);
+	if (h->type_off > room || h->type_len > room - h->type_off ||
+	    h->str_off > room || h->str_len > room - h->str_off)
+		return DAMAGED(err, "BTF is cut off: %zu bytes are not all that its header names", size);
 	if ((h->hdr_len + h->type_off) % 4)
-		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "damaged BTF: types are not aligned");
+		return DAMAGED(err, "damaged BTF: types are not aligned");
 	/* Conversion in place relies on it. */
 	if (h->type_off < h->str_off + (uint64_t)h->str_len && h->str_off < h->type_off + (uint64_t)h->type_len)
-		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "damaged BTF: types and strings overlap");
+		return DAMAGED(err, "damaged BTF: types and strings overlap");
 	return 0;
 }
 
@@ -560,11 +562,11 @@ static int parse(struct ab_btf *btf, struct ab_error *err)
 	int r;
 
 	if (btf->size < sizeof(h))
-		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "not BTF: only %zu bytes", btf->size);
+		return DAMAGED(err, "not BTF: only %zu bytes", btf->size);
 	memcpy(&h, btf->data, sizeof(h));
 	swap = h.magic == bswap_16(BTF_MAGIC);
 	if (h.magic != BTF_MAGIC && !swap)
-		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "neither BTF nor an ELF file with BTF");
+		return DAMAGED(err, "neither BTF nor an ELF file with BTF");
 	if (swap)
 		swap_words(&h.hdr_len, (sizeof(h) - offsetof(struct btf_header, hdr_len)) / 4);
 	r = check_header(&h, btf->size, err);
@@ -575,12 +577,17 @@ static int parse(struct ab_btf *btf, struct ab_error *err)
 	btf->n_strings = h.str_len;
 	btf->pointer_size = 8;
 	if (!h.str_len || btf->strings[0] || btf->strings[h.str_len - 1])
-		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "damaged BTF: the string section does not begin and end with NUL");
+		return DAMAGED(err, "damaged BTF: the string section does not begin and end with NUL");
 	r = index_types(btf, h.type_len, swap, err);
 	return r < 0 ? r : check_references(btf, err);
 }
 
 /* ---- opening ---- */
+
+static int fail_size(struct ab_error *err)
+{
+	return ab_fail(err, AB_ERROR_LIMIT, -EFBIG, "BTF of more than %zu MiB", MAX_SIZE >> 20);
+}
 
 /* Takes `data`, also on failure: allocated, or mapped. */
 static int open_take(void *data, size_t size, bool mapped, struct ab_btf **ret_btf, struct ab_error *err)
@@ -598,7 +605,7 @@ static int open_take(void *data, size_t size, bool mapped, struct ab_btf **ret_b
 	btf->data = data;
 	btf->size = size;
 	btf->mapped = mapped;
-	r = size > MAX_SIZE ? ab_fail(err, AB_ERROR_LIMIT, -EFBIG, "BTF of more than %zu MiB", MAX_SIZE >> 20) : parse(btf, err);
+	r = size > MAX_SIZE ? fail_size(err) : parse(btf, err);
 	if (r < 0) {
 		ab_btf_close(btf);
 		return r;
@@ -612,7 +619,7 @@ int ab_btf_open_mem(const void *data, size_t size, struct ab_btf **ret_btf, stru
 	void *copy;
 
 	if (size > MAX_SIZE)
-		return ab_fail(err, AB_ERROR_LIMIT, -EFBIG, "BTF of more than %zu MiB", MAX_SIZE >> 20);
+		return fail_size(err);
 	copy = malloc(size ? size : 1);
 	if (!copy)
 		return ab_fail_memory(err);

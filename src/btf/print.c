@@ -37,7 +37,8 @@ static void put(struct printer *p, const char *s)
 {
 	text_puts(p->out, s);
 	if (p->out->n > p->limit && !p->failed)
-		p->failed = ab_fail(p->err, AB_ERROR_LIMIT, -EFBIG, "the types' C header is larger than %zu MiB", p->limit >> 20);
+		p->failed = ab_fail(p->err, AB_ERROR_LIMIT, -EFBIG, "the types' C header is larger than %zu MiB",
+				    p->limit >> 20);
 }
 
 static void put_number(struct printer *p, unsigned long long n)
@@ -69,9 +70,10 @@ static void put_space(struct printer *p)
 static bool is_keyword(const char *name, size_t n)
 {
 	static const char *const words[] = {
-		"asm", "auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern",
-		"float", "for", "goto", "if", "inline", "int", "long", "register", "restrict", "return", "short", "signed", "sizeof",
-		"static", "struct", "switch", "typedef", "typeof", "union", "unsigned", "void", "volatile", "while",
+		"asm", "auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum",
+		"extern", "float", "for", "goto", "if", "inline", "int", "long", "register", "restrict", "return", "short",
+		"signed", "sizeof", "static", "struct", "switch", "typedef", "typeof", "union", "unsigned", "void",
+		"volatile", "while",
 	};
 
 	if (n < 2 || n > 8)
@@ -152,7 +154,9 @@ static void put_qualifiers(struct printer *p, unsigned quals)
 /* A type of that many bytes for a number that C or BPF does not have: a kernel's `long double`, or a 32-bit one's `long`. */
 static void put_number_of_size(struct printer *p, uint32_t size, bool is_signed)
 {
-	static const char *const names[] = { [1] = "char", [2] = "short", [4] = "int", [8] = "long long", [16] = "__int128" };
+	static const char *const names[] = {
+		[1] = "char", [2] = "short", [4] = "int", [8] = "long long", [16] = "__int128",
+	};
 
 	if (size < ARRAY_SIZE(names) && names[size]) {
 		put(p, is_signed ? size == 1 ? "signed " : "" : "unsigned ");
@@ -705,7 +709,8 @@ int ab_btf_print(const struct ab_btf *btf, const uint8_t *need, struct text *out
 	for (uint32_t id = 1; id < btf->n && !p.failed; id++)
 		if (is_needed(need, id, NEED_NAME))
 			print_constants(&p, id);
-	put(&p, "#ifndef BPF_NO_PRESERVE_ACCESS_INDEX\n#pragma clang attribute pop\n#endif\n\n#endif /* __VMLINUX_H__ */\n");
+	put(&p, "#ifndef BPF_NO_PRESERVE_ACCESS_INDEX\n#pragma clang attribute pop\n#endif\n\n"
+		"#endif /* __VMLINUX_H__ */\n");
 	if (!p.failed && out->failed)
 		p.failed = ab_fail_memory(err);
 	return p.failed;

@@ -100,10 +100,12 @@ static int add_duplicate(struct name_index *index, uint32_t id, int32_t enumerat
 	return 0;
 }
 
-static void add_name(const struct ab_btf *btf, struct name_index *index, uint32_t id, int32_t enumerator, uint32_t name_off)
+static void add_name(const struct ab_btf *btf, struct name_index *index, uint32_t id, int32_t enumerator,
+		     uint32_t name_off)
 {
-	index->entries[index->n++] = (struct name_entry){ .hash = hash_name(btf->strings + name_off), .name_off = name_off,
-							  .id = id, .enumerator = enumerator };
+	index->entries[index->n++] = (struct name_entry){
+		.hash = hash_name(btf->strings + name_off), .name_off = name_off, .id = id, .enumerator = enumerator,
+	};
 }
 
 static void add_names(const struct ab_btf *btf, struct name_index *index)
@@ -122,13 +124,19 @@ static void add_names(const struct ab_btf *btf, struct name_index *index)
 	}
 }
 
+static bool is_tag_name(const struct ab_btf *btf, const struct name_entry *e)
+{
+	return e->enumerator < 0 && is_tag(ab_btf_type(btf, e->id));
+}
+
 /* One more than the latest of that name in the same name space, which is near the front of the chain if there is one. */
-static uint32_t next_ordinal(const struct ab_btf *btf, const struct name_index *index, const struct name_entry *new, bool tag)
+static uint32_t next_ordinal(const struct ab_btf *btf, const struct name_index *index, const struct name_entry *new,
+			     bool tag)
 {
 	for (uint32_t at = index->heads[new->hash & index->mask]; at; at = index->entries[at - 1].next) {
 		const struct name_entry *e = &index->entries[at - 1];
 
-		if (e->hash == new->hash && e->ordinal && tag == (e->enumerator < 0 && is_tag(ab_btf_type(btf, e->id))) &&
+		if (e->hash == new->hash && e->ordinal && tag == is_tag_name(btf, e) &&
 		    !strcmp(btf->strings + e->name_off, btf->strings + new->name_off))
 			return e->ordinal + 1;
 	}
@@ -143,7 +151,7 @@ static int link_names(const struct ab_btf *btf, struct name_index *index)
 	for (uint32_t i = 0; i < index->n && !r; i++) {
 		struct name_entry *e = &index->entries[i];
 		uint32_t *head = &index->heads[e->hash & index->mask];
-		bool tag = e->enumerator < 0 && is_tag(ab_btf_type(btf, e->id));
+		bool tag = is_tag_name(btf, e);
 
 		if (i + 16 < index->n)
 			__builtin_prefetch(&index->heads[e[16].hash & index->mask]);
@@ -357,11 +365,14 @@ static bool skip_word(const char **s, const char *word)
  */
 static const char *normalize_builtin(const char *s, char *ret_name, size_t size)
 {
-	static const char *const words[] = { "signed", "unsigned", "short", "long", "char", "int", "_Bool", "__int128",
-					     "float", "double", "bool" };
+	static const char *const words[] = { "char", "short", "long", "_Bool", "bool", "__int128", "float", "double", "int",
+					     "signed", "unsigned" };
+	enum { CHAR, SHORT, LONG, BOOL_, BOOL, INT128, FLOAT, DOUBLE, INT, SIGNED, UNSIGNED };
 	unsigned count[ARRAY_SIZE(words)] = {};
-	const char *sign, *base;
+	unsigned base = 0;
 
+	if (!*s)
+		return NULL;
 	while (*s) {
 		size_t n = strcspn(s, " \t"), i = 0;
 
@@ -372,10 +383,12 @@ static const char *normalize_builtin(const char *s, char *ret_name, size_t size)
 		count[i]++;
 		s += n + strspn(s + n, " \t");
 	}
-	sign = count[1] ? "unsigned " : count[0] && count[4] ? "signed " : "";
-	base = count[4] ? "char" : count[2] ? "short" : count[3] > 1 ? "long long" : count[3] ? "long" : count[6] || count[10] ?
-	       "_Bool" : count[7] ? "__int128" : count[8] ? "float" : count[9] ? "double" : "int";
-	snprintf(ret_name, size, "%s%s", sign, base);
+	if (count[LONG] && count[DOUBLE])
+		return NULL;
+	while (base < INT && !count[base])
+		base++;
+	snprintf(ret_name, size, "%s%s%s", count[UNSIGNED] ? "unsigned " : count[SIGNED] && base == CHAR ? "signed " : "",
+		 base == LONG && count[LONG] > 1 ? "long " : "", words[base == BOOL ? BOOL_ : base]);
 	return ret_name;
 }
 
@@ -396,14 +409,15 @@ uint32_t ab_btf_find_c(const struct ab_btf *btf, const char *c_name)
 		return id ? id : ab_btf_find(btf, c_name, BTF_KIND_ENUM64);
 	}
 	id = ab_btf_find(btf, c_name, BTF_KIND_TYPEDEF);
+	if (!id)
+		id = ab_btf_find(btf, c_name, BTF_KIND_FLOAT); /* as it is: "long double" */
 	if (id || !normalize_builtin(c_name, name, sizeof(name)))
 		return id;
 	builtin = ab_btf_builtin(name);
 	if (!builtin)
 		return 0;
-	for (int i = 0; i < 4 && !id; i++)
-		id = ab_btf_find(btf, i & 1 ? builtin->other : builtin->name, i & 2 ? BTF_KIND_FLOAT : BTF_KIND_INT);
-	return id;
+	id = ab_btf_find(btf, builtin->name, BTF_KIND_INT);
+	return id ? id : ab_btf_find(btf, builtin->other, BTF_KIND_INT);
 }
 
 /* ---- decl tags ---- */

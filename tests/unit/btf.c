@@ -449,6 +449,8 @@ TEST(types_are_found_as_c_writes_them)
 	type("u64", BTF_KIND_TYPEDEF, 0, 1);
 	type("wide", BTF_KIND_ENUM64, 0, 8);
 	type("x", BTF_KIND_STRUCT, 0, 0);
+	type("long double", BTF_KIND_FLOAT, 0, 16);
+	integer("int", 4, BTF_INT_SIGNED);
 	btf = opened();
 	ASSERT_INT(ab_btf_find_c(btf, "unsigned long"), 1);
 	ASSERT_INT(ab_btf_find_c(btf, "long unsigned int"), 1);
@@ -457,6 +459,9 @@ TEST(types_are_found_as_c_writes_them)
 	ASSERT_INT(ab_btf_find_c(btf, "union x"), 3);
 	ASSERT_INT(ab_btf_find_c(btf, "enum wide"), 6);
 	ASSERT_INT(ab_btf_find_c(btf, "u64"), 5);
+	ASSERT_INT(ab_btf_find_c(btf, "long double"), 8);
+	ASSERT_INT(ab_btf_find_c(btf, "signed"), 9);
+	ASSERT_INT(ab_btf_find_c(btf, "long long"), 0);
 	ASSERT_INT(ab_btf_find_c(btf, "x"), 0);
 	ASSERT_INT(ab_btf_find_c(btf, "unsigned short"), 0);
 	ASSERT_INT(ab_btf_find_c(btf, ""), 0);

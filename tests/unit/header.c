@@ -295,8 +295,8 @@ static const char awkward[] =
 	"struct big { u8 a; __int128 i; double d; float f; long long l; };\n"
 	"struct later; typedef struct { u32 x; struct { u8 in; } s; union { u8 m; u64 n; }; } unnamed_t;\n"
 	"typedef int (*callback_t)(const struct later *, u64, ...);\n"
-	"struct pointers { struct pointers *self, **more; callback_t calls[3][2]; int (*(*returns)(void))(char); void *restrict r;\n"
-	"	const volatile char *const *volatile q; int (*to_array)[4]; int m[2][3][4]; unnamed_t u; unnamed_t *up;\n"
+	"struct pointers { struct pointers *self, **more; callback_t calls[3][2]; int (*(*returns)(void))(char);\n"
+	"	void *restrict r; const volatile char *const *volatile q; int (*to_array)[4]; int m[2][3][4]; unnamed_t u; unnamed_t *up;\n"
 	"	struct { struct later *l; enum { IN0, IN1 } e; } *anonymous; const unnamed_t c[2]; void (*none)(void); };\n"
 	"struct packed a; struct packed_bits b; struct holds_packed c; struct holds_aligned d; struct bits e; struct mixed f;\n"
 	"struct holds_unions g; struct only_padding h; struct flexible i; struct zero j; struct big k; struct pointers l;\n"
@@ -317,8 +317,8 @@ TEST(enumerators_keep_their_values)
 	static const char *const asserts =
 		"#include \"vmlinux.h\"\n"
 		"_Static_assert(S1 == 200 && H0 == -5 && N0 == -2147483647 - 1 && L0 == 4000000000u, \"\");\n"
-		"_Static_assert(W0 == -9223372036854775807LL - 1 && W1 == 9223372036854775807LL && U0 == 18446744073709551615ULL, \"\");\n"
-		"_Static_assert(IN1 == 1, \"\");\nint x;\n";
+		"_Static_assert(W0 == -9223372036854775807LL - 1 && W1 == 9223372036854775807LL, \"\");\n"
+		"_Static_assert(U0 == 18446744073709551615ULL && IN1 == 1, \"\");\nint x;\n";
 
 	write_text("vmlinux.h", header, strlen(header));
 	again = compile_text("values", asserts, "");
@@ -454,17 +454,22 @@ TEST(numbered_names_are_found)
 static const char *const programs[] = {
 	PROGRAM "SEC(\"raw_tp\") int chain(void *c) { struct task_struct *t = (void *)current();"
 		" struct task_struct *p = READ(t, real_parent); struct mm_struct *mm = READ(p, mm);"
-		" out = (u64)READ(READ(READ(mm, exe_file), f_path.dentry), d_name.name); return READ(p, tgid) + READ(t, thread_info.flags); }",
+		" out = (u64)READ(READ(READ(mm, exe_file), f_path.dentry), d_name.name);"
+		" return READ(p, tgid) + READ(t, thread_info.flags); }",
 	PROGRAM "SEC(\"tp_btf\") int direct(u64 *ctx) { const struct sock *sk = (void *)ctx[0];"
-		" if (sk->__sk_common.skc_family == 2 && ctx[2] == TCP_ESTABLISHED) out = sk->sk_protocol + sk->__sk_common.skc_dport;"
+		" if (sk->__sk_common.skc_family == 2 && ctx[2] == TCP_ESTABLISHED)"
+		" out = sk->sk_protocol + sk->__sk_common.skc_dport;"
 		" return ((struct inet_sock *)sk)->inet_sport; }",
-	PROGRAM "SEC(\"raw_tp\") int info(void *c) { struct sk_buff *skb = 0; return __builtin_preserve_type_info(*(struct inode *)0, 1)"
+	PROGRAM "SEC(\"raw_tp\") int info(void *c) { struct sk_buff *skb = 0;"
+		" return __builtin_preserve_type_info(*(struct inode *)0, 1)"
 		" + __builtin_preserve_enum_value(*(typeof(enum bpf_func_id) *)BPF_FUNC_map_lookup_elem, 1)"
 		" + __builtin_preserve_field_info(skb->pkt_type, 0) + __builtin_preserve_field_info(skb->pkt_type, 4)"
 		" + __builtin_preserve_type_info(*(typeof(kuid_t) *)0, 0); }",
 	PROGRAM "SEC(\"raw_tp\") int cgroups(void *c) { struct task_struct *t = (void *)current();"
-		" out = READ(READ(READ(t, cgroups), dfl_cgrp), kn)->id; return READ(t, cred)->uid.val + PIDTYPE_TGID + sizeof(atomic64_t); }",
-	PROGRAM "struct { int (*type)[BPF_MAP_TYPE_HASH]; int (*max_entries)[16]; pid_t *key; struct rusage *value; } m SEC(\".maps\");\n"
+		" out = READ(READ(READ(t, cgroups), dfl_cgrp), kn)->id;"
+		" return READ(t, cred)->uid.val + PIDTYPE_TGID + sizeof(atomic64_t); }",
+	PROGRAM "struct { int (*type)[BPF_MAP_TYPE_HASH]; int (*max_entries)[16];"
+		" pid_t *key; struct rusage *value; } m SEC(\".maps\");\n"
 		"SEC(\"tp\") int args(struct trace_event_raw_sys_enter *ctx) { out = ctx->args[1] + (u64)&m; return ctx->id; }",
 	PROGRAM "struct my { struct list_head list; struct rb_node node; struct path path; } saved;\n"
 		"SEC(\"raw_tp\") int local(void *c) { struct file *f = c; saved.path = READ(f, f_path); struct super_block *sb ="
