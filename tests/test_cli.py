@@ -18,7 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = pathlib.Path(os.environ.get("BUILD", ROOT / "build")).resolve()
 ANYBPF = BUILD / "anybpf"
 SOURCES = ROOT / "tests" / "cli"
-COMMANDS = ["run", "build", "doctor", "completion", "help", "version"]
+COMMANDS = [c["name"] for c in json.loads(subprocess.check_output([ANYBPF, "help", "--json"]))["commands"]]
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="loading programs needs root")
 
@@ -92,7 +92,7 @@ def test_overview_names_every_command():
     done = anybpf("--help")
     assert (done.returncode, done.stderr) == (0, "")
     names = re.findall(r"^  (\w+) +\w", done.stdout.split("Commands:")[1].split("Try:")[0], re.M)
-    assert names == COMMANDS
+    assert names == COMMANDS and set(names) >= {"run", "build", "doctor", "completion", "help", "version"}
     assert anybpf("help").stdout == anybpf("-h").stdout == done.stdout
 
 
@@ -146,7 +146,7 @@ def bash_complete(*words):
 
 def test_bash_completion():
     assert bash_complete("anybpf", "") == [*COMMANDS, "--help", "--version"]
-    assert bash_complete("anybpf", "do") == ["doctor"]
+    assert bash_complete("anybpf", "doc") == ["doctor"]
     assert bash_complete("anybpf", "run", "--fl") == ["--flamegraph"]
     assert bash_complete("anybpf", "run", "--sort", "k") == ["key"]
     assert bash_complete("anybpf", "build", "--isa", "") == ["v1", "v2", "v3", "v4"]

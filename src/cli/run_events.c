@@ -204,8 +204,10 @@ static int handle_event(const struct ab_event *event, void *ctx)
 		print_json(&run->cli->out, channel, event);
 	if (run->event_count == (uint64_t)run->opts->count || run->cli->out.error)
 		run->done = true;
+	if (run->done || run->ending)
+		return run->done;
 	/* A flood must not keep the loop from its other duties. */
-	return run->done || run_interrupted() || (run->event_count % 1024 == 0 && now_ns() >= run->break_ns);
+	return run_interrupted() || (run->event_count % 1024 == 0 && now_ns() >= run->break_ns);
 }
 
 static void handle_lost(const char *name, uint64_t count, void *ctx)
