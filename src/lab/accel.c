@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * Whether KVM runs guests here. A /dev/kvm that opens, makes virtual machines and even runs a few instructions proves nothing
+ * (nested or restricted hosts), so a guest is booted by it, once for each boot of this machine.
+ */
+#include <unistd.h>
+#include "lab.h"
+
+#define PROBE_MS 4000 /* a guest takes less than a second where KVM works */
+
+static char *boot_id(void)
+{
+	char *text = NULL;
+	size_t size;
+
+	if (file_read("/proc/sys/kernel/random/boot_id", 128, &text, &size, NULL) < 0)
+		return strdup("unknown");
+	text[strcspn(text, "\n")] = '\0';
+	return text;
+}
+
+/* The cache remembers "BOOT-ID kvm" or "BOOT-ID tcg". */
+static const char *recall(const char *path, const char *id)
+{
+	_free_ char *text = NULL;
+	size_t size, n = strlen(id);
+
+	if (file_read(path, 256, &text, &size, NULL) < 0 || strncmp(text, id, n) || text[n] != ' ')
+		return NULL;
+	return !strcmp(text + n + 1, "kvm\n") ? "kvm" : !strcmp(text + n + 1, "tcg\n") ? "tcg" : NULL;
+}
+
+static const char *probe(struct ab_lab *lab, const struct ab_image *image, const char *qemu)
+{
+	AB_OPTS(ab_guest_opts, opts, .timeout_ms = PROBE_MS, .qemu = qemu);
+	struct ab_guest_result result;
+	const char *found = "tcg";
+
+	if (ab_guest_run_with(lab, image, &opts, "kvm", &result, NULL) < 0)
+		return "tcg";
+	if (result.state == AB_GUEST_DONE)
+		found = "kvm";
+	ab_guest_result_clear(&result);
+	return found;
+}
+
+static bool may_work(const struct ab_lab *lab)
+{
+#ifdef __aarch64__
+	return !strcmp(lab->arch, "arm64") && access("/dev/kvm", R_OK | W_OK) == 0;
+#else
+	return !strcmp(lab->arch, "amd64") && access("/dev/kvm", R_OK | W_OK) == 0;
+#endif
+}
+
+static void find_accelerator(struct ab_lab *lab, const struct ab_image *image, const char *qemu)
+{
+	_free_ char *path = ab_lab_path(lab, NULL, "accelerator-%s", lab->arch), *id = boot_id();
+	const char *found = path && id ? recall(path, id) : NULL;
+	_text_ struct text t = {};
+
+	if (!may_work(lab))
+		found = "tcg";
+	if (!found) {
+		found = probe(lab, image, qemu);
+		text_printf(&t, "%s %s\n", id ? id : "unknown", found);
+		if (path && t.p)
+			file_write(path, t.p, t.n, 0644, NULL);
+	}
+	lab->accelerator = found;
+}
+
+/* Guests that start together wait for one probe. */
+static pthread_mutex_t probing = PTHREAD_MUTEX_INITIALIZER;
+
+const char *ab_guest_accelerator(struct ab_lab *lab, const struct ab_image *image, const char *qemu)
+{
+	pthread_mutex_lock(&probing);
+	if (!lab->accelerator)
+		find_accelerator(lab, image, qemu);
+	pthread_mutex_unlock(&probing);
+	return lab->accelerator;
+}
+
+const char *ab_lab_accelerator(struct ab_lab *lab)
+{
+	return lab->accelerator ? lab->accelerator : "";
+}

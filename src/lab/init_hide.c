@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * Makes a guest look like an older kernel in one respect, for every program started afterwards:
+ *
+ *	bpf      bpf(2) answers ENOSYS, as before Linux 3.18
+ *	btf      no types in /sys/kernel/btf, as before 5.2
+ *	ringbuf  no ring buffer map, neither in the types nor when one is made, as before 5.8
+ *	tracefs  neither tracefs nor debugfs, and no mounting of them
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/bpf.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "init.h"
+
+#ifdef __x86_64__
+#define THIS_ARCH AUDIT_ARCH_X86_64
+#else
+#define THIS_ARCH AUDIT_ARCH_AARCH64
+#endif
+#ifndef SECCOMP_USER_NOTIF_FLAG_CONTINUE
+#define SECCOMP_USER_NOTIF_FLAG_CONTINUE 1
+#endif
+
+static int listener = -1;
+
+int hide_listener(void)
+{
+	return listener;
+}
+
+/* `syscall` gets `verdict`; with `arg0` >= 0 only if its first argument is that. Other architectures' calls pass. */
+static int add_filter(int number, int arg0, unsigned int verdict, unsigned int flags)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, THIS_ARCH, 0, 5),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+		BPF_JUMP(arg0 < 0 ? BPF_JMP | BPF_JGE | BPF_K : BPF_JMP | BPF_JEQ | BPF_K, arg0 < 0 ? 0 : arg0, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, verdict),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { sizeof(code) / sizeof(code[0]), code };
+	int r = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+
+	if (r < 0)
+		init_note("seccomp: %s", strerror(errno));
+	return r;
+}
+
+static void cover(const char *path)
+{
+	if (mount("tmpfs", path, "tmpfs", MS_RDONLY, NULL) < 0 && errno != ENOENT)
+		init_note("covering %s: %s", path, strerror(errno));
+}
+
+static void hide_tracefs(void)
+{
+	umount2("/sys/kernel/tracing", MNT_DETACH);
+	umount2("/sys/kernel/debug", MNT_DETACH);
+	add_filter(SYS_mount, -1, SECCOMP_RET_ERRNO | ENODEV, 0);
+}
+
+static void replace_all(char *data, size_t size, const char *from, const char *to)
+{
+	char *p = data;
+
+	while ((p = memmem(p, size - (p - data), from, strlen(from))))
+		memcpy(p, to, strlen(to));
+}
+
+/* The kernel's types with the ring buffer's names changed, in front of the real ones. Names keep their length. */
+static void hide_ringbuf_types(void)
+{
+	const char *real = "/sys/kernel/btf/vmlinux", *copy = "/run/btf-without-ringbuf";
+	int in = open(real, O_RDONLY | O_CLOEXEC), out;
+	struct stat st;
+	ssize_t n = 0;
+	size_t have = 0;
+	char *data;
+
+	if (in < 0)
+		return;
+	data = fstat(in, &st) == 0 ? malloc(st.st_size + 1) : NULL;
+	while (data && have < st.st_size && (n = read(in, data + have, st.st_size - have)) > 0)
+		have += n;
+	close(in);
+	if (!data || have != st.st_size) {
+		init_note("%s: cannot be read", real);
+		free(data);
+		return;
+	}
+	replace_all(data, have, "BPF_MAP_TYPE_RINGBUF", "BPF_MAP_TYPE_NO_RING");
+	replace_all(data, have, "BPF_FUNC_ringbuf_", "BPF_FUNC_no_ring_");
+	out = open(copy, O_WRONLY | O_CREAT | O_CLOEXEC, 0444);
+	for (char *p = data; out >= 0 && have && (n = write(out, p, have)) > 0; p += n)
+		have -= n;
+	if (out < 0 || have || mount(copy, real, NULL, MS_BIND, NULL) < 0)
+		init_note("%s: %s", real, strerror(errno));
+	if (out >= 0)
+		close(out);
+	free(data);
+}
+
+/* The map's type is in memory, which a filter cannot see, so making maps asks us (hide_serve). */
+static void hide_ringbuf(void)
+{
+	hide_ringbuf_types();
+	listener = add_filter(SYS_bpf, BPF_MAP_CREATE, SECCOMP_RET_USER_NOTIF, SECCOMP_FILTER_FLAG_NEW_LISTENER);
+}
+
+void hide_serve(void)
+{
+	struct seccomp_notif call = {};
+	struct seccomp_notif_resp answer = {};
+	unsigned int map_type = 0;
+	char path[32];
+	int fd;
+
+	if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &call) < 0)
+		return;
+	snprintf(path, sizeof(path), "/proc/%u/mem", call.pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		if (pread(fd, &map_type, sizeof(map_type), call.data.args[1]) != sizeof(map_type))
+			map_type = 0;
+		close(fd);
+	}
+	answer.id = call.id;
+	if (map_type == BPF_MAP_TYPE_RINGBUF || map_type == BPF_MAP_TYPE_USER_RINGBUF)
+		answer.error = -EINVAL;
+	else
+		answer.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+	ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer);
+}
+
+void hide_feature(const char *name)
+{
+	if (!strcmp(name, "bpf"))
+		add_filter(SYS_bpf, -1, SECCOMP_RET_ERRNO | ENOSYS, 0);
+	else if (!strcmp(name, "btf"))
+		cover("/sys/kernel/btf");
+	else if (!strcmp(name, "ringbuf"))
+		hide_ringbuf();
+	else if (!strcmp(name, "tracefs"))
+		hide_tracefs();
+	else
+		init_note("nothing is known of hiding '%s'", name);
+}

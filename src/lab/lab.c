@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/* The lab itself: its cache directory, its own files, and small things that its parts share. */
+#include <fcntl.h>
+#include <ftw.h>
+#include <nettle/sha2.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include "lab.h"
+
+uint64_t ab_lab_now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ull + t.tv_nsec;
+}
+
+void ab_lab_warn(struct ab_lab *lab, const char *fmt, ...)
+{
+	char text[1024];
+	va_list args;
+
+	if (!lab->warn)
+		return;
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	lab->warn(text, lab->ctx);
+}
+
+int ab_lab_mkdirs(const char *path, struct ab_error *err)
+{
+	_free_ char *copy = strdup(path);
+
+	if (!copy)
+		return ab_fail_memory(err);
+	for (char *p = copy + 1;; p++) {
+		char was = *p;
+
+		if (was != '/' && was)
+			continue;
+		*p = '\0';
+		if (mkdir(copy, 0755) < 0 && errno != EEXIST)
+			return ab_fail_errno(err, -errno, "cannot make the directory '%s'", copy);
+		*p = was;
+		if (!was)
+			return 0;
+	}
+}
+
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	return remove(path);
+}
+
+int ab_lab_remove_tree(const char *path)
+{
+	return nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+}
+
+char *ab_lab_path(struct ab_lab *lab, struct ab_error *err, const char *fmt, ...)
+{
+	_text_ struct text t = {};
+	char part[512], *slash;
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(part, sizeof(part), fmt, args);
+	va_end(args);
+	text_printf(&t, "%s/%s", lab->cache, part);
+	if (t.failed || !t.p) {
+		ab_fail_memory(err);
+		return NULL;
+	}
+	slash = strrchr(t.p, '/');
+	*slash = '\0';
+	if (ab_lab_mkdirs(t.p, err) < 0)
+		return NULL;
+	*slash = '/';
+	return text_take(&t);
+}
+
+static char *default_cache(void)
+{
+	const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+	struct text t = {};
+
+	if (xdg && *xdg == '/')
+		text_printf(&t, "%s/anybpf/lab", xdg);
+	else
+		text_printf(&t, "%s/.cache/anybpf/lab", home && *home ? home : "/root");
+	return text_take(&t);
+}
+
+static const char *own_arch(void)
+{
+#ifdef __aarch64__
+	return "arm64";
+#else
+	return "amd64";
+#endif
+}
+
+int ab_lab_open(const struct ab_lab_opts *opts, struct ab_lab **ret_lab, struct ab_error *err)
+{
+	const char *arch = OPT(opts, arch) ? opts->arch : own_arch();
+	const char *dir = OPT(opts, guest_dir), *accelerator = OPT(opts, accelerator);
+	struct ab_lab *lab;
+	int r;
+
+	if (strcmp(arch, "amd64") && strcmp(arch, "arm64"))
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "architecture '%s': the lab knows amd64 and arm64", arch);
+	if (accelerator && strcmp(accelerator, "kvm") && strcmp(accelerator, "tcg"))
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "accelerator '%s': there are kvm and tcg", accelerator);
+	lab = calloc(1, sizeof(*lab));
+	if (!lab)
+		return ab_fail_memory(err);
+	if (accelerator)
+		lab->accelerator = strcmp(accelerator, "kvm") ? "tcg" : "kvm";
+	pthread_mutex_init(&lab->lock, NULL);
+	lab->cache = OPT(opts, cache_dir) ? strdup(opts->cache_dir) : default_cache();
+	lab->arch = strdup(arch);
+	lab->guest_dir = dir ? strdup(dir) : NULL;
+	lab->offline = OPT(opts, offline);
+	lab->progress = OPT(opts, progress);
+	lab->warn = OPT(opts, warn);
+	lab->ctx = OPT(opts, ctx);
+	r = !lab->cache || !lab->arch || (dir && !lab->guest_dir) ? ab_fail_memory(err) : ab_lab_mkdirs(lab->cache, err);
+	if (r < 0) {
+		ab_lab_close(lab);
+		return r;
+	}
+	*ret_lab = lab;
+	return 0;
+}
+
+void ab_lab_close(struct ab_lab *lab)
+{
+	if (!lab)
+		return;
+	pthread_mutex_destroy(&lab->lock);
+	free(lab->cache);
+	free(lab->arch);
+	free(lab->guest_dir);
+	free(lab->rows);
+	free(lab->row_text);
+	free(lab->busybox);
+	free(lab);
+}
+
+int ab_lab_find_own(struct ab_lab *lab, const char *name, char **ret_path, struct ab_error *err)
+{
+	static const char *const places[] = { "", "/../libexec/anybpf", "/../lib/anybpf", "/src/lab", "/../.." };
+	char own[4096];
+	ssize_t n = readlink("/proc/self/exe", own, sizeof(own) - 1);
+	char *slash;
+
+	own[n > 0 ? n : 0] = '\0';
+	slash = strrchr(own, '/');
+	if (slash)
+		*slash = '\0';
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		_text_ struct text t = {};
+
+		text_printf(&t, "%s%s/%s", lab->guest_dir ? lab->guest_dir : own, places[i], name);
+		if (t.p && access(t.p, R_OK) == 0) {
+			*ret_path = text_take(&t);
+			return *ret_path ? 0 : ab_fail_memory(err);
+		}
+	}
+	return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "'%s', which guests need, is not in '%s'; 'make' and 'make static' build it",
+		       name, lab->guest_dir ? lab->guest_dir : own);
+}
+
+void ab_lab_hash_text(const void *data, size_t size, char ret_text[HASH_TEXT])
+{
+	uint8_t digest[SHA256_DIGEST_SIZE];
+	struct sha256_ctx ctx;
+
+	sha256_init(&ctx);
+	sha256_update(&ctx, size, data);
+	sha256_digest(&ctx, sizeof(digest), digest);
+	for (size_t i = 0; i < sizeof(digest); i++)
+		snprintf(ret_text + 2 * i, 3, "%02x", digest[i]);
+}
+
+int ab_lab_hash_file(const char *path, char ret_text[HASH_TEXT], struct ab_error *err)
+{
+	_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+	void *data;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return ab_fail_errno(err, -errno, "'%s'", path);
+	if (!S_ISREG(st.st_mode))
+		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "'%s' is not a regular file", path);
+	if (st.st_size == 0) {
+		ab_lab_hash_text("", 0, ret_text);
+		return 0;
+	}
+	data = mmap(NULL, st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (data == MAP_FAILED)
+		return ab_fail_errno(err, -errno, "'%s'", path);
+	ab_lab_hash_text(data, st.st_size, ret_text);
+	munmap(data, st.st_size);
+	return 0;
+}
+
+int ab_lab_guest_program(struct ab_lab *lab, char **ret_path, struct ab_error *err)
+{
+	return ab_lab_find_own(lab, "anybpf-static", ret_path, err);
+}

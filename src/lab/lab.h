@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/* What the parts of the lab offer each other. */
+#ifndef AB_LAB_LAB_H
+#define AB_LAB_LAB_H
+
+#include <anybpf/lab.h>
+#include <pthread.h>
+#include <sys/types.h>
+#include "base/base.h"
+
+struct ab_lab {
+	char *cache;              /* directory */
+	char *arch;               /* "amd64", "arm64" */
+	char *guest_dir;          /* NULL: look beside the program */
+	bool offline;
+	void (*progress)(const char *what, uint64_t done, uint64_t total, void *ctx);
+	void (*warn)(const char *message, void *ctx);
+	void *ctx;
+	struct archive_row *rows; /* the archive's packages; NULL until read */
+	size_t row_count;
+	char *row_text;           /* what rows point into */
+	pthread_mutex_t lock;     /* of what guests find out: */
+	const char *accelerator;  /* "kvm", "tcg"; NULL: not probed */
+	char *busybox;            /* path; NULL: not looked for */
+};
+
+void ab_lab_warn(struct ab_lab *lab, const char *fmt, ...) PRINTF_LIKE(2, 3);
+uint64_t ab_lab_now_ns(void);
+/* "CACHE/a/b" as a new string; makes the directories above the last part. NULL with err filled. */
+char *ab_lab_path(struct ab_lab *lab, struct ab_error *err, const char *fmt, ...) PRINTF_LIKE(3, 4);
+int ab_lab_mkdirs(const char *path, struct ab_error *err);
+int ab_lab_remove_tree(const char *path);
+/* A program or data file of the lab's own: in guest_dir, beside the program that runs, or in its ../libexec/anybpf. */
+int ab_lab_find_own(struct ab_lab *lab, const char *name, char **ret_path, struct ab_error *err);
+/* SHA-256 in hexadecimal. */
+#define HASH_TEXT 65
+void ab_lab_hash_text(const void *data, size_t size, char ret_text[HASH_TEXT]);
+int ab_lab_hash_file(const char *path, char ret_text[HASH_TEXT], struct ab_error *err);
+
+/* ---- command.c: programs that the lab uses; they end when the lab does ---- */
+
+struct command_opts {
+	const char *const *env;     /* NAME=VALUE to add, NULL-terminated */
+	/* Called every 100 ms while it runs. */
+	void (*tick)(void *ctx);
+	void *ctx;
+};
+
+/* In a child: dies with the parent. `parent` is the parent's pid, asked before the fork. */
+void ab_command_bind(pid_t parent);
+/*
+ * Runs a program to its end; its output goes to *ret_out (NULL: nowhere), what it said on standard error to *ret_err. Returns the exit status
+ * (128 + signal), or a negative errno: -ENOENT/NOT_FOUND when there is no such program.
+ */
+int ab_command_run(const char *const *argv, const struct command_opts *opts, char **ret_out, char **ret_err,
+		   struct ab_error *err);
+/* Whether a program is on the PATH; *ret_path is the caller's. */
+int ab_command_find(const char *name, char **ret_path, struct ab_error *err);
+
+/* ---- archive.c: Debian's archive through apt ---- */
+
+/* A package that the lab may want. Strings belong to lab->row_text. */
+struct archive_row {
+	const char *package, *version, *arch, *suite, *uri, *sha256, *depends;
+	uint64_t size;
+};
+
+/* Reads the lists, or what was remembered of them. */
+int ab_archive_read(struct ab_lab *lab, struct ab_error *err);
+/* The newest package of that name for the lab's architecture; `version` NULL: any. */
+const struct archive_row *ab_archive_find(struct ab_lab *lab, const char *package, const char *version);
+/* Path of the .deb in the cache, downloaded and checked when it was not there. */
+int ab_archive_fetch(struct ab_lab *lab, const struct archive_row *row, char **ret_path, struct ab_error *err);
+bool ab_archive_has(struct ab_lab *lab, const struct archive_row *row);
+
+/* ---- select.c ---- */
+
+/* Debian's order of versions: < 0, 0, > 0. */
+int ab_version_compare(const char *a, const char *b);
+/* Packages that make up a kernel, image first; at most 3. */
+size_t ab_kernel_parts(struct ab_lab *lab, const struct ab_kernel *kernel, const struct archive_row *ret_rows[3]);
+
+/* ---- package.c: unpacking ---- */
+
+struct unpack {
+	const char *dir;            /* where kernel, modules.builtin and modules/ go */
+	const char *const *modules; /* wanted names, NULL-terminated */
+	const char *file;           /* a file by its name, whatever its folder; NULL: none */
+	char *kernel;               /* path of the kernel found, malloced */
+	char *release;              /* from its name */
+	size_t module_count;        /* modules written */
+};
+
+int ab_package_unpack(const char *path, struct unpack *unpack, struct ab_error *err);
+/* Inflates by what the data says of itself (gzip, xz, zstd, lz4, lzma, bzip2). */
+int ab_inflate(const void *data, size_t size, size_t limit, char **ret_data, size_t *ret_size, struct ab_error *err);
+/* Reads a file that may be compressed. */
+int ab_inflate_file(const char *path, size_t limit, char **ret_data, size_t *ret_size, struct ab_error *err);
+/*
+ * Writes what QEMU boots fastest from what distributions ship: the ELF inside a bzImage, the Image inside an EFI zboot file.
+ * `ret_arch` is "amd64" or "arm64". Errors: -EBADMSG/FORMAT.
+ */
+int ab_kernel_convert(const char *path, const char *to, const char **ret_arch, struct ab_error *err);
+
+/* ---- image.c ---- */
+
+struct ab_image {
+	char *name;
+	char *hash;
+	char *kernel;       /* path */
+	char *modules;      /* directory that holds .ko files anywhere below; NULL: none */
+	char *builtin;      /* modules.builtin; NULL: unknown */
+	char **packages;    /* .deb files that more modules can be had from; NULL-terminated */
+	const char *arch;
+};
+
+/* Modules that guests need or that tests commonly ask for: unpacked with the kernel. */
+extern const char *const ab_lab_modules[];
+
+/* ---- modules.c ---- */
+
+struct module {
+	char *name, *data;
+	size_t size;
+};
+
+struct module_list {
+	struct module *items;
+	size_t count;
+};
+
+void ab_modules_free(struct module_list *list);
+/*
+ * Finds modules and what they depend on, in the order of loading, inflated. Names that are built in or (unless `required`)
+ * do not exist are left out.
+ */
+int ab_modules_find(struct ab_lab *lab, const struct ab_image *image, const char *const *names, bool required,
+		    struct module_list *list, struct ab_error *err);
+
+/* ---- initramfs.c: newc cpio ---- */
+
+struct cpio {
+	struct text text;
+	unsigned inode;
+	struct strmap dirs;
+};
+
+int ab_cpio_dir(struct cpio *cpio, const char *path);
+/* Makes the directories above. */
+int ab_cpio_file(struct cpio *cpio, const char *path, unsigned mode, const void *data, size_t size);
+int ab_cpio_link(struct cpio *cpio, const char *path, const char *target);
+int ab_cpio_node(struct cpio *cpio, const char *path, unsigned mode, unsigned major, unsigned minor);
+int ab_cpio_end(struct cpio *cpio, struct ab_error *err);
+void ab_cpio_clear(struct cpio *cpio);
+
+/* ---- guest_image.c: what a guest is made of ---- */
+
+/* The initramfs for a guest, with a manifest whose last word is `token`. */
+int ab_guest_initramfs(struct ab_lab *lab, const struct ab_image *image, const struct ab_guest_opts *opts, const char *token,
+		       struct cpio *cpio, struct ab_error *err);
+/* Path of a static busybox for the lab's architecture: the machine's, else the archive's. */
+int ab_guest_busybox(struct ab_lab *lab, char **ret_path, struct ab_error *err);
+
+/* ---- accel.c ---- */
+
+/* Whether KVM runs guests here is found by booting one, once for each boot of this machine. */
+const char *ab_guest_accelerator(struct ab_lab *lab, const struct ab_image *image, const char *qemu);
+/* ab_guest_run() with the accelerator given. */
+int ab_guest_run_with(struct ab_lab *lab, const struct ab_image *image, const struct ab_guest_opts *opts, const char *accelerator,
+		      struct ab_guest_result *ret_result, struct ab_error *err);
+
+#endif
