@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 DROPPED_WITH_VALUE = {"-triple", "-main-file-name", "-target-cpu", "-o", "-x"}
-DROPPED_PREFIXES = ("-fdebug-compilation-dir=", "-fcoverage-compilation-dir=")
+DROPPED_PREFIXES = ("-gkey-instructions", "-fdebug-compilation-dir=", "-fcoverage-compilation-dir=")
 
 
 def main():

@@ -10,6 +10,10 @@
 #include <clang/Frontend/CompilerInvocation.h>
 #include <clang/Frontend/TextDiagnosticPrinter.h>
 #include <clang/Frontend/Utils.h>
+#include <llvm/IR/IntrinsicInst.h>
+#include <llvm/IR/Module.h>
+#include <llvm/IR/PassManager.h>
+#include <llvm/Passes/PassBuilder.h>
 #include <llvm/Support/MemoryBuffer.h>
 #include <llvm/Support/TargetSelect.h>
 #include <llvm/Support/VirtualFileSystem.h>
@@ -89,6 +93,59 @@ class Inputs : public DependencyCollector {
     public:
 	bool needSystemDependencies() override { return true; }
 };
+
+#if CLANG_VERSION_MAJOR >= 19
+/*
+ * BTF is made from the types and lines in the debug information, DWARF is thrown away afterwards: leaving it out, and with it
+ * the tracking of where each local variable lives, halves the work behind the front end. Instructions and BTF stay the same.
+ */
+class LeaveOutDwarf : public llvm::PassInfoMixin<LeaveOutDwarf> {
+    public:
+	llvm::PreservedAnalyses run(llvm::Module &module, llvm::ModuleAnalysisManager &)
+	{
+		for (llvm::Function &function : module)
+			for (llvm::BasicBlock &block : function)
+				for (llvm::Instruction &instruction : llvm::make_early_inc_range(block)) {
+					instruction.dropDbgRecords();
+					if (llvm::isa<llvm::DbgVariableIntrinsic>(instruction))
+						instruction.eraseFromParent();
+				}
+		leave_out_version(module);
+		return llvm::PreservedAnalyses::all();
+	}
+
+    private:
+	/* LLVM writes no DWARF for a module of the other format that has no DWARF version, and CodeView for Windows only. */
+	void leave_out_version(llvm::Module &module)
+	{
+		llvm::NamedMDNode *flags = module.getModuleFlagsMetadata();
+		llvm::SmallVector<llvm::MDNode *, 8> kept;
+
+		if (!flags)
+			return;
+		for (llvm::MDNode *flag : flags->operands()) {
+			auto *name = llvm::dyn_cast<llvm::MDString>(flag->getOperand(1));
+
+			if (!name || name->getString() != "Dwarf Version")
+				kept.push_back(flag);
+		}
+		flags->clearOperands();
+		for (llvm::MDNode *flag : kept)
+			flags->addOperand(flag);
+		module.addModuleFlag(llvm::Module::Warning, "CodeView", 1);
+	}
+};
+
+void leave_out_dwarf(CompilerInstance &compiler)
+{
+	compiler.getCodeGenOpts().PassBuilderCallbacks.push_back([](llvm::PassBuilder &builder) {
+		builder.registerPipelineStartEPCallback(
+			[](llvm::ModulePassManager &passes, auto) { passes.addPass(LeaveOutDwarf()); });
+	});
+}
+#else
+void leave_out_dwarf(CompilerInstance &) {}
+#endif
 
 using FileSystem = llvm::IntrusiveRefCntPtr<llvm::vfs::FileSystem>;
 
@@ -181,6 +238,7 @@ extern "C" bool cc_compile(const cc_job *job)
 		compiler.setVerboseOutputStream(std::make_unique<llvm::raw_null_ostream>());
 		text_stream.enable_colors(compiler.getDiagnosticOpts().ShowColors);
 		set_up(compiler, make_files(*job), &reporter);
+		leave_out_dwarf(compiler);
 		compiler.addDependencyCollector(inputs);
 		compiler.setOutputStream(std::make_unique<llvm::raw_svector_ostream>(object));
 		ok = compiler.ExecuteAction(action) && !compiler.getDiagnostics().hasErrorOccurred();

@@ -189,7 +189,8 @@ static void take_args(struct clang *c, char *line)
 	add_word(&c->args, "-cc1");
 	while ((word = next_word(&line))) {
 		bool dropped = !strcmp(word, "/dev/null") || str_starts(word, "-fdebug-compilation-dir=") ||
-			       str_starts(word, "-fcoverage-compilation-dir=");
+			       str_starts(word, "-fcoverage-compilation-dir=") ||
+			       !strcmp(word, "-gkey-instructions");
 
 		for (size_t i = 0; i < ARRAY_SIZE(with_value); i++)
 			if (!strcmp(word, with_value[i])) {

@@ -6,6 +6,7 @@
  */
 #include <elf.h>
 #include <linux/bpf.h>
+#include "embedded.h"
 #include "run.h"
 
 #ifndef EM_BPF
@@ -246,10 +247,9 @@ int ab_elf_embedded(const void *data, size_t size, const void **ret_object, size
 		return 0;
 	r = read_headers(&e, data, size, err);
 	for (size_t i = 1; !r && i < e.count; i++) {
-		if (e.sections[i].sh_type == SHT_NOBITS || strcmp(section_name(&e, i), ".anybpf.object"))
+		if (e.sections[i].sh_type == SHT_NOBITS || strcmp(section_name(&e, i), EMBEDDED_SECTION))
 			continue;
-		*ret_object = e.data + e.sections[i].sh_offset;
-		*ret_size = e.sections[i].sh_size;
+		r = ab_embedded_object(e.data + e.sections[i].sh_offset, e.sections[i].sh_size, ret_object, ret_size, err);
 		break;
 	}
 	if (!r && !*ret_object)
