@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * The one header that a BPF program includes: kernel types, libbpf's helpers, and short names for what everybody writes.
+ * The one header that a BPF program includes: kernel types, libbpf's helpers, short names for what everybody writes.
  *
  *	#include "anybpf.bpf.h"
  *
@@ -28,9 +28,9 @@
  *
  * Rules that hold for all of it
  * - Macros that take a map take its name, without `&`; keys are pointers, as in bpf_map_lookup_elem().
- * - Declarations end with a semicolon of the caller's; tags come before it: `AB_HASH(bytes, u32, u64, 1024) AB_UNIT(bytes);`
+ * - Declarations end with a semicolon of the caller's; tags come before it: `AB_HASH(sent, u32, u64, 1024) AB_SHOW;`
  * - What is not used costs nothing in the object. Everything compiles with clang 15 and later, for -mcpu=v1 too.
- * - "Kernel:" names the first kernel that has what a macro needs; without it, any kernel with BPF tracing (4.9) will do.
+ * - "Kernel:" names the first kernel that has what a macro needs; without it, any with BPF tracing (4.9) will do.
  * - USDT probes: include <bpf/usdt.bpf.h> after this header.
  */
 #ifndef ANYBPF_BPF_H
@@ -120,7 +120,7 @@
 		__type(value, V);           \
 	} name SEC(".maps")
 
-/* Maps from K to V with at most n entries. A full LRU map forgets what was not used for longest. Kernel of LRU: 4.10. */
+/* Maps from K to V with at most n entries. A full LRU map forgets what was unused for longest. Kernel of LRU: 4.10. */
 #define AB_HASH(name, K, V, n) AB_MAP(AB_MAP_HASH, name, K, V, n)
 #define AB_LRU_HASH(name, K, V, n) AB_MAP(AB_MAP_LRU_HASH, name, K, V, n)
 /* Each CPU has values of its own, which readers add up. */
@@ -209,7 +209,9 @@ static __always_inline void ab_log2_hist_add(struct ab_log2_hist *hist, u64 v)
 	__sync_fetch_and_add(&hist->slots[slot & (AB_LOG2_SLOTS - 1)], 1);
 }
 
-/* Slot i counts values from 2^i on: AB_HIST_LOG2(latency) AB_UNIT(us); ab_log2_add(latency, delta_us). Shown unasked. */
+/*
+ * Slot i counts values from 2^i on: AB_HIST_LOG2(latency) AB_UNIT(us); ab_log2_add(latency, delta_us). Shown unasked.
+ */
 #define AB_HIST_LOG2(name) AB_ARRAY(name, u64, AB_LOG2_SLOTS) AB_AS(log2) AB_SHOW
 #define ab_log2_add(name, v) ab_slot_add(&(name), ab_log2(v))
 
@@ -239,8 +241,8 @@ static __always_inline void ab_slot_add(void *slots, u32 slot)
 }
 
 /*
- * A log2 histogram for each key: AB_HASH_LOG2(by_disk, u32, 256) AB_UNIT(us); ab_hash_log2_add(by_disk, &disk, delta_us).
- * Shown unasked. Kernel: 4.18 (a map value inserted into another map).
+ * A log2 histogram for each key: AB_HASH_LOG2(by_disk, u32, 256) AB_UNIT(us); ab_hash_log2_add(by_disk, &disk,
+ * delta_us). Shown unasked. Kernel: 4.18 (a map value inserted into another map).
  */
 #define AB_HASH_LOG2(name, K, n)                                                        \
 	AB_PERCPU_ARRAY(name##_zero, struct ab_log2_hist, 1) AB_TAG("scratch");         \
@@ -259,22 +261,23 @@ static __always_inline void ab_slot_add(void *slots, u32 slot)
 /* ---- events ---- */
 
 /*
- * AB_EVENTS(name, struct T) declares a channel for events of one type: a ring buffer where the kernel has one (5.8), else
- * a perf buffer, from one object. libbpf alone loads it where there are ring buffers; for older kernels the loader turns the
- * map into a perf buffer, as anybpf does, and the verifier then never sees the ring buffer's calls.
+ * AB_EVENTS(name, struct T) declares a channel for events of one type: a ring buffer where the kernel has one (5.8),
+ * else a perf buffer, from one object. libbpf alone loads it where there are ring buffers; for older kernels the
+ * loader turns the map into a perf buffer, as anybpf does, and the verifier then never sees the ring buffer's calls.
  *
  *	struct T *e = ab_reserve(name);		NULL when there is no room, which is counted
  *	ab_submit(ctx, name, e);		sends it; or ab_discard(name, e)
  *
- * For events with a tail of varying length, write to memory that the CPU keeps for this channel and send as much as is used:
+ * For events with a tail of varying length, write to memory that the CPU keeps for this channel and send as much as
+ * is used:
  *
  *	struct T *e = ab_scratch(name);
  *	ab_output(ctx, name, e, offsetof(struct T, tail) + n);	n bounded, for the verifier
  *
- * The first KiB of a reserved event is zero, what lies beyond has no defined contents until written. Scratch memory keeps what
- * the last event left there. A reserved event has to be submitted or discarded on every path, or the verifier refuses the
- * program. Programs that can interrupt each other on one CPU (sleepable ones, or one on a process and one in an interrupt)
- * should have a channel each when they write to scratch memory.
+ * The first KiB of a reserved event is zero, what lies beyond has no defined contents until written. Scratch memory
+ * keeps what the last event left there. A reserved event has to be submitted or discarded on every path, or the
+ * verifier refuses the program. Programs that can interrupt each other on one CPU (sleepable ones, or one on a
+ * process and one in an interrupt) should have a channel each when they write to scratch memory.
  *
  * AB_EVENTS makes a ring of 1 MiB; AB_EVENTS_SIZE takes a size, a power of two of at least a page. An event is at most
  * 32 KiB. Beside the map come `name_scratch`, the scratch memory, and `name_lost`, which counts what did not fit.
@@ -288,7 +291,9 @@ static __always_inline void ab_slot_add(void *slots, u32 slot)
 	AB_PERCPU_ARRAY(name##_scratch, T, 1) AB_TAG("scratch");            \
 	AB_PERCPU_ARRAY(name##_lost, u64, 1) AB_TAG("scratch")
 
-/* The helper's number exists only in kernels with ring buffers; libbpf compares the name up to the three underscores. */
+/*
+ * The helper's number exists only in kernels with ring buffers; libbpf compares the name up to the three underscores.
+ */
 enum bpf_func_id___anybpf {
 	BPF_FUNC_ringbuf_reserve___anybpf = 131,
 };
@@ -390,7 +395,7 @@ static __always_inline void ab_discard_(void *e)
 #define ab_read_7(p, a, b, c, d, e, f) ({ __auto_type __p7 = ab_read_6(p, a, b, c, d, e); ab_read_1(__p7->f); })
 #define ab_read_8(p, a, b, c, d, e, f, g) ({ __auto_type __p8 = ab_read_7(p, a, b, c, d, e, f); ab_read_1(__p8->g); })
 
-/* Copies a string of kernel or user memory to an array, always NUL-terminated. Returns its length with the NUL, or < 0. */
+/* Copies a string of kernel or user memory to an array, NUL-terminated. Returns its length with the NUL, or < 0. */
 #define ab_read_str(array, ptr) bpf_probe_read_kernel_str(&(array), sizeof(array), ptr)
 #define ab_read_user_str(array, ptr) bpf_probe_read_user_str(&(array), sizeof(array), ptr)
 /* The string field of a tracepoint (a __data_loc field in its format): ab_read_tp_str(e->name, ctx, filename). */
@@ -398,8 +403,8 @@ static __always_inline void ab_discard_(void *e)
 	bpf_probe_read_kernel_str(&(array), sizeof(array), (const char *)(ctx) + ((ctx)->__data_loc_##field & 0xffff))
 
 /*
- * What XDP programs are given, as the kernel's ABI has it: struct xdp_md without CO-RE relocations, which old kernels may not
- * be able to satisfy, since their BTF lacks the struct.
+ * What XDP programs are given, as the kernel's ABI has it: struct xdp_md without CO-RE relocations, which old kernels
+ * may not be able to satisfy, since their BTF lacks the struct.
  */
 struct ab_xdp_md {
 	u32 data;

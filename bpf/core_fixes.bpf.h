@@ -2,11 +2,11 @@
 /*
  * Reads that changed between kernels, solved once: one accessor for each, right on every kernel since 3.10.
  *
- * CO-RE adjusts offsets by itself, but a member that was renamed, moved into another struct or given another meaning needs
- * one read per form. Each form is a flavour here: a struct named like the kernel's with a suffix after three underscores,
- * which holds just the members that are read. bpf_core_field_exists() picks the form that the running kernel has when the
- * program is loaded; the others become dead code. A form only matches where its kind of type does too: a member that was a
- * pointer and became a struct is told apart without any version number.
+ * CO-RE adjusts offsets by itself, but a member that was renamed, moved into another struct or given another meaning
+ * needs one read per form. Each form is a flavour here: a struct named like the kernel's with a suffix after three
+ * underscores, which holds just the members that are read. bpf_core_field_exists() picks the form that the running
+ * kernel has when the program is loaded; the others become dead code. A form only matches where its kind of type does
+ * too: a member that was a pointer and became a struct is told apart without any version number.
  *
  * Versions are those of mainline kernels; distributions backport, which the accessors don't mind. Nothing in here costs
  * anything unless it is called.
@@ -21,7 +21,8 @@
 #define ab_as_form(form, ptr) ((struct form *)(ptr))
 
 /*
- * An integer member whose width changed, or that is a bit-field in some kernels: read with the running kernel's size, as u64.
+ * An integer member whose width changed, or that is a bit-field in some kernels: read with the running kernel's size,
+ * as u64.
  *	ab_read_sized(sk, sk_protocol), ab_read_sized(sk, sk_pacing_rate)
  */
 #define ab_read_sized(ptr, member) ((u64)BPF_CORE_READ_BITFIELD_PROBED(ptr, member))
@@ -45,13 +46,9 @@ static __always_inline s64 ab_task_state(const void *task)
 }
 
 /*
- * Start times were struct timespec until 3.17, which made them ns (ccbf62d8a284 and 57e0be041d9e); `real_start_time` became
- * `start_boottime` in 5.5, cf25e24db61c "time: Rename tsk->real_start_time to ->start_boottime".
+ * Start times were struct timespec until 3.17, which made them ns (ccbf62d8a284 and 57e0be041d9e); `real_start_time`
+ * became `start_boottime` in 5.5, cf25e24db61c "time: Rename tsk->real_start_time to ->start_boottime".
  */
-struct ab_timespec___form {
-	long tv_sec;
-	long tv_nsec;
-} AB_FLAVOUR;
 struct task_struct___start_timespec {
 	struct {
 		long tv_sec;
@@ -89,8 +86,9 @@ static __always_inline u64 ab_task_start_boottime(const void *task)
 }
 
 /*
- * The CPU that a task runs on is in its thread_info: since 5.16 inside of task_struct (bcf9033e5449 "sched: move CPU field back into
- * thread_info if THREAD_INFO_IN_TASK=y"), in task_struct itself from 4.9 to 5.15, at the bottom of the stack before.
+ * The CPU that a task runs on is in its thread_info: since 5.16 inside of task_struct (bcf9033e5449 "sched: move CPU
+ * field back into thread_info if THREAD_INFO_IN_TASK=y"), in task_struct itself from 4.9 to 5.15, at the bottom of
+ * the stack before.
  */
 struct thread_info___cpu {
 	u32 cpu;
@@ -107,11 +105,14 @@ struct task_struct___cpu_in_stack {
 
 static __always_inline u32 ab_task_cpu(const void *task)
 {
+	struct thread_info___cpu *info;
+
 	if (bpf_core_field_exists(ab_as_form(task_struct___cpu_in_info, task)->thread_info.cpu))
 		return ab_read(ab_as_form(task_struct___cpu_in_info, task)->thread_info.cpu);
 	if (bpf_core_field_exists(ab_as_form(task_struct___cpu_in_task, task)->cpu))
 		return ab_read(ab_as_form(task_struct___cpu_in_task, task)->cpu);
-	return ab_read(ab_as_form(thread_info___cpu, ab_read(ab_as_form(task_struct___cpu_in_stack, task)->stack))->cpu);
+	info = ab_read(ab_as_form(task_struct___cpu_in_stack, task)->stack);
+	return ab_read(info->cpu);
 }
 
 /* `pids[PIDTYPE_PID].pid` became `thread_pid` in 4.19, 2c4704756cab "pids: Move the pgrp and session pid pointers…". */
@@ -149,7 +150,10 @@ static __always_inline u32 ab_task_ns_tid(const void *task)
 	return number.nr;
 }
 
-/* `fs` became `fsbase` in 4.7, 296f781a4b7b "x86/asm/64: Rename thread_struct's fs and gs to fsbase and gsbase". x86-64. */
+/*
+ * `fs` became `fsbase` in 4.7, 296f781a4b7b "x86/asm/64: Rename thread_struct's fs and gs to fsbase and gsbase".
+ * x86-64.
+ */
 struct thread_struct___fs {
 	unsigned long fs;
 } AB_FLAVOUR;
@@ -191,14 +195,18 @@ enum ab_rss {
 	AB_RSS_FILE,
 	AB_RSS_ANON,
 	AB_RSS_SWAP,
-	AB_RSS_SHMEM, /* 4.5 */
+	AB_RSS_SHMEM, /* 4.5; counted as AB_RSS_FILE before, and 0 then */
 };
 
-/* Pages that are resident, or swapped out. Since 6.2 less what CPUs have not added up yet, some dozens of pages each. */
+/*
+ * Pages that are resident, or swapped out. Since 6.2 less what CPUs have not added up yet, some dozens of pages each.
+ */
 #define ab_mm_rss(mm, kind)                                                                     \
-	(bpf_core_field_exists(ab_as_form(mm_struct___rss_percpu, mm)->rss_stat[0].count)       \
+	(bpf_core_field_exists(ab_as_form(mm_struct___rss_percpu, mm)->rss_stat[kind].count)    \
 		 ? ab_read(ab_as_form(mm_struct___rss_percpu, mm)->rss_stat[kind].count)        \
-		 : ab_read(ab_as_form(mm_struct___rss_atomic, mm)->rss_stat.count[kind].counter))
+	 : bpf_core_field_exists(ab_as_form(mm_struct___rss_atomic, mm)->rss_stat.count[kind].counter) \
+		 ? ab_read(ab_as_form(mm_struct___rss_atomic, mm)->rss_stat.count[kind].counter) \
+		 : 0)
 
 /* A page's flags were a number until 6.18, which wrapped them in a struct (memdesc_flags_t). */
 struct page___flags_number {
@@ -220,8 +228,8 @@ static __always_inline u64 ab_page_flags(const void *page)
 /* ---- files ---- */
 
 /*
- * `i_ctime` became `__i_ctime` in 6.6 (13bc24457850), the other two followed in 6.7 (12cd44023651); in 6.11 each became two
- * integers (3aa63a569c64 "fs: switch timespec64 fields in inode to discrete integers").
+ * `i_ctime` became `__i_ctime` in 6.6 (13bc24457850), the other two followed in 6.7 (12cd44023651); in 6.11 each
+ * became two integers (3aa63a569c64 "fs: switch timespec64 fields in inode to discrete integers").
  */
 #define AB_INODE_TIME(which)                                                                            \
 	struct inode___##which##_plain {                                                                \
@@ -260,8 +268,8 @@ AB_INODE_TIME(mtime)
 AB_INODE_TIME(ctime)
 
 /*
- * Functions such as vfs_create(), vfs_unlink() and vfs_mkdir() take one more argument, the first, since 5.12: the mount's user
- * namespace, since 6.3 its idmap. struct renamedata came with it.
+ * Functions such as vfs_create(), vfs_unlink() and vfs_mkdir() take one more argument, the first, since 5.12: the
+ * mount's user namespace, since 6.3 its idmap. struct renamedata came with it.
  *	struct dentry *dentry = (void *)(ab_vfs_takes_mount() ? PT_REGS_PARM3(ctx) : PT_REGS_PARM2(ctx));
  */
 struct renamedata___form {
@@ -270,8 +278,8 @@ struct renamedata___form {
 #define ab_vfs_takes_mount() bpf_core_type_exists(struct renamedata___form)
 
 /*
- * A kernfs node's id: a number since 5.5 (67c0496e87d1 "kernfs: convert kernfs_node->id from union kernfs_node_id to u64"), a union
- * since 4.14 (c53cd490b1a2), only the inode number before. `parent` became `__parent` in 6.15.
+ * A kernfs node's id: a number since 5.5 (67c0496e87d1 "kernfs: convert kernfs_node->id from union kernfs_node_id to
+ * u64"), a union since 4.14 (c53cd490b1a2), only the inode number before. `parent` became `__parent` in 6.15.
  */
 struct kernfs_node___id_number {
 	u64 id;
@@ -309,7 +317,10 @@ static __always_inline struct kernfs_node *ab_kernfs_parent(const void *node)
 
 /* ---- block devices ---- */
 
-/* `rq_disk` went away in 5.17 (f3fa33acca9f "block: remove the ->rq_disk field in struct request") for the queue's `disk`. */
+/*
+ * `rq_disk` went away in 5.17 (f3fa33acca9f "block: remove the ->rq_disk field in struct request") for the queue's
+ * `disk`.
+ */
 struct gendisk___form {
 	int major;
 	int first_minor;
@@ -342,7 +353,10 @@ static __always_inline u32 ab_disk_dev(const void *disk)
 	return disk ? ab_read(form->major) << 20 | ab_read(form->first_minor) : 0;
 }
 
-/* `bi_bdev` was `bi_disk` from 4.14 (74d46992e0d9) to 5.11 (309dca309fc3 "block: store a block_device pointer in struct bio"). */
+/*
+ * `bi_bdev` was `bi_disk` from 4.14 (74d46992e0d9) to 5.11 (309dca309fc3 "block: store a block_device pointer in
+ * struct bio").
+ */
 struct block_device___form {
 	struct gendisk *bd_disk;
 } AB_FLAVOUR;
@@ -404,8 +418,9 @@ static __always_inline s64 ab_skb_tstamp(const void *skb)
 }
 
 /*
- * Where a message's data is: `msg_iov` until 3.18, an iterator since 3.19 (c0371da6047a "put iov_iter into msghdr"), which may
- * hold one buffer without a vector since 6.0 (fcb14cb1bdac "new iov_iter flavour - ITER_UBUF"); `iov` became `__iov` in 6.4.
+ * Where a message's data is: `msg_iov` until 3.18, an iterator since 3.19 (c0371da6047a "put iov_iter into msghdr"),
+ * which may hold one buffer without a vector since 6.0 (fcb14cb1bdac "new iov_iter flavour - ITER_UBUF"); `iov`
+ * became `__iov` in 6.4.
  */
 struct iovec___form {
 	void *iov_base;
@@ -548,8 +563,8 @@ static __always_inline u16 ab_sock_protocol(const void *sk)
 }
 
 /*
- * `srtt`, in eighths of a jiffy, became `srtt_us`, in eighths of a us, in 3.15 (740b0f1841f6 "tcp: switch rtt estimations to usec
- * resolution"). Jiffies are taken as 1/1000 s, as in the 3.10 kernels of distributions.
+ * `srtt`, in eighths of a jiffy, became `srtt_us`, in eighths of a us, in 3.15 (740b0f1841f6 "tcp: switch rtt
+ * estimations to usec resolution"). Jiffies are taken as 1/1000 s, as in the 3.10 kernels of distributions.
  */
 struct tcp_sock___srtt {
 	u32 srtt;
@@ -575,7 +590,10 @@ struct tcp_sock___acked {
 	u64 bytes_acked;
 } AB_FLAVOUR;
 
-/* Bytes of data that a connection sent, each once; before 4.19 those that the other side has, and SYN and FIN as one each. */
+/*
+ * Bytes of data that a connection sent, each once; before 4.19 those that the other side has, and SYN and FIN as one
+ * each.
+ */
 static __always_inline u64 ab_tcp_sent(const void *tcp)
 {
 	if (bpf_core_field_exists(ab_as_form(tcp_sock___sent, tcp)->bytes_retrans))

@@ -7,9 +7,10 @@
  *	LBC_HASH(pid_cnt, u32, u32, 1024);
  *	LBC_STACK(call_stack, 32);
  *
- * Maps are defined by BTF (section .maps) with the types of their keys and values; where coolbpf's server found those by reading the
- * source text, anybpf reads the object, so that macros may span lines, sizes may be expressions and types may be any. What
- * differs from the original is noted at each name, and is always something that did not work there.
+ * Maps are defined by BTF (section .maps) with the types of their keys and values; where coolbpf's server found those
+ * by reading the source text, anybpf reads the object, so that macros may span lines, sizes may be expressions and
+ * types may be any. What differs from the original is noted at each name, and is always something that did not work
+ * there.
  *
  * New programs are better off with anybpf.bpf.h.
  */
@@ -102,8 +103,9 @@ typedef signed char s8;
 	} MAPS SEC(".maps")
 
 /*
- * A perf buffer whose events are of type CELL: bpf_perf_event_output(ctx, &MAPS, BPF_F_CURRENT_CPU, &cell, sizeof(cell)).
- * The kernel's values are four bytes, a descriptor; the empty array after it brings the type into the object's BTF.
+ * A perf buffer whose events are of type CELL: bpf_perf_event_output(ctx, &MAPS, BPF_F_CURRENT_CPU, &cell,
+ * sizeof(cell)). The kernel's values are four bytes, a descriptor; the empty array after it brings the type into the
+ * object's BTF.
  */
 #define LBC_PERF_OUTPUT(MAPS, CELL, ENTRIES)                            \
 	struct {                                                        \
@@ -126,7 +128,8 @@ typedef signed char s8;
 #endif
 
 /*
- * One member through a pointer: `_(parent->tgid)`, `_(_(task->mm)->pgd)`; 0 when it can't be read. Structs can be read as well.
+ * One member through a pointer: `_(parent->tgid)`, `_(_(task->mm)->pgd)`; 0 when it can't be read. Structs can be
+ * read as well.
  */
 #define _(P)                                                                                    \
 	({                                                                                      \

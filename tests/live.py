@@ -20,7 +20,7 @@ needs_bpf = pytest.mark.skipif(os.geteuid() != 0, reason="loading BPF programs t
 
 
 class Run:
-    """One `anybpf run FILE --json`: attached when made, ended by end() or the `with` block, then events, maps, hists, text."""
+    """One `anybpf run FILE --json`: attached when made, ended by end() or the `with` block; what it printed is there then."""
 
     def __init__(self, file, *args, prefix=()):
         self.lines, self.messages, self.attached = [], [], threading.Event()
@@ -92,7 +92,7 @@ def total(slots):
 @contextlib.contextmanager
 def child(code, *args, prefix=()):
     """A Python process that waits for a line before it runs `code`: go() lets it run, and waits for its end."""
-    process = subprocess.Popen([*prefix, "/usr/bin/python3", "-S", "-c", "import sys\ninput()\n" + code, *map(str, args)],
+    process = subprocess.Popen([*prefix, "/usr/bin/python3", "-S", "-c", "input()\n" + code, *map(str, args)],
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def go():

@@ -46,8 +46,8 @@ def swap(value, size):
 
 @needs_bpf
 @pytest.mark.parametrize("number, log, log2, log10", [
-    (0x1122334455667788, 1, 0, 0), (3, 9, 3, 0), (0xff, 10, 3, 1), (1 << 40, (1 << 40) - 1, 39, 12), (7, (1 << 63) - 1, 62, 18),
-    (7, 10 ** 16, 53, 16), (7, 10 ** 16 - 1, 53, 15)])
+    (0x1122334455667788, 1, 0, 0), (3, 9, 3, 0), (0xff, 10, 3, 1), (1 << 40, (1 << 40) - 1, 39, 12),
+    (7, (1 << 63) - 1, 62, 18), (7, 10 ** 16, 53, 16), (7, 10 ** 16 - 1, 53, 15)])
 def test_answers(number, log, log2, log10, tmp_path):
     """The numbers are given as text replaced in the source, as coolbpf's own dynamic variables are."""
     source = (LBC / "all.bpf.c").read_text()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
-"""Every tool of tools/, run against a workload that makes what it has to show, by prime numbers that aren't met by chance."""
+"""Every tool of tools/, run beside a workload that makes what it has to show: prime numbers, not met by chance."""
 import contextlib
 import errno
 import ipaddress
@@ -36,6 +36,11 @@ def test_every_tool_is_tested():
     text = pathlib.Path(__file__).read_text()
     for file in TOOLS.glob("*.bpf.c"):
         assert f"test_{file.name.split('.')[0]}" in text
+
+
+def test_the_page_about_tools_is_current():
+    made = subprocess.run([TOOLS / "doc.py"], check=True, capture_output=True, text=True).stdout
+    assert (TOOLS.parent / "docs" / "tools.md").read_text() == made
 
 
 def test_execsnoop():
@@ -100,10 +105,11 @@ def test_killsnoop():
             for _ in range(19):
                 target.send_signal(signal.SIGCONT)
             target.terminate()
-    conts, terms = run.events(signal="SIGCONT", target_pid=target.pid), run.events(signal="SIGTERM", target_pid=target.pid)
+    conts, terms = (run.events(signal=s, target_pid=target.pid) for s in ("SIGCONT", "SIGTERM"))
     assert len(conts) == 19 and len(terms) == 1
     assert {(e["pid"], e["target_comm"]) for e in conts + terms} == {(os.getpid(), "sleep")}
-    assert {e["result"] for e in conts} <= {"delivered", "ignored", "already_pending"} and terms[0]["result"] == "delivered"
+    assert {e["result"] for e in conts} <= {"delivered", "ignored", "already_pending"}
+    assert terms[0]["result"] == "delivered"
 
 
 def test_bindsnoop():

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * biolatency: how long disks take for requests, from the moment they get one, as a histogram for each disk and direction.
+ * biolatency: how long disks take for requests, from the moment they get one, as a histogram for each disk and
+ * direction.
  *
  *	disk=254:0 op=write
  *	     us              : count    distribution
@@ -47,7 +48,10 @@ AB_HASH(totals, struct by, struct total, 1024) AB_SHOW;
 AB_LRU_HASH(flights, struct request_id, struct flight, 65536);
 AB_PARAM(u32, disk, 0, "only this disk, as its device number: major << 20 | minor; 0: all");
 
-/* rwbs is the tracepoint's short text: R, W, D, F, with modifiers after it; F in front of another is a flush before it. */
+/*
+ * rwbs is the tracepoint's short text: R, W, D, F, with modifiers after it; F in front of another is a flush before
+ * it.
+ */
 static __always_inline enum op op_of(const char *rwbs)
 {
 	char op[2] = {};

@@ -5,8 +5,8 @@
  *	TIME             PID    PPID   UID  COMM       ARGS
  *	12:34:56.789012  4711   4700   1000 ls         ls --color=auto -l /tmp
  *
- * An event for every execve(2) or execveat(2) that succeeds. Arguments are read from the new program's memory, joined by
- * spaces and cut at 511 bytes.
+ * An event for every execve(2) or execveat(2) that succeeds. Arguments are read from the new program's memory, joined
+ * by spaces and cut at 511 bytes.
  */
 #include "anybpf.bpf.h"
 

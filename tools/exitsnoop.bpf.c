@@ -6,8 +6,8 @@
  *	12:34:56.789012  4711   4700   sleep      0       0        1.002s    1.8M
  *	12:34:57.012345  4712   4700   sleep      0       SIGKILL  210.1ms   1.8M
  *
- * An event for each process when its last thread ends. STATUS is what it gave to exit(2), SIGNAL what killed it, PEAK the
- * most memory that it had resident.
+ * An event for each process when its last thread ends. STATUS is what it gave to exit(2), SIGNAL what killed it, PEAK
+ * the most memory that it had resident.
  */
 #include "anybpf.bpf.h"
 #include "core_fixes.bpf.h"

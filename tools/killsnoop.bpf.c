@@ -5,8 +5,8 @@
  *	TIME             PID    COMM   SIGNAL   TARGET_PID  TARGET_COMM  RESULT
  *	12:34:56.789012  4711   bash   SIGTERM  4720        sleep        delivered
  *
- * PID is the task that runs when the signal is made: the sender, or anybody for signals of timers and the kernel. RESULT is what
- * became of it: a signal that is ignored or already pending is not delivered.
+ * PID is the task that runs when the signal is made: the sender, or anybody for signals of timers and the kernel.
+ * RESULT is what became of it: a signal that is ignored or already pending is not delivered.
  */
 #include "anybpf.bpf.h"
 

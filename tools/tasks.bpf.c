@@ -11,6 +11,7 @@
 #include "core_fixes.bpf.h"
 
 AB_PARAM(bool, threads, false, "every thread, not only processes");
+AB_PARAM(u32, page_size, 4096, "bytes of a page of this kernel");
 AB_PARAM(bool, kernel_threads, true, "also the kernel's own threads");
 
 /* The letter that ps has for it. */
@@ -40,16 +41,17 @@ int task(struct bpf_iter__task *ctx)
 	if (!task)
 		return 0;
 	if (ctx->meta->seq_num == 0)
-		BPF_SEQ_PRINTF(seq, "%7s %7s %7s %5s %s %8s %12s %s\n", "PID", "TID", "PPID", "UID", "S", "RSS_KB", "AGE_MS",
-			       "COMM");
+		BPF_SEQ_PRINTF(seq, "%7s %7s %7s %5s %s %8s %12s %s\n", "PID", "TID", "PPID", "UID", "S", "RSS_KB",
+			       "AGE_MS", "COMM");
 	if ((!threads && task->pid != task->tgid) || (!kernel_threads && task->flags & PF_KTHREAD))
 		return 0;
 	mm = ab_read(task->mm);
 	if (mm)
 		pages = ab_mm_rss(mm, AB_RSS_FILE) + ab_mm_rss(mm, AB_RSS_ANON) + ab_mm_rss(mm, AB_RSS_SHMEM);
 	age = (ab_ktime() - ab_task_start_ktime(task)) / 1000000;
-	BPF_SEQ_PRINTF(seq, "%7d %7d %7d %5u %c %8lld %12llu %s\n", task->tgid, task->pid, ab_read(task, real_parent, tgid),
-		       ab_read(task, cred, uid.val), state_letter(task), pages * 4, age, task->comm);
+	BPF_SEQ_PRINTF(seq, "%7d %7d %7d %5u %c %8lld %12llu %s\n", task->tgid, task->pid,
+		       ab_read(task, real_parent, tgid), ab_read(task, cred, uid.val), state_letter(task),
+		       pages * (s64)(page_size / 1024), age, task->comm);
 	return 0;
 }
 

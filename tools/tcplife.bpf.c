@@ -59,7 +59,8 @@ static __always_inline void begin(u64 sock, int state)
 static __always_inline u64 bytes_received(const struct tcp_sock *tcp, int state)
 {
 	u64 bytes = ab_read(tcp->bytes_received);
-	bool has_fin = state == TCP_FIN_WAIT2 || state == TCP_LAST_ACK || state == TCP_CLOSING || state == TCP_TIME_WAIT;
+	bool has_fin = state == TCP_FIN_WAIT2 || state == TCP_LAST_ACK || state == TCP_CLOSING ||
+		       state == TCP_TIME_WAIT;
 
 	return has_fin && bytes ? bytes - 1 : bytes;
 }

@@ -5,8 +5,8 @@
  *	SOCKETS  ACKED   SLOW_START  LOSSES  UNDONE
  *	3        12034   118         2       0
  *
- * While it runs, sockets choose it by name, `setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "anybpf_reno", 11)`, or all new ones
- * take it by `sysctl net.ipv4.tcp_congestion_control=anybpf_reno`. Kernel: 5.6.
+ * While it runs, sockets choose it by name, `setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "anybpf_reno", 11)`, or all
+ * new ones take it by `sysctl net.ipv4.tcp_congestion_control=anybpf_reno`. Kernel: 5.6.
  */
 #include "anybpf.bpf.h"
 

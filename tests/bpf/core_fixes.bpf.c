@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Calls every accessor of core_fixes.bpf.h: compiled, loaded and, for what has a right answer, compared by test_headers.py. */
+/*
+ * Calls every accessor of core_fixes.bpf.h: compiled, loaded and, for what has a right answer, compared by
+ * test_headers.py.
+ */
 #include "core_fixes.bpf.h"
 
 struct seen {

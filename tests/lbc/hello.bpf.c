@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The first program of coolbpf's introduction, in our words: a kprobe, one member read by _(), a line of trace output. */
+/*
+ * The first program of coolbpf's introduction, in our words: a kprobe, one member read by _(), a line of trace
+ * output.
+ */
 #include "lbc.h"
 
 SEC("kprobe/wake_up_new_task")
