@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
  * The reader of all event channels of an object. Each ring buffer and each CPU's perf buffer is a source of one epoll set, and is
- * emptied when it is ready; libbpf does the reading.
+ * emptied when it is ready: perf buffers by libbpf, ring buffers by ring.h.
  *
  * The kernel tells of lost events in perf buffers only. What else a program could not send it counts itself, in a per-CPU array
  * NAME_lost beside channel NAME (bpf/anybpf.bpf.h); its growth is reported at polls, and when the reader closes.
@@ -11,24 +11,24 @@
 #include <sys/epoll.h>
 #include <time.h>
 #include <unistd.h>
+#include "ring.h"
 #include "run.h"
 
 #define DEFAULT_PAGES 64
-#define POLL_EVENTS 65536       /* a faster producer must not keep a poll from ever returning */
+#define SOURCE_EVENTS 65536     /* of a source in one poll: a faster producer must not keep it from ever returning */
 #define LOST_INTERVAL 100000000 /* ns between looks at the counters */
-#define STOP (-ECANCELED)
 
 struct source {
+	int (*handle)(const struct ab_event *event, void *ctx); /* the caller's, here where an event needs it */
+	void *ctx;
+	uint32_t budget;            /* events that this poll may still hand out */
+	struct ab_event event;      /* what the callback gets: only data, size and a perf buffer's CPU change */
 	struct ab_events *events;
-	struct ab_map *map;
-	struct ring_buffer *ring;   /* or: */
-	struct perf_buffer *perf;   /* shared by the sources of all CPUs; the first one owns it */
+	struct ring ring;           /* or: */
+	struct perf_buffer *perf;   /* shared by the sources of all CPUs; `first` owns it and is what its callback gets */
+	struct source *first;
 	size_t index;               /* of the CPU's buffer in `perf` */
-	bool owns_perf;
 	bool pending;               /* was ready and is not emptied: perf says so only once */
-	int32_t cpu;
-	const struct ab_format *format;
-	const char *channel;
 };
 
 struct ab_events {
@@ -40,9 +40,8 @@ struct ab_events {
 	struct epoll_event *ready;
 	size_t pending;     /* sources that are */
 	int epoll_fd;
-	uint64_t seen, lost;
+	uint64_t seen, lost; /* seen: up to the last source that was emptied */
 	uint64_t looked_at; /* the lost counters, CLOCK_MONOTONIC ns */
-	uint32_t budget;    /* events that this poll may still hand out */
 	int stop;           /* what the callback returned to end the poll */
 };
 
@@ -167,43 +166,57 @@ static void look_for_lost(struct ab_events *events)
 
 /* ---- events ---- */
 
-static int hand_out(const struct source *s, const void *data, uint32_t size)
+/* True: that is enough. Millions of times a second: as few loads and stores as it takes. What was seen is what the budget lacks. */
+static inline bool hand_out(struct source *s, void *data, uint32_t size)
 {
-	struct ab_events *events = s->events;
-	struct ab_event event = { .channel = s->channel, .format = s->format, .data = data, .size = size, .cpu = s->cpu };
+	int stop;
 
-	events->seen++;
-	events->stop = events->opts.event(&event, events->opts.ctx);
-	return events->stop || !--events->budget ? STOP : 0;
+	s->event.data = data;
+	s->event.size = size;
+	s->budget--;
+	stop = s->handle(&s->event, s->ctx);
+	if (__builtin_expect(!stop && s->budget, 1))
+		return false;
+	s->events->stop = stop;
+	return true;
 }
 
-static int ring_sample(void *ctx, void *data, size_t size)
+static void read_ring(struct source *s)
 {
-	return hand_out(ctx, data, (uint32_t)size);
+	struct ring ring = s->ring; /* a copy, which the callback cannot change and registers can hold */
+	uint32_t size;
+	void *data;
+
+	ring_begin(&ring);
+	while ((data = ring_next(&ring, &size))) {
+		if (hand_out(s, data, size)) {
+			ring_release(&ring);
+			break;
+		}
+	}
 }
 
 /* perf pads what the program sent to 8 bytes with its own length before it; only the type tells where the event ends. */
 static uint32_t trim(const struct source *s, uint32_t size)
 {
-	size_t want = s->format ? ab_format_size(s->format) : 0;
+	size_t want = s->event.format ? ab_format_size(s->event.format) : 0;
 
 	return want && size > want && size - want < 8 ? (uint32_t)want : size;
 }
 
 static enum bpf_perf_event_ret perf_sample(void *ctx, int cpu, struct perf_event_header *head)
 {
-	struct source *first = ctx;
-	struct source s = *first;
+	struct source *s = ctx;
 	struct sample { struct perf_event_header head; uint32_t size; char data[]; } *sample = (void *)head;
 	struct lost { struct perf_event_header head; uint64_t id, count; } *lost = (void *)head;
 
 	if (head->type == PERF_RECORD_LOST && head->size >= sizeof(*lost))
-		report_lost(s.events, s.channel, lost->count);
+		report_lost(s->events, s->event.channel, lost->count);
 	if (head->type != PERF_RECORD_SAMPLE || head->size < sizeof(*sample) ||
 	    sample->size > head->size - sizeof(*sample))
 		return LIBBPF_PERF_EVENT_CONT;
-	s.cpu = cpu;
-	return hand_out(&s, sample->data, trim(&s, sample->size)) ? LIBBPF_PERF_EVENT_DONE : LIBBPF_PERF_EVENT_CONT;
+	s->event.cpu = cpu;
+	return hand_out(s, sample->data, trim(s, sample->size)) ? LIBBPF_PERF_EVENT_DONE : LIBBPF_PERF_EVENT_CONT;
 }
 
 /* ---- open ---- */
@@ -219,8 +232,11 @@ static struct source *add_source(struct ab_events *events, struct ab_map *map, s
 		ab_fail_memory(err);
 		return NULL;
 	}
-	*s = (struct source){ .events = events, .map = map, .cpu = -1, .format = find_format(map),
-			      .channel = ab_map_name(map) };
+	s->events = events;
+	s->first = s;
+	s->handle = events->opts.event;
+	s->ctx = events->opts.ctx;
+	s->event = (struct ab_event){ .channel = ab_map_name(map), .format = find_format(map), .cpu = -1 };
 	more[events->source_count++] = s;
 	return s;
 }
@@ -237,12 +253,13 @@ static int watch(struct ab_events *events, int fd, struct ab_error *err)
 static int open_ring(struct ab_events *events, struct ab_map *map, struct ab_error *err)
 {
 	struct source *s = add_source(events, map, err);
+	int r;
 
 	if (!s)
 		return -ENOMEM;
-	s->ring = ring_buffer__new(ab_map_fd(map), ring_sample, s, NULL);
-	if (!s->ring)
-		return ab_fail_errno(err, -errno, "ring buffer '%s'", s->channel);
+	r = ring_open(&s->ring, ab_map_fd(map), bpf_map__max_entries(map->bpf));
+	if (r < 0)
+		return ab_fail_errno(err, r, "ring buffer '%s'", s->event.channel);
 	return watch(events, ab_map_fd(map), err);
 }
 
@@ -260,14 +277,14 @@ static int open_perf(struct ab_events *events, struct ab_map *map, struct ab_err
 		return -ENOMEM;
 	first->perf = perf_buffer__new_raw(ab_map_fd(map), pages, &attr, perf_sample, first, NULL);
 	if (!first->perf)
-		return ab_fail_errno(err, -errno, "perf buffer '%s'", first->channel);
-	first->owns_perf = true;
+		return ab_fail_errno(err, -errno, "perf buffer '%s'", first->event.channel);
 	for (size_t i = 0; i < perf_buffer__buffer_cnt(first->perf); i++) {
 		if (i) {
 			s = add_source(events, map, err);
 			if (!s)
 				return -ENOMEM;
 			s->perf = first->perf;
+			s->first = first;
 			s->index = i;
 		}
 		r = watch(events, perf_buffer__buffer_fd(first->perf, i), err);
@@ -334,15 +351,25 @@ int ab_events_open(struct ab_object *object, const struct ab_events_opts *opts, 
 
 /* ---- poll ---- */
 
+/* Returns how many events it handed out. */
 static int drain(struct source *s)
 {
-	int r = s->ring ? ring_buffer__consume(s->ring) : perf_buffer__consume_buffer(s->perf, s->index);
+	struct ab_events *events = s->events;
+	struct source *first = s->first;
+	int r = 0, n;
 
-	if (!s->events->stop && s->events->budget) {
+	first->budget = SOURCE_EVENTS;
+	if (s->perf)
+		r = perf_buffer__consume_buffer(s->perf, s->index);
+	else
+		read_ring(s);
+	n = (int)(SOURCE_EVENTS - first->budget);
+	events->seen += (uint64_t)n;
+	if (!events->stop && first->budget) {
 		s->pending = false;
-		s->events->pending--;
+		events->pending--;
 	}
-	return r == STOP || r > 0 ? 0 : r;
+	return r < 0 ? r : n;
 }
 
 static int wait_ready(struct ab_events *events, int timeout_ms)
@@ -367,25 +394,26 @@ static int wait_ready(struct ab_events *events, int timeout_ms)
 
 int ab_events_poll(struct ab_events *events, int timeout_ms, struct ab_error *err)
 {
-	uint64_t seen = events->seen;
 	struct ab_object *before;
-	int r;
+	int r, seen = 0;
 
-	events->budget = POLL_EVENTS;
 	events->stop = 0;
 	r = wait_ready(events, timeout_ms);
 	if (r < 0)
 		return ab_fail_errno(err, r, "waiting for events");
 	before = ab_log_enter(events->object);
-	for (size_t i = 0; i < events->source_count && events->pending && !r && !events->stop && events->budget; i++)
-		if (events->sources[i]->pending)
-			r = drain(events->sources[i]);
+	for (size_t i = 0; i < events->source_count && events->pending && !events->stop; i++) {
+		r = events->sources[i]->pending ? drain(events->sources[i]) : 0;
+		if (r < 0)
+			break;
+		seen += r;
+	}
 	ab_log_leave(before);
 	if (now_ns() - events->looked_at >= LOST_INTERVAL)
 		look_for_lost(events);
 	if (r < 0)
 		return ab_fail_errno(err, r, "reading events");
-	return events->stop < 0 ? events->stop : (int)(events->seen - seen);
+	return events->stop < 0 ? events->stop : seen;
 }
 
 int ab_events_fd(const struct ab_events *events)
@@ -416,9 +444,8 @@ void ab_events_close(struct ab_events *events)
 	for (size_t i = 0; i < events->source_count; i++) {
 		struct source *s = events->sources[i];
 
-		if (s->ring)
-			ring_buffer__free(s->ring);
-		if (s->owns_perf)
+		ring_close(&s->ring);
+		if (s->first == s && s->perf)
 			perf_buffer__free(s->perf);
 		free(s);
 	}
