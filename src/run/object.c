@@ -98,6 +98,8 @@ static int open_types(struct ab_object *object, struct ab_error *err)
 		r = open_bpf(object, err);
 	if (r < 0)
 		return r;
+	if (!bpf_object__btf(object->bpf)) /* which it ignores as long as nothing needs it */
+		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "libbpf cannot read the object's BTF");
 	data = btf__raw_data(bpf_object__btf(object->bpf), &size);
 	if (!data)
 		return ab_fail_memory(err);
