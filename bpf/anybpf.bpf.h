@@ -289,7 +289,7 @@ static __always_inline void ab_slot_add(void *slots, u32 slot)
 		__uint(max_entries, size);                                  \
 	} name SEC(".maps") AB_TAG("event=" #T);                            \
 	AB_PERCPU_ARRAY(name##_scratch, T, 1) AB_TAG("scratch");            \
-	AB_PERCPU_ARRAY(name##_lost, u64, 1) AB_TAG("scratch")
+	AB_PERCPU_ARRAY(name##_lost, u64, 2) AB_TAG("scratch")
 
 /*
  * The helper's number exists only in kernels with ring buffers; libbpf compares the name up to the three underscores.
@@ -310,9 +310,13 @@ static __always_inline void *ab_first(void *map)
 	return bpf_map_lookup_elem(map, &first);
 }
 
-static __always_inline void ab_lose(void *lost)
+/*
+ * Slot 0 counts what nobody else tells of. Slot 1 counts what did not fit into a full perf buffer, which perf tells the
+ * reader too, but only in front of the next event that fits: a reader takes the larger of the two.
+ */
+static __always_inline void ab_lose(void *lost, bool is_told)
 {
-	ab_slot_add(lost, 0);
+	ab_slot_add(lost, is_told);
 }
 
 static __always_inline void *ab_reserve_(void *ring, void *scratch, void *lost, u32 size)
@@ -326,22 +330,21 @@ static __always_inline void *ab_reserve_(void *ring, void *scratch, void *lost, 
 	if (e)
 		__builtin_memset(__builtin_assume_aligned(e, 8), 0, size < AB_EVENT_ZEROED ? size : AB_EVENT_ZEROED);
 	else
-		ab_lose(lost);
+		ab_lose(lost, false);
 	return e;
 }
 
-/* A full perf buffer (-ENOSPC) is not counted here: perf reports it to the reader itself. */
 static __always_inline void ab_output_(void *ctx, void *channel, void *lost, void *e, u64 size)
 {
 	long err;
 
 	if (ab_has_ringbuf()) {
 		if (bpf_ringbuf_output(channel, e, size, 0))
-			ab_lose(lost);
+			ab_lose(lost, false);
 	} else {
 		err = bpf_perf_event_output(ctx, channel, AB_CURRENT_CPU, e, size);
-		if (err && err != -28)
-			ab_lose(lost);
+		if (err)
+			ab_lose(lost, err == -28 /* -ENOSPC */);
 	}
 }
 

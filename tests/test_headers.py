@@ -7,6 +7,7 @@ import pathlib
 import platform
 import re
 import shutil
+import signal
 import subprocess
 import time
 
@@ -15,7 +16,7 @@ from live import BUILD, ROOT, TOOLS, Run, child, needs_bpf, total
 
 CLANGS = [f"clang-{v}" for v in range(15, 30) if shutil.which(f"clang-{v}")]
 HEADER, FIXES = ROOT / "tests" / "bpf" / "header.bpf.c", ROOT / "tests" / "bpf" / "core_fixes.bpf.c"
-SOURCES = [HEADER, FIXES, *sorted((ROOT / "tests" / "lbc").glob("*.bpf.c")), *sorted(TOOLS.glob("*.bpf.c"))]
+SOURCES = [HEADER, FIXES, ROOT / "tests" / "bpf" / "lossy.bpf.c", *sorted((ROOT / "tests" / "lbc").glob("*.bpf.c")), *sorted(TOOLS.glob("*.bpf.c"))]
 ARCH = {"x86_64": "x86", "aarch64": "arm64", "s390x": "s390", "ppc64le": "powerpc"}[platform.machine()]
 
 
@@ -115,14 +116,56 @@ def test_fixed_reads():
     assert platform.machine() != "x86_64" or seen["fsbase"] > 1 << 32
 
 
+def build(source, folder):
+    program = folder / source.name.replace(".c", ".o")
+    subprocess.run([BUILD / "anybpf", "build", source, "-o", program], check=True)
+    return program
+
+
+def old_types(kernel, folder):
+    types = folder / "types.o"
+    subprocess.run([CLANGS[-1], "-g", "-target", "bpf", f"-DKERNEL={kernel}", "-c", ROOT / "tests" / "bpf" / "old_types.c",
+                    "-o", types], check=True)
+    return types
+
+
 @needs_bpf
 @pytest.mark.parametrize("kernel", [310, 603])
 def test_every_read_has_a_form(kernel, tmp_path):
     """A read without a form in these types would be live code that the verifier refuses."""
-    types, program = tmp_path / "types.o", tmp_path / "fixes.bpf.o"
-    subprocess.run([BUILD / "anybpf", "build", FIXES, "-o", program], check=True)
-    subprocess.run([CLANGS[-1], "-g", "-target", "bpf", f"-DKERNEL={kernel}", "-c", ROOT / "tests" / "bpf" / "old_types.c",
-                    "-o", types], check=True)
-    with Run(program, "--pid", os.getpid(), "--btf", types) as run:
+    with Run(build(FIXES, tmp_path), "--pid", os.getpid(), "--btf", old_types(kernel, tmp_path)) as run:
         pass
     assert [p["state"] for p in run.summary["programs"]] == ["attached"]
+
+
+@needs_bpf
+def test_perf_buffer_from_the_same_object(tmp_path):
+    """Types without ring buffers make the channel a perf buffer; the events are the same."""
+    with Run(build(TOOLS / "opensnoop.bpf.c", tmp_path), "--pid", os.getpid(), "--btf", old_types(310, tmp_path)) as run:
+        for _ in range(13):
+            with pytest.raises(FileNotFoundError):
+                os.open(tmp_path / "not", os.O_RDONLY)
+    assert any("perf buffer" in line for line in run.messages)
+    events = run.events(file=str(tmp_path / "not"))
+    assert [(e["fd"], e["error"]["errno"], e["pid"]) for e in events] == [(-1, "ENOENT", os.getpid())] * 13
+
+
+@needs_bpf
+@pytest.mark.parametrize("kind", ["ring", "perf"])
+def test_what_is_lost_is_counted(kind, tmp_path):
+    libc, args = ctypes.CDLL(None), []
+    if kind == "perf":
+        args = ["--btf", old_types(310, tmp_path)]
+    with Run(build(ROOT / "tests" / "bpf" / "lossy.bpf.c", tmp_path), "--pid", os.getpid(), *args, may_lose=True) as run:
+        cpus = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {min(cpus)})
+        run.process.send_signal(signal.SIGSTOP)
+        for _ in range(100):
+            libc.getpgid(0)
+        run.process.send_signal(signal.SIGCONT)
+        time.sleep(0.3)
+        libc.getpgid(0)
+        os.sched_setaffinity(0, cpus)
+    numbers = [e["number"] for e in run.events()]
+    assert 100 < len(numbers) < 1616 and numbers == sorted(set(numbers))
+    assert len(numbers) + run.summary["lost"] == 101 * 16

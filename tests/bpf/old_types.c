@@ -110,3 +110,10 @@ struct nsproxy used_nsproxy;
 struct mm_struct used_mm;
 struct pid used_pid;
 struct tcp_sock used_tcp_sock;
+
+/*
+ * As this kernel has them too, so that a program that reads its arguments runs, over a perf buffer: there is no
+ * bpf_func_id here.
+ */
+struct trace_event_raw_sys_enter { u64 ent; long id; unsigned long args[6]; } used_sys_enter;
+struct trace_event_raw_sys_exit { u64 ent; long id, ret; } used_sys_exit;
