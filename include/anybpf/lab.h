@@ -205,6 +205,7 @@ struct ab_test_result;
 struct ab_test_opts {
 	size_t sz;
 	const char *const *files;    /* BPF objects, NULL-terminated; beside each may be a NAME.test.toml */
+	const char *const *sources;  /* what each was made of, which expectation files lie beside; NULL: `files` */
 	struct ab_image *const *images;
 	size_t image_count;
 	const char *const *hide;     /* as in ab_guest_opts */
