@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * Parameters: the `const volatile` globals of .rodata, set from text by their BTF type. A copy of .rodata takes the values; object.c
- * puts it into the map before load, as often as loading is tried.
+ * Parameters: the `const volatile` globals of .rodata, set from text by their BTF type. A copy of .rodata takes the values;
+ * object.c puts it into the map before load, as often as loading is tried.
  */
 #include <ctype.h>
 #include "run.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
-/* Programs before they run: what they are, how they attach, where the user wants them. docs/attach.md has the grammar of targets. */
+/* Programs before they run: what they are, how they attach, where the user wants them (docs/attach.md). */
 #include "run.h"
 
 /* ---- how a program attaches ---- */

@@ -59,9 +59,9 @@ static bool is_insn(const struct line *l)
 static bool is_noise(const struct line *l)
 {
 	static const char *const prefixes[] = {
-		"processed ", "verification time ", "stack depth ", "from ", "mark_precise:", "regs=", "last_idx ", "parent ",
-		"first_idx ", "Func#", "Validating ", "func#", "last ", "caller", "returning from callee", "to caller", " R", " frame",
-		"arg#", "-- ",
+		"processed ", "verification time ", "stack depth ", "from ", "mark_precise:", "regs=", "last_idx ",
+		"parent ", "first_idx ", "Func#", "Validating ", "func#", "last ", "caller", "returning from callee", "to caller",
+		" R", " frame", "arg#", "-- ",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++)
@@ -250,6 +250,25 @@ static int explain_refusal(struct ab_object *object, const char *program, const 
 	return ab_fail(err, AB_ERROR_VERIFIER, code, "%s", out.p ? out.p : "refused");
 }
 
+/* "map 'NAME': failed to create: Invalid argument(-22)". */
+static int explain_map(struct ab_object *object, int code, struct ab_error *err)
+{
+	const char *p = object->said.p ? strstr(object->said.p, "': failed to create") : NULL, *name = p;
+
+	while (name && name > object->said.p && name[-1] != '\'')
+		name--;
+	if (!p || !str_starts(name - MIN(name - object->said.p, 5), "map '"))
+		return 0;
+	if (code == -EPERM || code == -EACCES)
+		return 0;
+	if (code == -ENOMEM || code == -E2BIG)
+		return ab_fail(err, AB_ERROR_LIMIT, code, "map '%.*s' is too large for this kernel", (int)(p - name), name);
+	if (code == -EINVAL)
+		return ab_fail(err, AB_ERROR_UNSUPPORTED, -EOPNOTSUPP, "map '%.*s' cannot be made: this kernel does not know its "
+			       "type, a flag or a size of it", (int)(p - name), name);
+	return ab_fail_errno(err, code, "map '%.*s' cannot be made", (int)(p - name), name);
+}
+
 /* Failures that libbpf words for developers; what matters to users is in the right column. */
 static int explain_known(struct ab_object *object, const struct ab_program *program, int code, struct ab_error *err)
 {
@@ -278,7 +297,7 @@ static int explain_known(struct ab_object *object, const struct ab_program *prog
 	}
 	if (code == -ENOSYS)
 		return ab_fail(err, AB_ERROR_UNSUPPORTED, -EOPNOTSUPP, "this kernel has no bpf(2)");
-	return 0;
+	return explain_map(object, code, err);
 }
 
 int ab_explain_load(struct ab_object *object, int code, struct ab_program **ret_program, struct ab_error *err)

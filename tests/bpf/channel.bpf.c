@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
-/* Event channels: ring buffers with a counter of lost events, and a perf buffer. `burst` events for each getpgid() of `target_pid`. */
+/* Event channels: rings with a counter of lost events, and a perf buffer. `burst` events for each getpgid() of `target_pid`. */
 #include "test.h"
 
 struct event {

@@ -98,6 +98,24 @@ TEST(tracepoint_runs_until_detached)
 	ab_object_close(object);
 }
 
+TEST(tracefs_is_mounted_when_a_program_needs_it)
+{
+	struct ab_object *object;
+	struct ab_error err = {};
+
+	need_bpf();
+	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL))
+		SKIP("no mount namespace: %s", strerror(errno));
+	umount2("/sys/kernel/debug", MNT_DETACH);
+	while (!umount2("/sys/kernel/tracing", MNT_DETACH))
+		;
+	object = load_only("on_tp", 0);
+	ASSERT(access("/sys/kernel/tracing/events", F_OK));
+	ASSERT_OK(ab_object_attach(object, &err), err);
+	ASSERT(!access("/sys/kernel/tracing/events", F_OK));
+	ab_object_close(object);
+}
+
 TEST(raw_tracepoints_take_names)
 {
 	struct ab_object *object = load_only("on_bare_raw", 0);
@@ -255,7 +273,8 @@ TEST(uprobes_by_library_path_and_offset)
 	ab_object_detach(object);
 	strfry(word);
 	ASSERT_INT(count(object, UPROBE), 2);
-	ASSERT_HAS(refusal(object, "on_uprobe", "libc:strfrx", -ENOENT, AB_ERROR_NOT_FOUND), "has no function 'strfrx': did you mean '");
+	ASSERT_HAS(refusal(object, "on_uprobe", "libc:strfrx", -ENOENT, AB_ERROR_NOT_FOUND),
+		   "has no function 'strfrx': did you mean '");
 	ASSERT_HAS(refusal(object, "on_uprobe", "libnone:x", -ENOENT, AB_ERROR_NOT_FOUND), "no library or program 'libnone'");
 	ASSERT_HAS(refusal(object, "on_uprobe", "/none/x:y", -ENOENT, AB_ERROR_NOT_FOUND), "/none/x: No such file");
 	ASSERT_HAS(refusal(object, "on_uprobe", "/etc/passwd:y", -EBADMSG, AB_ERROR_FORMAT), "not an ELF file");

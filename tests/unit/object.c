@@ -278,7 +278,9 @@ TEST(survives_damage)
 		for (int i = 0; i < 3; i++) {
 			random = random * 1103515245 + 12345;
 			/* Headers and tables at both ends are where it hurts. */
-			at[i] = round % 3 == 0 ? random / 7 % 64 : round % 3 == 1 ? size - 1 - random / 7 % 2048 : random / 7 % size;
+			at[i] = random / 7 % (round % 3 == 0 ? 64 : round % 3 == 1 ? 2048 : size);
+			if (round % 3 == 1)
+				at[i] = size - 1 - at[i];
 			was[i] = data[at[i]];
 			data[at[i]] = (char)(random >> 24);
 		}

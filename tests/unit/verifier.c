@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /* src/run/verifier.c: why programs do not load, in words. */
+#include <sched.h>
+#include <sys/mount.h>
 #include "bpf.h"
 
 /* Only this program of refused.bpf.c. */
@@ -88,4 +90,38 @@ TEST(summary_of_an_old_kernels_log)
 	summary = ab_verifier_summary("");
 	ASSERT_STR(summary, "");
 	free(summary);
+}
+
+TEST(kernel_without_types_says_what_to_do)
+{
+	struct ab_error err = {};
+	struct ab_object *object;
+
+	need_bpf();
+	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    mount("none", "/sys/kernel/btf", "tmpfs", 0, NULL))
+		SKIP("no mount namespace: %s", strerror(errno));
+	object = open_only("unknown_member");
+	ASSERT_INT(ab_object_load(object, &err), -ENOENT);
+	ASSERT_INT(err.kind, AB_ERROR_NO_TYPES);
+	ASSERT_STR(err.msg, "this kernel has no BTF, which 'refused' needs: give that of its build with --btf PATH");
+	ab_error_clear(&err);
+	ab_object_close(object);
+	object = open_object("maps", 0); /* needs none */
+	ASSERT_OK(ab_object_load(object, &err), err);
+	ab_object_close(object);
+}
+
+TEST(maps_that_cannot_be_made_are_named)
+{
+	struct ab_error err = {};
+	struct ab_object *object;
+
+	need_bpf();
+	object = open_only("fine");
+	ASSERT_OK(ab_map_set_max_entries(ab_object_find_map(object, "table"), 0xffffffff, &err), err);
+	ASSERT(ab_object_load(object, &err) < 0);
+	ASSERT(strstr(err.msg, "map 'table' "));
+	ab_error_clear(&err);
+	ab_object_close(object);
 }
