@@ -20,7 +20,7 @@ needs_bpf = pytest.mark.skipif(os.geteuid() != 0, reason="loading BPF programs t
 
 
 class Run:
-    """One `anybpf run FILE --json`: attached when made, ended by end() or the `with` block; what it printed is there then."""
+    """One `anybpf run FILE --json`: attached when made, ended by end() or `with`; what it printed is there then."""
 
     def __init__(self, file, *args, prefix=(), may_lose=False):
         self.may_lose = may_lose

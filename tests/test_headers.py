@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
-"""The headers of bpf/: no warnings with any clang here, for the oldest instruction set; and what they compute is right."""
+"""The headers of bpf/: no warnings by any clang here, for the oldest instruction set, and right answers."""
 import collections
 import ctypes
 import os
@@ -15,8 +15,8 @@ import pytest
 from live import BUILD, ROOT, TOOLS, Run, child, needs_bpf, total
 
 CLANGS = [f"clang-{v}" for v in range(15, 30) if shutil.which(f"clang-{v}")]
-HEADER, FIXES = ROOT / "tests" / "bpf" / "header.bpf.c", ROOT / "tests" / "bpf" / "core_fixes.bpf.c"
-SOURCES = [HEADER, FIXES, ROOT / "tests" / "bpf" / "lossy.bpf.c", *sorted((ROOT / "tests" / "lbc").glob("*.bpf.c")), *sorted(TOOLS.glob("*.bpf.c"))]
+HEADER, FIXES, LOSSY = (ROOT / "tests" / "bpf" / f"{name}.bpf.c" for name in ("header", "core_fixes", "lossy"))
+SOURCES = [HEADER, FIXES, LOSSY, *sorted((ROOT / "tests" / "lbc").glob("*.bpf.c")), *sorted(TOOLS.glob("*.bpf.c"))]
 ARCH = {"x86_64": "x86", "aarch64": "arm64", "s390x": "s390", "ppc64le": "powerpc"}[platform.machine()]
 
 
@@ -124,8 +124,8 @@ def build(source, folder):
 
 def old_types(kernel, folder):
     types = folder / "types.o"
-    subprocess.run([CLANGS[-1], "-g", "-target", "bpf", f"-DKERNEL={kernel}", "-c", ROOT / "tests" / "bpf" / "old_types.c",
-                    "-o", types], check=True)
+    source = ROOT / "tests" / "bpf" / "old_types.c"
+    subprocess.run([CLANGS[-1], "-g", "-target", "bpf", f"-DKERNEL={kernel}", "-c", source, "-o", types], check=True)
     return types
 
 
@@ -141,7 +141,8 @@ def test_every_read_has_a_form(kernel, tmp_path):
 @needs_bpf
 def test_perf_buffer_from_the_same_object(tmp_path):
     """Types without ring buffers make the channel a perf buffer; the events are the same."""
-    with Run(build(TOOLS / "opensnoop.bpf.c", tmp_path), "--pid", os.getpid(), "--btf", old_types(310, tmp_path)) as run:
+    program = build(TOOLS / "opensnoop.bpf.c", tmp_path)
+    with Run(program, "--pid", os.getpid(), "--btf", old_types(310, tmp_path)) as run:
         for _ in range(13):
             with pytest.raises(FileNotFoundError):
                 os.open(tmp_path / "not", os.O_RDONLY)
@@ -156,7 +157,7 @@ def test_what_is_lost_is_counted(kind, tmp_path):
     libc, args = ctypes.CDLL(None), []
     if kind == "perf":
         args = ["--btf", old_types(310, tmp_path)]
-    with Run(build(ROOT / "tests" / "bpf" / "lossy.bpf.c", tmp_path), "--pid", os.getpid(), *args, may_lose=True) as run:
+    with Run(build(LOSSY, tmp_path), "--pid", os.getpid(), *args, may_lose=True) as run:
         cpus = os.sched_getaffinity(0)
         os.sched_setaffinity(0, {min(cpus)})
         run.process.send_signal(signal.SIGSTOP)

@@ -10,8 +10,9 @@ import re
 BAR = r"\|"
 HEAD = """# Tools
 
-One file each in `tools/`, over `bpf/anybpf.bpf.h`. `anybpf run tools/NAME.bpf.c` compiles and runs it, `anybpf build` makes an object to
-take elsewhere, `--json` gives one object a line. Parameters are options: `--min-us 1000`. This page is made by `tools/doc.py`.
+One file each in `tools/`, over `bpf/anybpf.bpf.h`. `anybpf run tools/NAME.bpf.c` compiles and runs it, `anybpf build`
+makes an object to take elsewhere, `--json` gives one object a line. Parameters are options: `--min-us 1000`. This page is
+made by `tools/doc.py`.
 """
 
 
@@ -26,7 +27,8 @@ def describe(path):
         title += " " + body.pop(0)
     parts = [f"## {name}\n", title[0].upper() + title[1:], *body]
     params = re.findall(r"^AB_PARAM\((\w+), (\w+), (\S+), \"(.*)\"\);", text, re.M)
-    rows = [f"| `--{p.replace('_', '-')}` | {kind} | {default} | {help.replace('|', BAR)} |" for kind, p, default, help in params]
+    rows = [f"| `--{p.replace('_', '-')}` | {kind} | {default} | {help.replace('|', BAR)} |"
+            for kind, p, default, help in params]
     if re.search(r"^AB_TARGET_PID\(", text, re.M):
         rows.insert(0, "| `--pid` | pid_t | 0 | only this process; 0: all |")
     if rows:

@@ -33,7 +33,11 @@ struct sk_buff { void *next; union ktime tstamp; };
 struct msghdr { void *msg_name; struct iovec *msg_iov; };
 struct sock_common { u64 skc_addrpair; struct net *skc_net; };
 struct net_device { int ifindex; struct net *nd_net; };
-struct sock { struct sock_common __sk_common; unsigned int sk_shutdown : 2, sk_protocol : 8; struct atomic sk_wmem_alloc; };
+struct sock {
+	struct sock_common __sk_common;
+	unsigned int sk_shutdown : 2, sk_protocol : 8;
+	struct atomic sk_wmem_alloc;
+};
 struct tcp_sock { struct sock sk; u32 srtt; u64 bytes_acked; };
 struct nsproxy { int count; struct net *net_ns; };
 struct task_struct {
