@@ -287,6 +287,7 @@ static void add_arguments(struct arguments *a, const struct build *q)
 	add(a, "-Wno-unused-function");
 	add(a, "-Wno-unknown-warning-option");
 	add(a, "-Wno-address-of-packed-member");
+	add(a, "-Wno-default-const-init-var-unsafe"); /* what BPF_CORE_READ() of a const member does */
 	if (q->color)
 		add(a, "-fcolor-diagnostics");
 	add_path_rules(a, q);
