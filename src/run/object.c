@@ -335,6 +335,23 @@ static int configure(struct ab_object *object, struct ab_error *err)
 	return configure_maps(object, err);
 }
 
+/*
+ * libbpf 1.1 frees the kernel's types, which bpf_program__set_attach_target() reads, only at the end of a load: when ours ends
+ * before, an empty one has to come.
+ */
+static void drop_kernel_types(struct ab_object *object)
+{
+	struct bpf_program *program;
+	struct bpf_map *map;
+
+	bpf_object__for_each_program(program, object->bpf)
+		bpf_program__set_autoload(program, false);
+	bpf_object__for_each_map(map, object->bpf)
+		bpf_map__set_autocreate(map, false);
+	bpf_object__load(object->bpf);
+	object->spent = true;
+}
+
 /* One attempt; a failing optional program is skipped and 1 returned: try again without it. */
 static int try_load(struct ab_object *object, struct ab_error *err)
 {
@@ -342,10 +359,13 @@ static int try_load(struct ab_object *object, struct ab_error *err)
 	struct ab_error why = {};
 	int r = object->spent ? open_bpf(object, err) : 0;
 
-	if (!r)
-		r = configure(object, err);
 	if (r < 0)
 		return r;
+	r = configure(object, err);
+	if (r < 0) {
+		drop_kernel_types(object);
+		return r;
+	}
 	text_clear(&object->said);
 	r = bpf_object__load(object->bpf);
 	if (!r)

@@ -256,11 +256,13 @@ TEST(says_what_else_a_file_is)
 	ASSERT_INT(open_bytes(data, size, &err), -EBADMSG);
 	ASSERT(strstr(err.msg, "carries no BPF object"));
 	ab_error_clear(&err);
+	free(data);
 	ASSERT_OK(file_read(object_path("basic"), 1 << 20, &data, &size, &err), err);
 	data[18] = 62; /* e_machine */
 	data[19] = 0;
 	ASSERT_INT(open_bytes(data, size, &err), -EBADMSG);
 	ASSERT(strstr(err.msg, "built for machine 62, not for BPF"));
+	free(data);
 }
 
 TEST(survives_damage)
