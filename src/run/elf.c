@@ -15,6 +15,7 @@
 
 #define SECTIONS_MAX 4096
 #define SYMBOLS_MAX (1u << 20)
+#define NOBITS_MAX (64u << 20) /* of a section without contents */
 
 struct elf {
 	const uint8_t *data;
@@ -123,6 +124,9 @@ static int check_symbols(const struct elf *e, size_t index, struct ab_error *err
 			return bad(err, "symbol %zu has no valid name", i);
 		if (sym.st_shndx < SHN_LORESERVE && sym.st_shndx >= e->count)
 			return bad(err, "symbol %zu is in a section that does not exist", i);
+		/* libbpf takes a variable's offset from any symbol of its name, in 32 bits. */
+		if (sym.st_value > e->size && sym.st_value > NOBITS_MAX)
+			return bad(err, "symbol %zu has a value beyond any section", i);
 		if (!sym.st_shndx || sym.st_shndx >= SHN_LORESERVE)
 			continue;
 		if (sym.st_value > e->sections[sym.st_shndx].sh_size ||
@@ -184,7 +188,7 @@ static int check_sections(const struct elf *e, struct ab_elf_info *info, struct 
 
 		if (s->sh_flags & SHF_COMPRESSED)
 			return bad(err, "section '%s' is compressed", name);
-		if (s->sh_type == SHT_NOBITS && s->sh_size > (64u << 20))
+		if (s->sh_type == SHT_NOBITS && s->sh_size > NOBITS_MAX)
 			return bad(err, "section '%s' is too large", name);
 		if (s->sh_type == SHT_NOBITS && s->sh_size && strcmp(name, ".bss") && !str_starts(name, ".bss."))
 			return bad(err, "section '%s' has no contents", name);
@@ -348,12 +352,11 @@ static int check_ext_part(const struct ab_elf_info *info, const struct ab_btf *b
 }
 
 /*
- * Variables of sections: libbpf adds offset and size in 32 bits. `size` is the file's; what has no contents in it is at most
- * 64 MiB, as above.
+ * Variables of sections: libbpf adds offset and size in 32 bits. `size` is the file's.
  */
 int ab_elf_check_variables(const struct ab_btf *btf, size_t size, struct ab_error *err)
 {
-	size_t limit = MAX(size, 64u << 20);
+	size_t limit = MAX(size, NOBITS_MAX);
 
 	for (uint32_t id = 1; id < ab_btf_count(btf); id++) {
 		const struct btf_type *t = ab_btf_type(btf, id);
