@@ -140,6 +140,7 @@ struct ab_guest_opts {
 	const struct ab_step *steps;
 	size_t step_count;
 	const char *const *modules; /* names, NULL-terminated, beside those that the lab itself needs */
+	bool lenient;               /* modules that the kernel does not have are left out, instead of an error */
 	const char *const *hide;    /* "bpf", "btf", "ringbuf", "tracefs", NULL-terminated: look like a kernel without it */
 	const char *share;          /* a host directory, mounted read-only at /host; NULL: none */
 	bool tools;                 /* a shell and the usual commands in /bin, from busybox */

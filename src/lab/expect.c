@@ -106,7 +106,7 @@ static const struct key skip_keys[] = {
 	{ "kernels", RANGE, true }, { "reason", TEXT, true }, {},
 };
 static const struct key root_keys[] = {
-	{ "args", TEXTS }, { "workload", TEXTS }, { "modules", TEXTS }, { "settle_ms", NUMBER }, { "timeout_s", NUMBER },
+	{ "args", TEXTS }, { "workload", TEXTS }, { "modules", TEXTS }, { "files", TEXTS }, { "settle_ms", NUMBER }, { "timeout_s", NUMBER },
 	{ "minimum_kernel", VERSION }, { "event", TABLES, false, event_keys }, { "map", TABLES, false, map_keys },
 	{ "missing", TABLES, false, missing_keys }, { "skip", TABLES, false, skip_keys }, {},
 };

@@ -206,12 +206,12 @@ static int add_modules(struct ab_lab *lab, const struct ab_image *image, const s
 	static const char *const own[] = { "virtio_pci", "virtio_mmio", "virtio_console", NULL };
 	static const char *const share[] = { "9pnet_virtio", "9p", NULL };
 	struct module_list list = {};
-	int r = ab_modules_find(lab, image, own, false, &list, err);
+	int r = ab_modules_find(lab, image, own, MODULE_IF_UNPACKED, &list, err);
 
 	if (r == 0 && OPT(opts, share))
-		r = ab_modules_find(lab, image, share, true, &list, err);
+		r = ab_modules_find(lab, image, share, MODULE_REQUIRED, &list, err);
 	if (r == 0 && OPT(opts, modules))
-		r = ab_modules_find(lab, image, opts->modules, true, &list, err);
+		r = ab_modules_find(lab, image, opts->modules, OPT(opts, lenient) ? MODULE_IF_ANY : MODULE_REQUIRED, &list, err);
 	for (size_t i = 0; r == 0 && i < list.count; i++) {
 		char path[160];
 

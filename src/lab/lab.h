@@ -130,11 +130,14 @@ struct module_list {
 };
 
 void ab_modules_free(struct module_list *list);
-/*
- * Finds modules and what they depend on, in the order of loading, inflated. Names that are built in or (unless `required`)
- * do not exist are left out.
- */
-int ab_modules_find(struct ab_lab *lab, const struct ab_image *image, const char *const *names, bool required,
+enum module_need {
+	MODULE_IF_UNPACKED, /* what is not there is left out: it may be built in without saying so */
+	MODULE_IF_ANY,      /* packages are searched; what they do not have is left out */
+	MODULE_REQUIRED,
+};
+
+/* Finds modules and what they depend on, in the order of loading, inflated. Names that are built in are left out. */
+int ab_modules_find(struct ab_lab *lab, const struct ab_image *image, const char *const *names, enum module_need need,
 		    struct module_list *list, struct ab_error *err);
 
 /* ---- initramfs.c: newc cpio ---- */

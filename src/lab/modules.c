@@ -46,7 +46,7 @@ struct finder {
 	size_t path_count;
 	char *builtin;
 	struct module_list *list;
-	bool required;
+	enum module_need need;
 };
 
 static __thread struct finder *walking;
@@ -177,14 +177,14 @@ static int add_module(struct finder *f, const char *name, int depth, struct ab_e
 	if (!entry) {
 		if (is_builtin(f, name))
 			return 0;
-		if (f->required || depth) {
+		if (f->need != MODULE_IF_UNPACKED || depth) {
 			r = unpack_more(f, name, err);
 			if (r < 0)
 				return r;
 			entry = strmap_find(&f->files, name, strlen(name));
 		}
 		if (!entry)
-			return f->required ? ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "kernel '%s' has no module '%s'", f->image->name, name) : 0;
+			return f->need == MODULE_REQUIRED ? ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "kernel '%s' has no module '%s'", f->image->name, name) : 0;
 	}
 	r = ab_inflate_file(f->paths[entry->value], MODULE_LIMIT, &data, &size, err);
 	if (r == 0)
@@ -194,10 +194,10 @@ static int add_module(struct finder *f, const char *name, int depth, struct ab_e
 	return r;
 }
 
-int ab_modules_find(struct ab_lab *lab, const struct ab_image *image, const char *const *names, bool required,
+int ab_modules_find(struct ab_lab *lab, const struct ab_image *image, const char *const *names, enum module_need need,
 		    struct module_list *list, struct ab_error *err)
 {
-	struct finder f = { .lab = lab, .image = image, .list = list, .required = required };
+	struct finder f = { .lab = lab, .image = image, .list = list, .need = need };
 	size_t size;
 	int r;
 

@@ -24,6 +24,7 @@ static void clear_object(struct test_object *object)
 	free(object->args);
 	free(object->workload);
 	free(object->modules);
+	free(object->files);
 }
 
 /* "a/execsnoop.bpf.o" to "execsnoop". */
@@ -62,8 +63,9 @@ static int open_object(struct test_object *object, const char *file, const char 
 	object->args = ab_expect_strings(&object->expect, "args", &object->arg_count);
 	object->workload = ab_expect_strings(&object->expect, "workload", &object->command_count);
 	object->modules = ab_expect_strings(&object->expect, "modules", NULL);
+	object->files = ab_expect_strings(&object->expect, "files", &object->file_count);
 	object->timeout_ms = ab_expect_number(&object->expect, "timeout_s", START_MS / 1000) * 1000;
-	if (!object->guest_path || !object->args || !object->workload || !object->modules)
+	if (!object->guest_path || !object->args || !object->workload || !object->modules || !object->files)
 		return ab_fail_memory(err);
 	if (object->command_count > COMMANDS_MAX)
 		return ab_fail(err, AB_ERROR_LIMIT, -E2BIG, "'%s': more than %d commands in the workload", path.p, COMMANDS_MAX);
@@ -119,6 +121,15 @@ static const char **new_argv(struct plan *plan, size_t count)
 	return argv;
 }
 
+/* A file of the host at the same place in the guest, with whatever mode lets programs run. Objects may share files. */
+static void add_file(struct plan *plan, const char *path)
+{
+	for (size_t i = 0; i < plan->file_count; i++)
+		if (!strcmp(plan->files[i].path, path))
+			return;
+	plan->files[plan->file_count++] = (struct ab_guest_file){ .path = path, .host_path = path, .mode = 0755 };
+}
+
 static int plan_object(struct plan *plan, const struct test_object *object, size_t index, struct ab_error *err)
 {
 	static const char *const run[] = { "/bin/anybpf", "run", "--json" };
@@ -147,6 +158,8 @@ static int plan_object(struct plan *plan, const struct test_object *object, size
 	if (object->command_count)
 		plan->steps[plan->step_count++] = (struct ab_step){ .kind = AB_STEP_SETTLE, .id = id, .ms = settle };
 	plan->steps[plan->step_count++] = (struct ab_step){ .kind = AB_STEP_STOP, .id = id, .ms = STOP_MS };
+	for (size_t i = 0; i < object->file_count; i++)
+		add_file(plan, object->files[i]);
 	for (size_t i = 0; object->modules[i]; i++)
 		plan->modules[plan->module_count++] = object->modules[i];
 	plan->ms += object->timeout_ms + settle + STOP_MS;
@@ -156,13 +169,15 @@ static int plan_object(struct plan *plan, const struct test_object *object, size
 /* For the objects that have no verdict yet. */
 static int make_plan(const struct test *t, const bool *done, const char *anybpf, struct plan *plan, bool *ret_tools, struct ab_error *err)
 {
-	size_t steps = t->object_count * (COMMANDS_MAX + 4), modules = 0;
+	size_t steps = t->object_count * (COMMANDS_MAX + 4), modules = 0, files = 1;
 	int r = 0;
 
-	for (size_t i = 0; i < t->object_count; i++)
+	for (size_t i = 0; i < t->object_count; i++) {
+		files += 1 + t->objects[i].file_count;
 		for (size_t k = 0; t->objects[i].modules[k]; k++)
 			modules++;
-	plan->files = array_new(t->object_count + 1, sizeof(*plan->files));
+	}
+	plan->files = array_new(files, sizeof(*plan->files));
 	plan->steps = array_new(steps, sizeof(*plan->steps));
 	plan->argvs = array_new(steps, sizeof(*plan->argvs));
 	plan->modules = array_new(modules + 1, sizeof(*plan->modules));
@@ -312,7 +327,7 @@ static int boot_once(struct test *t, size_t index, bool *done, struct ab_error *
 
 	if (r == 0) {
 		AB_OPTS(ab_guest_opts, guest, .files = plan.files, .file_count = plan.file_count, .steps = plan.steps,
-			.step_count = plan.step_count, .modules = plan.modules, .hide = OPT(t->opts, hide), .tools = tools,
+			.step_count = plan.step_count, .modules = plan.modules, .lenient = true, .hide = OPT(t->opts, hide), .tools = tools,
 			.timeout_ms = OPT(t->opts, timeout_ms) ? OPT(t->opts, timeout_ms) : plan.ms,
 			.memory_mb = OPT(t->opts, memory_mb), .qemu = OPT(t->opts, qemu));
 

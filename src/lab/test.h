@@ -12,8 +12,8 @@ struct test_object {
 	char *name, *guest_path;
 	char hash[HASH_TEXT];
 	struct expect expect;
-	const char **args, **workload, **modules; /* strings of `expect` */
-	size_t arg_count, command_count;
+	const char **args, **workload, **modules, **files; /* strings of `expect` */
+	size_t arg_count, command_count, file_count;
 	unsigned timeout_ms;
 };
 
