@@ -17,7 +17,7 @@ struct event {
 	s32 fd;
 	u8 address[16] AB_AS(ip);
 	u16 port;
-	s32 ret AB_AS(errno);
+	s32 ret AB_AS(result);
 };
 
 struct call {

@@ -2,9 +2,9 @@
 /*
  * opensnoop: files that processes open, and what came of it.
  *
- *	TIME             PID    TID    UID  COMM       FD  ERROR   FLAGS     FILE
- *	12:34:56.789012  4711   4711   1000 bash       3   0       0x8000    /etc/passwd
- *	12:34:56.789345  4711   4711   1000 bash       -1  ENOENT  0x0       /etc/nothing
+ *	TIME             PID    TID    UID  COMM       RET     FLAGS     FILE
+ *	12:34:56.789012  4711   4711   1000 bash       3       0x8000    /etc/passwd
+ *	12:34:56.789345  4711   4711   1000 bash       ENOENT  0x0       /etc/nothing
  *
  * An event for every open(2), openat(2), openat2(2) and creat(2) when it returns.
  */
@@ -16,8 +16,7 @@ struct event {
 	u32 tid;
 	u32 uid;
 	char comm[16];
-	s32 fd;
-	s32 error AB_AS(errno);
+	s32 ret AB_AS(result);
 	u32 flags AB_AS(hex);
 	char file[256];
 };
@@ -61,8 +60,7 @@ static __always_inline int leave(void *ctx, long ret)
 		e->tid = tid;
 		e->uid = ab_uid();
 		ab_comm(e->comm);
-		e->fd = ret < 0 ? -1 : ret;
-		e->error = ret < 0 ? ret : 0;
+		e->ret = ret;
 		e->flags = call->flags;
 		ab_read_user_str(e->file, call->file);
 		ab_submit(ctx, events, e);

@@ -23,7 +23,7 @@ struct event {
 	u32 pid;
 	char comm[16];
 	enum call call;
-	s32 ret AB_AS(errno);
+	s32 ret AB_AS(result);
 	u64 duration AB_AS(duration);
 };
 

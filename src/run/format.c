@@ -33,6 +33,7 @@ static const struct word words_of_as[] = {
 	{ "mac", OP_MAC, WORD_ADDRESS, 6 },
 	{ "port", OP_PORT, WORD_ADDRESS, 2 },
 	{ "errno", OP_ERRNO, WORD_NUMBER, 0 },
+	{ "result", OP_RESULT, WORD_NUMBER, 0 },
 	{ "signal", OP_SIGNAL, WORD_NUMBER, 0 },
 	{ "syscall", OP_SYSCALL, WORD_NUMBER, 0 },
 	{ "ktime", OP_KTIME, WORD_NUMBER, 0 },

@@ -184,7 +184,7 @@ static void json_enum(struct out *o, const struct ab_format *f, const struct op 
 static void json_errno(struct out *o, const struct op *op, const uint8_t *base)
 {
 	int64_t v = op_load_signed(op, base);
-	const char *name = ab_errno_name(v);
+	const char *name = op->code == OP_RESULT && v >= 0 ? NULL : ab_errno_name(v);
 
 	if (name) {
 		out_puts(o, "{\"errno\":");
@@ -295,7 +295,7 @@ static void json_value(struct out *o, const struct ab_format *f, const struct op
 		ab_out_bytes(o, p, op_bytes(op, size), false);
 		out_putc(o, '"');
 		break;
-	case OP_ERRNO:
+	case OP_ERRNO: case OP_RESULT:
 		json_errno(o, op, base);
 		break;
 	case OP_SIGNAL: case OP_SYSCALL:

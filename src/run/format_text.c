@@ -178,7 +178,7 @@ static char *put_scalar(char *w, const struct op *op, const uint8_t *base)
 	case OP_HEX: return ab_put_hex(w, op_load_unsigned(op, base));
 	case OP_MODE: return ab_put_octal(w, op_load_unsigned(op, base));
 	case OP_DEV: return ab_put_dev(w, op_load_unsigned(op, base));
-	case OP_ERRNO: return put_i64(w, op_load_signed(op, base));
+	case OP_ERRNO: case OP_RESULT: return put_i64(w, op_load_signed(op, base));
 	default: return op->is_signed ? put_i64(w, op_load(op, base)) : put_u64(w, op_load(op, base));
 	}
 }
@@ -191,6 +191,10 @@ static bool text_name(struct out *o, const struct ab_format *f, const struct op 
 	char buf[16];
 
 	switch (op->code) {
+	case OP_RESULT:
+		if (op_load_signed(op, base) >= 0)
+			break;
+		/* fall through */
 	case OP_ERRNO:
 		name = ab_errno_name(op_load_signed(op, base));
 		break;

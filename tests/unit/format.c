@@ -323,6 +323,14 @@ TEST(errnos)
 	CHECK(t_s64, "errno", int64_t, INT64_MIN, "-9223372036854775808", "-9223372036854775808");
 }
 
+TEST(results)
+{
+	CHECK(t_s32, "result", int32_t, -2, "{\"errno\":\"ENOENT\",\"value\":-2}", "ENOENT");
+	CHECK(t_s64, "result", int64_t, 3, "3", "3");
+	CHECK(t_s32, "result", int32_t, 0, "0", "0");
+	CHECK(t_s32, "result", int32_t, -5000, "-5000", "-5000");
+}
+
 TEST(errno_names_are_those_of_the_c_library)
 {
 #if __GLIBC_PREREQ(2, 32)
