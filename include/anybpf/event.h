@@ -10,6 +10,9 @@
  * An event's type is, in this order: the one given by ab_events_set_type(), AB_EVENTS()'s tag in the program, the struct
  * of a `const struct T *unused` global when there is just one. Without any the event has no format and is bytes.
  *
+ * Nothing is lost in silence: what a perf buffer dropped, and what AB_EVENTS() could not send (counted in map NAME_lost),
+ * goes to opts.lost within 100 ms of polling, and when the reader closes.
+ *
  * Threads: one thread at a time per reader. Callbacks run in the thread that polls.
  */
 #ifndef ANYBPF_EVENT_H
@@ -54,6 +57,7 @@ AB_API int ab_events_open(struct ab_object *object, const struct ab_events_opts 
 			  struct ab_error *err);
 
 /*
+ * Hands out some 65,000 events of a channel at most, so that a fast producer cannot keep the caller from its other work.
  * Waits for events at most `timeout_ms` (-1: for ever, 0: not at all) and hands out what is there. Returns the number of
  * events, 0 on timeout or signal.
  */

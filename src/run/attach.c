@@ -107,6 +107,11 @@ static int no_kprobes(struct ab_error *err)
 		       "this kernel has no kprobes (built without CONFIG_KPROBES): use a tracepoint or fentry");
 }
 
+static int no_uprobes(struct ab_error *err)
+{
+	return ab_fail(err, AB_ERROR_UNSUPPORTED, -EOPNOTSUPP, "this kernel has no uprobes (built without CONFIG_UPROBE_EVENTS)");
+}
+
 /* Splits "name+offset"; the offset may be decimal or 0x. */
 static int split_offset(const char *target, char **ret_name, uint64_t *ret_offset, struct ab_error *err)
 {
@@ -135,7 +140,7 @@ static int attach_kprobe(struct ab_program *program, const char *target, struct 
 	uint64_t offset;
 	int r;
 
-	if (!ab_has_kprobes())
+	if (!ab_has_probes("kprobe"))
 		return no_kprobes(err);
 	r = split_offset(target, &function, &offset, err);
 	if (r < 0)
@@ -152,7 +157,7 @@ static int attach_ksyscall(struct ab_program *program, const char *target, struc
 	LIBBPF_OPTS(bpf_ksyscall_opts, opts, .retprobe = section_starts(program, "kret"));
 	struct bpf_link *bpf;
 
-	if (!ab_has_kprobes())
+	if (!ab_has_probes("kprobe"))
 		return no_kprobes(err);
 	bpf = bpf_program__attach_ksyscall(program->bpf, target, &opts);
 	if (!bpf && errno == ENOENT)
@@ -174,7 +179,7 @@ static int attach_kprobe_multi(struct ab_program *program, const char *target, s
 	return take_link(link, bpf, target, err);
 }
 
-/* "PATH:" off the front of a target; paths hold colons rarely, symbols never begin with '/': the last one that helps splits. */
+/* The path before the colon of a target, looked up. */
 static int split_path(const char *target, const char *colon, int pid, char **ret_path, struct ab_error *err)
 {
 	_free_ char *name = strndup(target, colon - target);
@@ -195,6 +200,8 @@ static int attach_uprobe(struct ab_program *program, const char *target, struct 
 
 	if (!colon || colon == target || !colon[1])
 		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "'%s' is not PATH:SYMBOL[+OFFSET] or PATH:0xOFFSET", target);
+	if (!ab_has_probes("uprobe"))
+		return no_uprobes(err);
 	r = split_path(target, colon, pid, &path, err);
 	if (r < 0)
 		return r;
@@ -224,6 +231,8 @@ static int attach_usdt(struct ab_program *program, const char *target, struct ab
 		;
 	if (!name || provider <= target || !name[1] || provider + 1 == name)
 		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "'%s' is not PATH:PROVIDER:NAME", target);
+	if (!ab_has_probes("uprobe"))
+		return no_uprobes(err);
 	provider_name = strndup(provider + 1, name - provider - 1);
 	if (!provider_name)
 		return ab_fail_memory(err);

@@ -40,11 +40,18 @@ int ab_explain_permission(struct ab_error *err, int code, const char *what)
 		       what);
 }
 
-bool ab_has_kprobes(void)
+bool ab_has_probes(const char *kind)
 {
-	return !access("/sys/bus/event_source/devices/kprobe", F_OK) ||
-	       !access("/sys/kernel/tracing/kprobe_events", F_OK) ||
-	       !access("/sys/kernel/debug/tracing/kprobe_events", F_OK);
+	char path[96];
+
+	snprintf(path, sizeof(path), "/sys/bus/event_source/devices/%s", kind);
+	if (!access(path, F_OK))
+		return true;
+	snprintf(path, sizeof(path), "/sys/kernel/tracing/%s_events", kind);
+	if (!access(path, F_OK))
+		return true;
+	snprintf(path, sizeof(path), "/sys/kernel/debug/tracing/%s_events", kind);
+	return !access(path, F_OK);
 }
 
 static const char *tracefs(void)

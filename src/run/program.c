@@ -15,6 +15,7 @@ static const struct {
 	{ "uretprobe", WAY_UPROBE }, { "uretprobe.s", WAY_UPROBE },
 	{ "usdt", WAY_USDT }, { "usdt.s", WAY_USDT },
 	{ "iter", WAY_ITER }, { "iter.s", WAY_ITER },
+	{ "lsm_cgroup", WAY_CGROUP },
 };
 
 enum way ab_program_way(const struct ab_program *program)

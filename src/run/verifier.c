@@ -295,6 +295,9 @@ static int explain_known(struct ab_object *object, const struct ab_program *prog
 				       name, target);
 		return ab_explain_function(err, -ENOENT, target ? target : section);
 	}
+	if (program && strstr(said, "missing BPF prog type"))
+		return ab_fail(err, AB_ERROR_UNSUPPORTED, -EOPNOTSUPP, "program '%s': section '%s' is of no kind that libbpf %s "
+			       "knows", name, section, libbpf_version_string());
 	if (code == -ENOSYS)
 		return ab_fail(err, AB_ERROR_UNSUPPORTED, -EOPNOTSUPP, "this kernel has no bpf(2)");
 	return explain_map(object, code, err);
