@@ -5,6 +5,7 @@
 #include <gelf.h>
 #include <glob.h>
 #include <libelf.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "run.h"
 
@@ -38,6 +39,13 @@ static char *find_in_process(const char *name, int pid)
 	return path;
 }
 
+static bool is_file(const char *path)
+{
+	struct stat st;
+
+	return !stat(path, &st) && S_ISREG(st.st_mode) && !access(path, R_OK);
+}
+
 static char *find_in_dirs(const char *dirs, const char *name)
 {
 	_free_ char *copy = strdup(dirs);
@@ -46,7 +54,7 @@ static char *find_in_dirs(const char *dirs, const char *name)
 	while (copy && !path && (dir = strsep(&rest, ":"))) {
 		if (asprintf(&path, "%s/%s", *dir ? dir : ".", name) < 0)
 			return NULL;
-		if (access(path, R_OK))
+		if (!is_file(path))
 			free(TAKE(path));
 	}
 	return path;
@@ -66,8 +74,9 @@ static char *find_library(const char *name)
 			glob_t found = {};
 
 			snprintf(pattern, sizeof(pattern), "%s/%s%s", dirs[d], name, suffixes[s]);
-			if (!glob(pattern, 0, NULL, &found) && found.gl_pathc)
-				path = strdup(found.gl_pathv[0]);
+			if (!glob(pattern, 0, NULL, &found))
+				for (size_t i = 0; !path && i < found.gl_pathc; i++)
+					path = is_file(found.gl_pathv[i]) ? strdup(found.gl_pathv[i]) : NULL;
 			globfree(&found);
 		}
 	}
@@ -85,8 +94,8 @@ int ab_user_path(const char *name, int pid, char **ret_path, struct ab_error *er
 			free(TAKE(path));
 		if (!path)
 			path = strdup(name);
-		if (path && access(path, R_OK)) {
-			int code = -errno;
+		if (path && !is_file(path)) {
+			int code = access(path, R_OK) ? -errno : -EISDIR;
 
 			free(path);
 			return ab_fail_errno(err, code, "%s", name);

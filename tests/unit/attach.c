@@ -277,6 +277,8 @@ TEST(uprobes_by_library_path_and_offset)
 		   "has no function 'strfrx': did you mean '");
 	ASSERT_HAS(refusal(object, "on_uprobe", "libnone:x", -ENOENT, AB_ERROR_NOT_FOUND), "no library or program 'libnone'");
 	ASSERT_HAS(refusal(object, "on_uprobe", "/none/x:y", -ENOENT, AB_ERROR_NOT_FOUND), "/none/x: No such file");
+	ASSERT_HAS(refusal(object, "on_uprobe", "/usr/lib:y", -EISDIR, AB_ERROR_USAGE), "/usr/lib: Is a directory");
+	ASSERT_HAS(refusal(object, "on_uprobe", "sh:y", -ENOENT, AB_ERROR_NOT_FOUND), "has no function 'y'");
 	ASSERT_HAS(refusal(object, "on_uprobe", "/etc/passwd:y", -EBADMSG, AB_ERROR_FORMAT), "not an ELF file");
 	ASSERT_HAS(refusal(object, "on_uprobe", "strfry", -EINVAL, AB_ERROR_USAGE), "PATH:SYMBOL");
 	ASSERT_HAS(refusal(object, "on_uprobe", "libc:strfry+x", -EINVAL, AB_ERROR_USAGE), "'x' is not an offset");
