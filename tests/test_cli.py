@@ -50,6 +50,7 @@ class Run:
     """anybpf run, from attached programs to the end."""
 
     def __init__(self, *args, pid=None, **kwargs):
+        assert "-q" not in args  # it would not say when it is attached
         self.process = subprocess.Popen([ANYBPF, "run", *map(str, args), "--pid", str(pid or os.getpid())], text=True,
                                         stdout=kwargs.pop("stdout", subprocess.PIPE), stderr=subprocess.PIPE, **kwargs)
         self.talk = ""
@@ -205,6 +206,7 @@ def test_version():
     (["run", "x.o", "--pid", "4194305"], "option '--pid' takes a number from 1 to 4194304, not '4194305'"),
     (["run", "x.o", "--cpu", "one"], "option '--cpu' takes a number from 0 to 65535, not 'one'"),
     (["run", "x.o", "--top=99999999999999999999"], "option '--top' takes a number from 1, not '99999999999999999999'"),
+    (["run", "x.o", "--clear"], "option '--clear' needs '--interval'"),
     (["run", "x.o", "--folded=a", "--flamegraph=a"], "options '--flamegraph' and '--folded' name the same file"),
     (["build"], "build: FILE is missing; 'anybpf build --help' shows how it is used"),
     (["build", "--isa", "v5", "x.c"], "option '--isa' takes 'v1', 'v2', 'v3' or 'v4', not 'v5'"),
@@ -516,6 +518,87 @@ def test_a_full_disk_ends_the_run(objects):
         ended = Run(objects / "events.bpf.o", stdout=full).call(70001)
         status, _ = ended.end(sig=None)
     assert status == 9 and ended.talk.endswith("anybpf: error: standard output: No space left on device\n")
+
+
+@needs_root
+def test_kinds_of_channels(objects):
+    events = {e["channel"]: e for e in of_type(run(objects / "channels.bpf.o", "--json", calls=[77]), "event")}
+    assert set(events) == {"perf", "raw", "larges", "calls"}
+    assert events["perf"]["data"] == {"number": 77} and events["perf"]["cpu"] in range(os.cpu_count() or 1)
+    assert events["raw"]["data"].startswith("4d000000") and "cpu" in events["raw"]
+    assert events["larges"]["data"] == {"number": 77, "bytes": "00" * 2000} and "cpu" not in events["larges"]
+    assert any(frame.startswith("do_syscall_64+0x") for frame in events["calls"]["data"]["kernel"])
+    rows = run(objects / "channels.bpf.o", calls=[77]).splitlines()
+    assert any(re.fullmatch(r"raw +4d000000\w*", row) for row in rows)
+    assert any(re.fullmatch(r"perf +77", row) for row in rows)
+
+
+@needs_root
+def test_event_type_by_option(objects):
+    data = [e["data"] for e in of_type(run(objects / "channels.bpf.o", "--json", "--event", "raw=struct typed", calls=[77]), "event")
+            if e["channel"] == "raw"]
+    assert data == [{"number": 77}]
+    done = anybpf("run", objects / "channels.bpf.o", "--event", "raw=struct tped")
+    assert done.returncode == 4 and "'struct typed'" in done.stderr
+
+
+@needs_root
+def test_stacks_of_events(objects, tmp_path):
+    out = run(objects / "channels.bpf.o", "--folded", tmp_path / "folded", "--json", calls=[1, 2])
+    assert len(of_type(out, "event")) == 8
+    folded = (tmp_path / "folded").read_text().splitlines()
+    assert sum(int(line.rsplit(" ", 1)[1]) for line in folded) == 2 and all("do_syscall_64" in line for line in folded)
+
+
+@needs_root
+def test_second_signal_ends_at_once(objects):
+    ended = Run(objects / "channels.bpf.o", "--json").call(*range(200))
+    time.sleep(0.3)  # nobody reads: it hangs in write()
+    ended.process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    assert ended.process.poll() is None
+    ended.process.send_signal(signal.SIGINT)
+    assert ended.process.wait(timeout=30) == 128 + signal.SIGINT
+    ended.process.stdout.close()
+    ended.process.stderr.close()
+
+
+# ---- run: targets ----
+
+
+def states(out):
+    return {p["name"]: p["state"] for p in of_type(out, "summary")[0]["programs"]}
+
+
+@needs_root
+def test_attach_option(objects):
+    started = Run(objects / "burst.bpf.o", "--json", "--skip", "no_such_call", "-a", "getpgid=syscalls/sys_enter_getsid")
+    os.getsid(0)
+    out = started.call(1).end()[1]
+    assert [e["data"]["number"] for e in of_type(out, "event") if e["channel"] == "single"] == [0]
+
+
+@needs_root
+def test_interface_and_cgroup(objects, tmp_path):
+    """In a network namespace of its own, so that nobody else's programs are in the way."""
+    path = objects / "targets.bpf.o"
+    alone = ["unshare", "-n", ANYBPF, "run", path, "--json", "-q", "-d", "0.2"]
+    mounts = [line.split()[1] for line in pathlib.Path("/proc/mounts").read_text().splitlines() if line.split()[2] == "cgroup2"]
+    if subprocess.run(["unshare", "-n", "true"]).returncode or not mounts:
+        pytest.skip("no network namespaces or no cgroup2 here")
+    done = subprocess.run([*alone, "-I", "lo", "--skip", "on_cgroup"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert states(done.stdout) == {"on_xdp": "attached", "on_tc": "attached", "on_cgroup": "skipped"}
+    group = pathlib.Path(mounts[0]) / f"anybpf-test-{os.getpid()}"
+    group.mkdir()
+    try:
+        done = subprocess.run([*alone, "--cgroup", group, "--only=on_cgroup"], capture_output=True, text=True)
+    finally:
+        group.rmdir()
+    assert done.returncode == 0, done.stderr
+    assert states(done.stdout)["on_cgroup"] == "attached"
+    done = subprocess.run([*alone, "-I", "nosuch0", "--only=on_xdp"], capture_output=True, text=True)
+    assert done.returncode == 4 and "nosuch0" in done.stderr
 
 
 # ---- run: maps ----

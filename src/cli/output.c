@@ -111,14 +111,16 @@ void out_safe(struct out *out, const char *p, size_t n)
 	out->n += n;
 }
 
-/* Decodes one character; bytes that are not UTF-8 count as one column each. */
+#define CUT 4096 /* wider than any line */
+
+/* Decodes one character; bytes that are not UTF-8 count as one column each, a cut character at the end as too wide. */
 static size_t next_char(const char *s, size_t n, int *ret_width)
 {
 	unsigned char c = s[0];
 	size_t len = c < 0xc2 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 1;
 	uint32_t code = len == 1 ? c : c & (0x7f >> len);
 
-	*ret_width = 1;
+	*ret_width = len > n ? CUT : 1;
 	if (len == 1 || len > n)
 		return 1;
 	for (size_t i = 1; i < len; i++) {
@@ -160,7 +162,7 @@ size_t utf8_width(const char *s, size_t n)
 
 	while (i < n) {
 		i += next_char(s + i, n - i, &width);
-		used += width;
+		used += width == CUT ? 1 : width;
 	}
 	return used;
 }

@@ -272,6 +272,8 @@ static int start(struct run *run, struct ab_error *err)
 	    (r = ab_object_attach(run->object, err)) < 0)
 		return r;
 	count_attached(run);
+	if (run->opts->interval && !run->iterators && !run_shows_maps(run))
+		run_warn(run, "--interval has no effect: no map is printed");
 	return 0;
 }
 
@@ -280,6 +282,8 @@ static int check_options(const struct run_opts *opts, struct ab_error *err)
 {
 	if (opts->flamegraph && opts->folded && !strcmp(opts->flamegraph, opts->folded))
 		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "options '--flamegraph' and '--folded' name the same file");
+	if (opts->clear && !opts->interval)
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "option '--clear' needs '--interval'");
 	if (opts->common.json && ((opts->folded && !strcmp(opts->folded, "-")) ||
 				  (opts->flamegraph && !strcmp(opts->flamegraph, "-"))))
 		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "'--json' needs standard output for itself: give a file instead of '-'");

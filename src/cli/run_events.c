@@ -162,7 +162,7 @@ static void print_row(struct run *run, struct channel *channel, const struct ab_
 		char cell[1024];
 		size_t n = ab_format_cell(format, c, event->data, event->size, cell, sizeof(cell));
 
-		n = MIN(n, sizeof(cell) - 1);
+		n = utf8_fit(cell, MIN(n, sizeof(cell) - 1), sizeof(cell));
 		if (memchr(cell, '\n', n)) {
 			charts = true;
 			n = 0;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /* FILE of `anybpf run`: C source that is compiled on the spot, an object, a library, or any of these on standard input. */
+#include <fcntl.h>
 #include <unistd.h>
 #include "run.h"
 
@@ -98,6 +99,20 @@ static int open_stdin(struct run *run, struct ab_error *err)
 	return open_source(run, "<stdin>", data, size, "stdin", err);
 }
 
+/* What is neither an object nor called source is most likely the wrong file. */
+static int check_elf(const char *path, struct ab_error *err)
+{
+	_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char head[4] = "";
+
+	if (fd < 0 || read(fd, head, sizeof(head)) < 0)
+		return 0; /* whoever opens it next says why */
+	if (!is_elf(head, sizeof(head)))
+		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG,
+			       "'%s' is neither a BPF object nor C source, whose name ends in '.c'", path);
+	return 0;
+}
+
 /* "dir/tool.bpf.c" is called "tool". */
 static char *object_name(const char *path)
 {
@@ -109,6 +124,7 @@ static char *object_name(const char *path)
 int run_open(struct run *run, const char *file, struct ab_error *err)
 {
 	_free_ char *name = NULL;
+	int r;
 
 	if (!strcmp(file, "-"))
 		return open_stdin(run, err);
@@ -117,5 +133,6 @@ int run_open(struct run *run, const char *file, struct ab_error *err)
 		return ab_fail_memory(err);
 	if (str_ends(file, ".c"))
 		return open_source(run, file, NULL, 0, *name ? name : "source", err);
-	return open_object(run, file, NULL, 0, NULL, err);
+	r = check_elf(file, err);
+	return r < 0 ? r : open_object(run, file, NULL, 0, NULL, err);
 }

@@ -50,12 +50,16 @@ struct ab_events {
 int ab_events_set_type(struct ab_object *object, const char *channel, const char *type, struct ab_error *err)
 {
 	struct ab_map *map = ab_object_find_map(object, channel);
+	_free_ char *nearest = NULL;
 	char *copy;
 
 	if (!map || ab_map_kind(map) != AB_MAP_EVENTS)
 		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "'%s' has no event channel '%s'", object->name, channel);
-	if (!ab_btf_find_c(object->btf, type))
-		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "'%s' has no type '%s'", object->name, type);
+	if (!ab_btf_find_c(object->btf, type)) {
+		nearest = ab_btf_nearest(object->btf, type);
+		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "'%s' has no type '%.100s'%s%s%s", object->name, type,
+			       nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
+	}
 	copy = strdup(type);
 	if (!copy)
 		return ab_fail_memory(err);
