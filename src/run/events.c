@@ -19,15 +19,13 @@
 #define LOST_INTERVAL 100000000 /* ns between looks at the counters */
 
 struct source {
-	int (*handle)(const struct ab_event *event, void *ctx); /* the caller's, here where an event needs it */
-	void *ctx;
-	uint32_t budget;            /* events that this poll may still hand out */
 	struct ab_event event;      /* what the callback gets: only data, size and a perf buffer's CPU change */
 	struct ab_events *events;
 	struct ring ring;           /* or: */
 	struct perf_buffer *perf;   /* shared by the sources of all CPUs; `first` owns it and is what its callback gets */
 	struct source *first;
 	size_t index;               /* of the CPU's buffer in `perf` */
+	uint32_t count;             /* `first`: events in this turn */
 	bool pending;               /* was ready and is not emptied: perf says so only once */
 };
 
@@ -170,34 +168,25 @@ static void look_for_lost(struct ab_events *events)
 
 /* ---- events ---- */
 
-/* True: that is enough. Millions of times a second: as few loads and stores as it takes. What was seen is what the budget lacks. */
-static inline bool hand_out(struct source *s, void *data, uint32_t size)
+/* Empties a ring buffer, millions of times a second at best: as few loads and stores an event as it takes. */
+static uint32_t read_ring(struct source *s)
 {
-	int stop;
-
-	s->event.data = data;
-	s->event.size = size;
-	s->budget--;
-	stop = s->handle(&s->event, s->ctx);
-	if (__builtin_expect(!stop && s->budget, 1))
-		return false;
-	s->events->stop = stop;
-	return true;
-}
-
-static void read_ring(struct source *s)
-{
+	int (*handle)(const struct ab_event *event, void *ctx) = s->events->opts.event;
 	struct ring ring = s->ring; /* a copy, which the callback cannot change and registers can hold */
-	uint32_t size;
-	void *data;
+	void *ctx = s->events->opts.ctx, *data;
+	uint32_t size, n = 0;
+	int stop = 0;
 
 	ring_begin(&ring);
-	while ((data = ring_next(&ring, &size))) {
-		if (hand_out(s, data, size)) {
-			ring_release(&ring);
-			break;
-		}
+	while (n < SOURCE_EVENTS && !stop && (data = ring_next(&ring, &size))) {
+		n++;
+		s->event.data = data;
+		s->event.size = size;
+		stop = handle(&s->event, ctx);
 	}
+	ring_release(&ring);
+	s->events->stop = stop;
+	return n;
 }
 
 /* perf pads what the program sent to 8 bytes with its own length before it; only the type tells where the event ends. */
@@ -220,7 +209,11 @@ static enum bpf_perf_event_ret perf_sample(void *ctx, int cpu, struct perf_event
 	    sample->size > head->size - sizeof(*sample))
 		return LIBBPF_PERF_EVENT_CONT;
 	s->event.cpu = cpu;
-	return hand_out(s, sample->data, trim(s, sample->size)) ? LIBBPF_PERF_EVENT_DONE : LIBBPF_PERF_EVENT_CONT;
+	s->event.data = sample->data;
+	s->event.size = trim(s, sample->size);
+	s->count++;
+	s->events->stop = s->events->opts.event(&s->event, s->events->opts.ctx);
+	return s->events->stop || s->count == SOURCE_EVENTS ? LIBBPF_PERF_EVENT_DONE : LIBBPF_PERF_EVENT_CONT;
 }
 
 /* ---- open ---- */
@@ -238,8 +231,6 @@ static struct source *add_source(struct ab_events *events, struct ab_map *map, s
 	}
 	s->events = events;
 	s->first = s;
-	s->handle = events->opts.event;
-	s->ctx = events->opts.ctx;
 	s->event = (struct ab_event){ .channel = ab_map_name(map), .format = find_format(map), .cpu = -1 };
 	more[events->source_count++] = s;
 	return s;
@@ -359,21 +350,22 @@ int ab_events_open(struct ab_object *object, const struct ab_events_opts *opts, 
 static int drain(struct source *s)
 {
 	struct ab_events *events = s->events;
-	struct source *first = s->first;
-	int r = 0, n;
+	uint32_t n;
+	int r = 0;
 
-	first->budget = SOURCE_EVENTS;
-	if (s->perf)
+	if (s->perf) {
+		s->first->count = 0;
 		r = perf_buffer__consume_buffer(s->perf, s->index);
-	else
-		read_ring(s);
-	n = (int)(SOURCE_EVENTS - first->budget);
-	events->seen += (uint64_t)n;
-	if (!events->stop && first->budget) {
+		n = s->first->count;
+	} else {
+		n = read_ring(s);
+	}
+	events->seen += n;
+	if (!events->stop && n < SOURCE_EVENTS) {
 		s->pending = false;
 		events->pending--;
 	}
-	return r < 0 ? r : n;
+	return r < 0 ? r : (int)n;
 }
 
 static int wait_ready(struct ab_events *events, int timeout_ms)
