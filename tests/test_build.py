@@ -43,9 +43,9 @@ def refused(source, *args, status=3, **kwargs):
     said = done.stderr.decode(errors="replace")
     assert done.returncode == status, said
     assert done.stdout == b""
-    line = [line for line in said.splitlines() if line.startswith("anybpf: ")]
+    line = [line for line in said.splitlines() if line.startswith("anybpf: error: ")]
     assert len(line) == 1, said
-    return line[0], said
+    return line[0].removeprefix("anybpf: error: "), said
 
 
 def write(folder, text, name="program.bpf.c"):
@@ -128,7 +128,7 @@ def test_clang_in_place_of_a_missing_worker(tmp_path):
     assert build("-", input=HELLO.read_bytes(), env=env) == build("-", input=HELLO.read_bytes())
     bad = write(tmp_path, START + "int f(void) { return nothing; }\n")
     line, said = refused(bad, env=env)
-    assert line == f"anybpf: {bad}:3:22: use of undeclared identifier 'nothing'"
+    assert line == f"{bad}:3:22: use of undeclared identifier 'nothing'"
     assert said == refused(bad)[1]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["program.bpf.c"]
 
@@ -154,8 +154,14 @@ def test_other_machines(arch, tmp_path):
     source = write(tmp_path, START + '#include <bpf/bpf_tracing.h>\n#include <bpf/bpf_core_read.h>\nlong a, b, r, s;\n'
                    'SEC("kprobe/f") int BPF_KPROBE(f, int x) { a = x; b = PT_REGS_PARM5_CORE(ctx); s = PT_REGS_SP(ctx); return 0; }\n'
                    'SEC("kretprobe/f") int BPF_KRETPROBE(g, long x) { r = x; return PT_REGS_IP(ctx); }\n' + LICENSE)
+    text = source.read_text()
     if arch == "arm":
-        source.write_text(source.read_text().replace("PT_REGS_PARM5_CORE", "PT_REGS_PARM3_CORE"))
+        text = text.replace("PT_REGS_PARM5_CORE", "PT_REGS_PARM3_CORE")
+    if arch == "ppc64le":
+        text = text.replace("PT_REGS_SP(ctx)", "1")  # libbpf 1.1 names a member that no powerpc has
+    if arch == "loongarch64" and "loongarch" not in open("/usr/include/bpf/bpf_tracing.h").read():
+        pytest.skip("this libbpf knows no loongarch")
+    source.write_text(text)
     elf = Elf(build("--arch", arch, source))
     assert elf.order == (">" if arch == "s390x" else "<")
     native = arch == {"x86_64": "x86_64", "aarch64": "arm64"}.get(os.uname().machine)
@@ -164,7 +170,7 @@ def test_other_machines(arch, tmp_path):
 
 
 def test_unknown_options(tmp_path):
-    assert "'pdp11' is not" in refused(HELLO, "--arch", "pdp11", status=2)[0] or True
+    assert "pdp11" in refused(HELLO, "--arch", "pdp11", status=2)[0]
     line, _ = refused(HELLO, "-D", "=1", status=2)
     assert "'=1' is not NAME or NAME=VALUE" in line
 
@@ -305,14 +311,14 @@ def test_skeleton(tmp_path, compiler):
 # ---- bad input ----
 
 BAD = {
-    "text": ("hello, world\n", "unknown type name 'hello'"),
+    "text": ("hello, world\n", "program.bpf.c:1:1: "),
     "missing include": (START + '#include "not/there.h"\n', ":3:10: 'not/there.h' file not found"),
     "syntax": (START + "int f(void) {\n", "expected '}'"),
-    "no type": (START + "struct tsk_struct t;\nint f(void) { return sizeof(t); }\n", "tentative definition has type 'struct tsk_struct'"),
+    "no type": (START + "struct tsk_struct t;\nint f(void) { return sizeof(t); }\n", "incomplete type 'struct tsk_struct'"),
     "crash": ("#pragma clang __debug crash\n", "the compiler crashed on this source"),
     "directory": (START + '#include "/usr"\n', "'/usr'"),
-    "device": (START + '#include "/dev/zero"\n', "/dev/zero"),
-    "bytes": (b"\xff\xfe\x00\x01\x80\n", "program.bpf.c:1:"),
+    "device": (START + '#include "/dev/zero"\n', "#include of '/dev/zero', which is not a file"),
+    "bytes": (b"\xff\xfe\x00\x01\x80\n", "byte order mark"),
 }
 
 
@@ -331,7 +337,7 @@ def test_nearest_type_is_named(tmp_path):
 def test_missing_source(tmp_path):
     line, _ = refused(tmp_path / "none.bpf.c", status=4)
     assert "none.bpf.c" in line
-    assert "directory" in refused(tmp_path, status=9)[0].lower()
+    assert "directory" in refused(tmp_path, status=2)[0].lower()
 
 
 def test_include_bomb(tmp_path):
@@ -410,6 +416,7 @@ def test_endless_compile_is_ended(tmp_path):
 def test_nothing_half_made_is_left(tmp_path):
     bad = write(tmp_path, "int f(void) { return x; }\n")
     assert anybpf("build", bad, "-o", tmp_path / "x.o").returncode == 3
-    full = anybpf("build", HELLO, "-o", "/dev/full")
-    assert full.returncode == 9 and b"No space left" in full.stderr
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([ANYBPF, "build", HELLO, "-o", "-"], stdout=full, stderr=subprocess.PIPE, env=ENV)
+    assert done.returncode == 9 and b"No space left" in done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["program.bpf.c"]

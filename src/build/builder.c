@@ -106,12 +106,13 @@ static int make_header(struct ab_builder *b, const struct arch *arch, const stru
 	int r;
 
 	if (!is_native)
-		text_puts(out, "#define pt_regs pt_regs___other_machine\n#define user_pt_regs user_pt_regs___other_machine\n");
+		text_puts(out, "#define pt_regs pt_regs___other_machine\n#define user_pt_regs user_pt_regs___other_machine\n"
+			       "#define user_regs_struct user_regs_struct___other_machine\n");
 	r = ab_btf_header(b->btf, names, out, err);
 	if (r)
 		return r;
 	if (!is_native)
-		text_printf(out, "#undef pt_regs\n#undef user_pt_regs\n%s", arch->regs);
+		text_printf(out, "#undef pt_regs\n#undef user_pt_regs\n#undef user_regs_struct\n%s", arch->regs);
 	return out->failed ? ab_fail_memory(err) : 0;
 }
 

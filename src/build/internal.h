@@ -25,6 +25,12 @@ struct object_facts {
 int ab_strip(const void *object, size_t size, void **ret_object, size_t *ret_size, struct object_facts *ret_facts,
 	     struct ab_error *err);
 
+/*
+ * normalize.c: puts BTF that LLVM wrote, and its .BTF.ext, into the one order that does not depend on the run, in place; the BTF may
+ * become shorter. False when they are not as LLVM writes them; they are then of no use any more.
+ */
+bool ab_btf_normalize(void *btf, size_t *size, void *ext, size_t ext_size);
+
 /* skeleton.c, library.c: the other forms of an artifact; `name` is the file's name without directory. */
 int ab_skeleton_write(const void *object, size_t size, const char *name, struct text *out, struct ab_error *err);
 int ab_library_write(const void *object, size_t size, void **ret_data, size_t *ret_size, struct ab_error *err);

@@ -168,7 +168,10 @@ int ab_scan_names(struct strmap *names, const char *text, size_t size)
 	return r;
 }
 
-/* Where an #include of the program's own leads, opened, or -1. Directories, devices and pipes are left to the compiler to refuse. */
+/*
+ * Where an #include of the program's own leads, opened, or -1. A device or pipe, from which a compiler might read for ever, gives
+ * -EINVAL; a directory is left to the compiler to refuse.
+ */
 static int open_include(const struct scan *s, const char *from, const char *name, bool quoted, char **ret_path)
 {
 	size_t dir = path_base(from) - from;
@@ -194,8 +197,10 @@ static int open_include(const struct scan *s, const char *from, const char *name
 			*ret_path = path;
 			return fd;
 		}
-		ab__close(&fd);
 		free(path);
+		ab__close(&fd);
+		if (fd >= 0 && !S_ISDIR(st.st_mode))
+			return -EINVAL;
 	}
 	return -1;
 }
@@ -221,6 +226,8 @@ static int scan_include(struct scan *s, const char *from, struct lexer *rest, st
 	if (!name)
 		return 0;
 	fd = open_include(s, from, name, quoted, &path);
+	if (fd == -EINVAL)
+		return ab_fail(err, AB_ERROR_COMPILE, -EINVAL, "%s: #include of '%s', which is not a file", from, name);
 	if (fd < 0)
 		return 0; /* bundled, the system's, or the compiler says that there is none */
 	if (!strmap_put(&s->files, path, strlen(path), &is_new))

@@ -18,6 +18,8 @@ struct section {
 	bool kept;
 	size_t index;      /* in the new file */
 	size_t name_offset;
+	void *content;     /* what to write in place of `data`, if not NULL; owned */
+	size_t size;
 };
 
 struct strip {
@@ -78,6 +80,43 @@ static int read_sections(struct strip *s, struct ab_error *err)
 			s->symtab = sec;
 	}
 	return s->symtab ? 0 : bad(err, "no symbol table");
+}
+
+static struct section *find_section(const struct strip *s, const char *name)
+{
+	for (size_t i = 1; i < s->count; i++)
+		if (!strcmp(s->sections[i].name, name))
+			return &s->sections[i];
+	return NULL;
+}
+
+static void *copy_data(const Elf_Data *from, size_t size, struct ab_error *err)
+{
+	void *p = array_new(1, size);
+
+	if (!p)
+		ab_fail_memory(err);
+	else if (from->d_buf)
+		memcpy(p, from->d_buf, MIN(size, from->d_size));
+	return p;
+}
+
+static int normalize_types(struct strip *s, struct ab_error *err)
+{
+	struct section *btf = find_section(s, ".BTF"), *ext = find_section(s, ".BTF.ext");
+
+	if (!btf)
+		return 0;
+	btf->size = btf->data->d_size;
+	btf->content = copy_data(btf->data, btf->size, err);
+	if (ext) {
+		ext->size = ext->data->d_size;
+		ext->content = copy_data(ext->data, ext->size, err);
+	}
+	if (!btf->content || (ext && !ext->content))
+		return -ENOMEM;
+	return ab_btf_normalize(btf->content, &btf->size, ext ? ext->content : NULL, ext ? ext->size : 0) ?
+		       0 : bad(err, "its types");
 }
 
 static void choose_sections(struct strip *s, struct object_facts *facts)
@@ -213,17 +252,6 @@ static int renumber_relocations(const struct strip *s, const struct section *sec
 	return 0;
 }
 
-static void *copy_data(const Elf_Data *from, size_t size, struct ab_error *err)
-{
-	void *p = array_new(1, size);
-
-	if (!p)
-		ab_fail_memory(err);
-	else if (from->d_buf)
-		memcpy(p, from->d_buf, MIN(size, from->d_size));
-	return p;
-}
-
 static int write_section(struct strip *s, struct section *sec, Elf *out, size_t strtab, void **ret_owned,
 			 struct ab_error *err)
 {
@@ -246,7 +274,10 @@ static int write_section(struct strip *s, struct section *sec, Elf *out, size_t 
 		head.sh_size = data->d_size;
 		head.sh_link = strtab;
 	}
-	if (sec->head.sh_type != SHT_NOBITS) {
+	if (sec->content) {
+		data->d_buf = sec->content;
+		data->d_size = head.sh_size = sec->size;
+	} else if (sec->head.sh_type != SHT_NOBITS) {
 		*ret_owned = data->d_buf = sec == s->symtab ? array_new(1, data->d_size) :
 							      copy_data(sec->data, data->d_size, err);
 		if (!data->d_buf)
@@ -352,6 +383,8 @@ int ab_strip(const void *object, size_t size, void **ret_object, size_t *ret_siz
 		return bad(err, elf_errmsg(-1));
 	s.in = elf_memory((char *)object, size);
 	r = s.in ? read_sections(&s, err) : bad(err, elf_errmsg(-1));
+	if (!r)
+		r = normalize_types(&s, err);
 	if (!r) {
 		choose_sections(&s, ret_facts);
 		r = choose_symbols(&s, err);
@@ -361,6 +394,8 @@ int ab_strip(const void *object, size_t size, void **ret_object, size_t *ret_siz
 	if (!r)
 		*ret_object = data;
 	elf_end(s.in);
+	for (size_t i = 0; i < s.count && s.sections; i++)
+		free(s.sections[i].content);
 	free(s.sections);
 	free(s.symbol_kept);
 	free(s.symbol_index);
