@@ -289,6 +289,7 @@ static int attach_iter(struct ab_program *program, const char *target, struct ab
 	union bpf_iter_link_info info = {};
 	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info, .link_info_len = sizeof(info));
 	const char *kind = strchr(ab_program_section(program), '/');
+	struct bpf_link *bpf;
 	struct ab_map *map;
 
 	kind = kind ? kind + 1 : "";
@@ -304,7 +305,13 @@ static int attach_iter(struct ab_program *program, const char *target, struct ab
 		opts.link_info = NULL;
 		opts.link_info_len = 0;
 	}
-	return take_link(link, bpf_program__attach_iter(program->bpf, &opts), ab_program_section(program), err);
+	bpf = bpf_program__attach_iter(program->bpf, &opts);
+	if (!bpf && errno == EINVAL && info.task.pid && str_starts(kind, "task")) {
+		ab_object_warn(program->object, "iterator '%s' visits all processes: this kernel cannot restrict it",
+			       ab_program_name(program));
+		bpf = bpf_program__attach_iter(program->bpf, NULL);
+	}
+	return take_link(link, bpf, ab_program_section(program), err);
 }
 
 /* ---- one target, any way ---- */

@@ -522,6 +522,13 @@ TEST(iterators_give_their_output)
 	ASSERT_OK(ab_program_iterate(program, take_text, &size, &err), err);
 	ASSERT(size >= 10 && size % 5 == 0);
 	ab_object_close(object);
+	object = load_only("on_task", getpid());
+	ASSERT_OK(ab_object_attach(object, &err), err);
+	size = 0;
+	ASSERT_OK(ab_program_iterate(ab_object_find_program(object, "on_task"), take_text, &size, &err), err);
+	if (!*unit_warnings)
+		ASSERT_INT(size, 5); /* this process has one thread */
+	ab_object_close(object);
 }
 
 TEST(struct_ops_register_while_attached)
