@@ -15,21 +15,28 @@ struct build_opts {
 #define O(field) offsetof(struct build_opts, field)
 
 static const char *const isa_words[] = { "v1", "v2", "v3", "v4", NULL };
-static const char *const arch_words[] = { "x86_64", "arm64", "arm", "s390x", "ppc64le", "riscv64", "loongarch64", NULL };
+static const char *const arch_words[] = {
+	"x86_64", "arm64", "arm", "s390x", "ppc64le", "riscv64", "loongarch64", NULL
+};
 
 static const struct opt options[] = {
-	{ "output", 'o', OPT_STRING, O(output), "OUT", "what to make, by its suffix: NAME.o, NAME.so or NAME.skel.h; a directory; "
-	  "- for standard output; default: FILE's name with .o, here", HINT_FILE },
+	{ "output", 'o', OPT_STRING, O(output), "OUT",
+	  "what to make, by its suffix: NAME.o, NAME.so or NAME.skel.h; a directory; "
+	  "- for standard output; default: FILE's name with .o, here",
+	  HINT_FILE },
 	{ "define", 'D', OPT_LIST, O(defines), "NAME[=VALUE]", "define a macro (repeatable)" },
 	{ "include", 'I', OPT_LIST, O(include_dirs), "DIR", "look for #include files here (repeatable)", HINT_DIR },
-	{ "arch", 0, OPT_WORD, O(arch), "ARCH", "the machine that the program will trace; default: this one", HINT_WORDS,
-	  arch_words },
-	{ "btf", 0, OPT_STRING, O(btf), "FILE", "kernel types to compile against; default: the running kernel's", HINT_FILE },
-	{ "isa", 0, OPT_WORD, O(isa), "V", "BPF instruction set, v1 to v4; default: v1, which every kernel runs", HINT_WORDS,
-	  isa_words },
+	{ "arch", 0, OPT_WORD, O(arch), "ARCH", "the machine that the program will trace; default: this one",
+	  HINT_WORDS, arch_words },
+	{ "btf", 0, OPT_STRING, O(btf), "FILE", "kernel types to compile against; default: the running kernel's",
+	  HINT_FILE },
+	{ "isa", 0, OPT_WORD, O(isa), "V", "BPF instruction set, v1 to v4; default: v1, which every kernel runs",
+	  HINT_WORDS, isa_words },
 	{ "header", 0, OPT_FLAG, O(header), NULL, "print the kernel header that FILE gets, or without FILE all of it" },
-	{ "compiler", 0, OPT_STRING, O(compiler), "CLANG", "compile with this clang instead of the built-in one", HINT_FILE },
-	{ "full-header", 0, OPT_FLAG, O(full_header), NULL, "compile against all kernel types, not those that FILE names" },
+	{ "compiler", 0, OPT_STRING, O(compiler), "CLANG", "compile with this clang instead of the built-in one",
+	  HINT_FILE },
+	{ "full-header", 0, OPT_FLAG, O(full_header), NULL,
+	  "compile against all kernel types, not those that FILE names" },
 	JSON_OPTION("print one JSON object a file"),
 	VERBOSE_OPTION("say what was done: compiler, header, sizes, times"),
 	QUIET_OPTION("no warnings"),
@@ -40,7 +47,8 @@ static const struct opt options[] = {
 #ifdef ANYBPF_NO_COMPILER
 static int run_build(struct cli *cli, struct ab_error *err)
 {
-	return ab_fail(err, AB_ERROR_UNSUPPORTED, -EOPNOTSUPP, "this anybpf has no compiler: use 'anybpf build' of a full "
+	return ab_fail(err, AB_ERROR_UNSUPPORTED, -EOPNOTSUPP,
+		       "this anybpf has no compiler: use 'anybpf build' of a full "
 		       "installation, and run what it makes with this one");
 }
 #else
@@ -128,7 +136,8 @@ static void say_header(struct ab_builder *builder, const struct source *source, 
 	_free_ char *text = NULL;
 	size_t size, lines = 0;
 
-	if (ab_builder_header(builder, full ? NULL : source->path, source->text, source->size, build, &text, &size, NULL) < 0)
+	if (ab_builder_header(builder, full ? NULL : source->path, source->text, source->size, build, &text, &size,
+			      NULL) < 0)
 		return;
 	for (size_t i = 0; i < size; i++)
 		lines += text[i] == '\n';
@@ -184,8 +193,8 @@ static int print_json(struct cli *cli, struct ab_builder *builder, const struct 
 }
 
 static int finish_build(struct cli *cli, struct ab_builder *builder, const struct ab_artifact *artifact,
-			const struct source *source, const struct ab_build_opts *build, const char *path, uint64_t began,
-			struct ab_error *err)
+			const struct source *source, const struct ab_build_opts *build, const char *path,
+			uint64_t began, struct ab_error *err)
 {
 	const char *diagnostics = ab_artifact_diagnostics(artifact);
 	uint64_t ns = now_ns() - began;
@@ -261,12 +270,14 @@ static int check_usage(const struct cli *cli, struct ab_error *err)
 		return ab_fail(err, AB_ERROR_USAGE, -EINVAL,
 			       "build: FILE is missing; 'anybpf build --help' shows how it is used");
 	if (cli->operand_count > 1 && opts->output && (to_stdout || !is_directory(opts->output)))
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "build: with several files, '--output' is a directory, not '%s'",
-			       opts->output);
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL,
+			       "build: with several files, '--output' is a directory, not '%s'", opts->output);
 	if (to_stdout && cli->json)
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "build: '--json' and '--output -' both want standard output");
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL,
+			       "build: '--json' and '--output -' both want standard output");
 	if (to_stdout && cli->out.tty)
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "build: an object is nothing for a terminal: redirect the output");
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL,
+			       "build: an object is nothing for a terminal: redirect the output");
 	return 0;
 }
 

@@ -212,8 +212,8 @@ static int run_completion(struct cli *cli, struct ab_error *err)
 	else if (!strcmp(cli->operands[0], "zsh"))
 		print_zsh(&cli->out);
 	else
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "completion: there is a script for bash and for zsh, not for '%s'",
-			       cli->operands[0]);
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL,
+			       "completion: there is a script for bash and for zsh, not for '%s'", cli->operands[0]);
 	return 0;
 }
 

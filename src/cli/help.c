@@ -205,8 +205,8 @@ static int run_help(struct cli *cli, struct ab_error *err)
 	if (cli->operand_count) {
 		command = cli_find_command(cli->operands[0]);
 		if (!command)
-			return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "unknown command '%s'; 'anybpf help' lists the commands",
-				       cli->operands[0]);
+			return ab_fail(err, AB_ERROR_USAGE, -EINVAL,
+				       "unknown command '%s'; 'anybpf help' lists the commands", cli->operands[0]);
 	}
 	if (opts->man)
 		return man_print(&cli->out, command, opts->prose, err);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
-/* anybpf: finds the command in the table, parses its options, runs it, and turns errors into messages and exit statuses. */
+/* anybpf: finds the command in the table, parses its options, runs it, and turns errors into messages and exit
+ * statuses. */
 #include <signal.h>
 #include <unistd.h>
 #include <anybpf/anybpf.h>
@@ -132,8 +133,9 @@ static int run_command(struct cli *cli, struct ab_error *err)
 		return 0;
 	}
 	if (cli->operand_count < command->min_operands)
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "%s: %s is missing; 'anybpf %s --help' shows how it is used",
-			       command->name, command->operands, command->name);
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL,
+			       "%s: %s is missing; 'anybpf %s --help' shows how it is used", command->name,
+			       command->operands, command->name);
 	if (cli->operand_count > command->max_operands)
 		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "%s: '%s' is one argument too many", command->name,
 			       cli->operands[command->max_operands]);
@@ -178,9 +180,11 @@ static int fail_unknown_command(const char *name, struct ab_error *err)
 	for (size_t i = 0; cli_commands[i]; i++)
 		nearest_try(&nearest, cli_commands[i]->name);
 	if (nearest.name)
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "unknown command '%s'; did you mean '%s'?", name, nearest.name);
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "unknown command '%s'; did you mean '%s'?", name,
+			       nearest.name);
 	if (str_ends(name, ".c") || str_ends(name, ".o") || str_ends(name, ".so"))
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "unknown command '%s'; did you mean 'anybpf run %s'?", name, name);
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "unknown command '%s'; did you mean 'anybpf run %s'?",
+			       name, name);
 	return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "unknown command '%s'; 'anybpf help' lists the commands", name);
 }
 
@@ -200,7 +204,8 @@ static int dispatch(struct cli *cli, int argc, char **argv, struct ab_error *err
 	cli->command = cli_find_command(name);
 	if (!cli->command && *name == '-')
 		return ab_fail(err, AB_ERROR_USAGE, -EINVAL,
-			       "unknown option '%s'; options follow a command, and 'anybpf help' lists the commands", name);
+			       "unknown option '%s'; options follow a command, and 'anybpf help' lists the commands",
+			       name);
 	if (!cli->command)
 		return fail_unknown_command(name, err);
 	cli->argc = argc - 2;

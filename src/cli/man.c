@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
  * Manual pages in roff: name, synopsis, options and exit statuses from the tables, the rest from a Markdown file with
- * "# SECTION" headings, paragraphs, "- " lists, fenced blocks, `code`, **bold** and *emphasis*. Its DESCRIPTION comes before the
- * options, everything else after.
+ * "# SECTION" headings, paragraphs, "- " lists, fenced blocks, `code`, **bold** and *emphasis*. Its DESCRIPTION comes
+ * before the options, everything else after.
  */
 #include "cli.h"
 
@@ -238,7 +238,8 @@ static void add_exit_status(struct out *out, const struct command *command)
 		out_puts(out, "\n");
 		/* 1 is an answer, not an error: no kind has it. */
 		if (i == 0)
-			out_puts(out, ".TP\n\\fB1\\fR\nthe answer is no (\\fBanybpf doctor\\fR: programs cannot be run here)\n");
+			out_puts(out, ".TP\n\\fB1\\fR\nthe answer is no (\\fBanybpf doctor\\fR: programs cannot be run "
+				      "here)\n");
 	}
 }
 

@@ -104,7 +104,8 @@ static int set_number(const struct opt *opt, const char *value, int64_t *field, 
 		if (opt->max == INT64_MAX)
 			snprintf(wanted, sizeof(wanted), "a number from %lld", (long long)opt->min);
 		else
-			snprintf(wanted, sizeof(wanted), "a number from %lld to %lld", (long long)opt->min, (long long)opt->max);
+			snprintf(wanted, sizeof(wanted), "a number from %lld to %lld", (long long)opt->min,
+				 (long long)opt->max);
 		return fail_value(opt, value, wanted, err);
 	}
 	*field = n;
@@ -166,8 +167,8 @@ int opts_fail_unknown(const struct command *command, const char *name, const cha
 	if (nearest.name)
 		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "unknown option '--%s'; did you mean '--%s'?", name,
 			       nearest.name);
-	return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "unknown option '--%s'; 'anybpf %s --help' lists the options", name,
-		       command->name);
+	return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "unknown option '--%s'; 'anybpf %s --help' lists the options",
+		       name, command->name);
 }
 
 /* Returns how many arguments behind argv[0] were taken. */
@@ -208,11 +209,12 @@ static int parse_letters(struct parse *p, const char *arg, const char *next, str
 
 		if (!opt)
 			return ab_fail(err, AB_ERROR_USAGE, -EINVAL,
-				       "unknown option '-%c'; 'anybpf %s --help' lists the options", *arg, p->command->name);
+				       "unknown option '-%c'; 'anybpf %s --help' lists the options", *arg,
+				       p->command->name);
 		if (takes_argument(opt)) {
 			if (!arg[1] && !next)
-				return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "option '-%c' needs an argument: -%c %s", *arg,
-					       *arg, opt->metavar);
+				return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "option '-%c' needs an argument: -%c %s",
+					       *arg, *arg, opt->metavar);
 			r = set_option(opt, p->opts, arg[1] ? arg + 1 : next, err);
 			return r < 0 ? r : !arg[1];
 		}

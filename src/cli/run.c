@@ -8,28 +8,36 @@
 static const char *const sort_words[] = { "value", "key", "none", NULL };
 
 static const struct opt options[] = {
-	{ "pid", 'p', OPT_NUMBER, O(pid), "PID", "this process only: sets the program's pid parameter, and restricts uprobes, "
-	  "USDT and perf events", .min = 1, .max = 4194304 },
+	{ "pid", 'p', OPT_NUMBER, O(pid), "PID",
+	  "this process only: sets the program's pid parameter, and restricts uprobes, "
+	  "USDT and perf events",
+	  .min = 1, .max = 4194304 },
 	{ "cpu", 0, OPT_NUMBER, O(cpu), "CPU", "perf events of this CPU only", .min = 0, .max = 65535 },
-	{ "duration", 'd', OPT_DURATION, O(duration), "TIME", "end after TIME: seconds, or with a unit as in 500ms, 2m" },
+	{ "duration", 'd', OPT_DURATION, O(duration), "TIME",
+	  "end after TIME: seconds, or with a unit as in 500ms, 2m" },
 	{ "count", 'c', OPT_NUMBER, O(count), "N", "end after N events", .min = 1, .max = INT64_MAX },
 	{ "interval", 'i', OPT_DURATION, O(interval), "TIME", "print maps every TIME, and at the end" },
-	{ "map", 'm', OPT_LIST, O(maps), "NAME", "print this map, or 'all'; default: those that the program marks as shown, else "
+	{ "map", 'm', OPT_LIST, O(maps), "NAME",
+	  "print this map, or 'all'; default: those that the program marks as shown, else "
 	  "all when it has no events (repeatable)" },
 	{ "per-cpu", 0, OPT_FLAG, O(per_cpu), NULL, "print each CPU's values of per-CPU maps instead of their sum" },
 	{ "clear", 0, OPT_FLAG, O(clear), NULL, "empty the maps after each printing" },
 	{ "top", 0, OPT_NUMBER, O(top), "N", "the first N entries of each map only", .min = 1, .max = INT64_MAX },
-	{ "sort", 0, OPT_STRING, O(sort), "BY", "order of map entries: value (largest first), key (smallest first), a column's "
-	  "name, or none; default: value, for arrays key", HINT_WORDS, sort_words },
-	{ "flamegraph", 'f', OPT_STRING, O(flamegraph), "OUT.svg", "write a flame graph of all stacks at the end", HINT_FILE },
-	{ "folded", 0, OPT_STRING, O(folded), "OUT", "write stacks as 'a;b;c COUNT' lines at the end; - for standard output",
+	{ "sort", 0, OPT_STRING, O(sort), "BY",
+	  "order of map entries: value (largest first), key (smallest first), a column's "
+	  "name, or none; default: value, for arrays key",
+	  HINT_WORDS, sort_words },
+	{ "flamegraph", 'f', OPT_STRING, O(flamegraph), "OUT.svg", "write a flame graph of all stacks at the end",
 	  HINT_FILE },
+	{ "folded", 0, OPT_STRING, O(folded), "OUT",
+	  "write stacks as 'a;b;c COUNT' lines at the end; - for standard output", HINT_FILE },
 	{ "trace", 't', OPT_FLAG, O(trace), NULL, "print the output of bpf_printk()" },
 	{ "event", 'e', OPT_LIST, O(events), "MAP=TYPE", "events of MAP are 'struct TYPE' (repeatable)" },
-	{ "attach", 'a', OPT_LIST, O(attach), "PROG=TARGET", "attach a program to TARGET: an interface, cgroup, function, "
+	{ "attach", 'a', OPT_LIST, O(attach), "PROG=TARGET",
+	  "attach a program to TARGET: an interface, cgroup, function, "
 	  "path:symbol, event@frequency (repeatable)" },
-	{ "interface", 'I', OPT_LIST, O(interfaces), "IFACE", "attach XDP and tc programs to this interface (repeatable)",
-	  HINT_INTERFACE },
+	{ "interface", 'I', OPT_LIST, O(interfaces), "IFACE",
+	  "attach XDP and tc programs to this interface (repeatable)", HINT_INTERFACE },
 	{ "cgroup", 0, OPT_LIST, O(cgroups), "PATH", "attach cgroup programs to this cgroup (repeatable)", HINT_DIR },
 	{ "only", 0, OPT_LIST, O(only), "PROG", "leave all other programs out (repeatable)" },
 	{ "skip", 0, OPT_LIST, O(skip), "PROG", "leave this program out (repeatable)" },
@@ -37,8 +45,8 @@ static const struct opt options[] = {
 	{ "btf", 0, OPT_STRING, O(btf), "FILE", "the kernel's types, where the kernel itself has none", HINT_FILE },
 	{ "define", 'D', OPT_LIST, O(defines), "NAME[=VALUE]", "define a macro when compiling (repeatable)",
 	  .needs_compiler = true },
-	{ "include", 0, OPT_LIST, O(include_dirs), "DIR", "look for #include files here when compiling (repeatable)", HINT_DIR,
-	  .needs_compiler = true },
+	{ "include", 0, OPT_LIST, O(include_dirs), "DIR", "look for #include files here when compiling (repeatable)",
+	  HINT_DIR, .needs_compiler = true },
 	JSON_OPTION("print one JSON object a line"),
 	VERBOSE_OPTION("say more: whole verifier logs; twice: libbpf's debug output"),
 	QUIET_OPTION("no messages on standard error but errors"),
@@ -88,14 +96,15 @@ static int choose_programs(struct run *run, struct ab_error *err)
 }
 
 /* Splits "A=B", as `option` ("attach PROG=TARGET") takes it; A is the caller's to free. */
-static int split_pair(const char *pair, const char *option, char **ret_left, const char **ret_right, struct ab_error *err)
+static int split_pair(const char *pair, const char *option, char **ret_left, const char **ret_right,
+		      struct ab_error *err)
 {
 	const char *equals = strchr(pair, '=');
 	char *left;
 
 	if (!equals || equals == pair)
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "option '--%.*s' takes%s, not '%s'", (int)strcspn(option, " "),
-			       option, strchr(option, ' '), pair);
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "option '--%.*s' takes%s, not '%s'",
+			       (int)strcspn(option, " "), option, strchr(option, ' '), pair);
 	left = strndup(pair, equals - pair);
 	if (!left)
 		return ab_fail_memory(err);
@@ -236,8 +245,8 @@ static int prepare(struct run *run, struct ab_error *err)
 	int r;
 
 	if ((r = set_pid(run, err)) < 0 || (r = set_params(run, err)) < 0 || (r = choose_programs(run, err)) < 0 ||
-	    (r = set_targets(run, err)) < 0 || (r = set_event_types(run, err)) < 0 || (r = run_check_maps(run, err)) < 0 ||
-	    (r = run_check_sort(run, err)) < 0)
+	    (r = set_targets(run, err)) < 0 || (r = set_event_types(run, err)) < 0 ||
+	    (r = run_check_maps(run, err)) < 0 || (r = run_check_sort(run, err)) < 0)
 		return r;
 	r = set_targets_by_section(run, &opts->interfaces, interface_sections, "interface", err);
 	if (r < 0)
@@ -281,12 +290,14 @@ static int start(struct run *run, struct ab_error *err)
 static int check_options(const struct run_opts *opts, struct ab_error *err)
 {
 	if (opts->flamegraph && opts->folded && !strcmp(opts->flamegraph, opts->folded))
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "options '--flamegraph' and '--folded' name the same file");
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL,
+			       "options '--flamegraph' and '--folded' name the same file");
 	if (opts->clear && !opts->interval)
 		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "option '--clear' needs '--interval'");
 	if (opts->common.json && ((opts->folded && !strcmp(opts->folded, "-")) ||
 				  (opts->flamegraph && !strcmp(opts->flamegraph, "-"))))
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "'--json' needs standard output for itself: give a file instead of '-'");
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL,
+			       "'--json' needs standard output for itself: give a file instead of '-'");
 	return 0;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * Events of ring and perf buffers, as rows of a live table or as JSON lines. JSON is the fast path: a constant prefix per
- * channel, then the library renders straight into the output buffer.
+ * Events of ring and perf buffers, as rows of a live table or as JSON lines. JSON is the fast path: a constant prefix
+ * per channel, then the library renders straight into the output buffer.
  */
 #include "run.h"
 

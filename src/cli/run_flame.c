@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
-/* Stacks of events (one each) and of maps with stacks in their keys (weighted by the value), as flame graph or folded. */
+/* Stacks of events (one each) and of maps with stacks in their keys (weighted by the value), as flame graph or folded.
+ */
 #include <libgen.h>
 #include <unistd.h>
 #include "run.h"
@@ -108,7 +109,8 @@ static int add_entry(const void *key, const void *value, void *ctx)
 	}
 	if (!value_weight(adder->map, value, &weight))
 		return 0;
-	r = run_add_stack(adder->run, ab_map_key_format(adder->map), key, ab_map_key_size(adder->map), weight, adder->err);
+	r = run_add_stack(adder->run, ab_map_key_format(adder->map), key, ab_map_key_size(adder->map), weight,
+			  adder->err);
 	adder->found += r > 0;
 	return r < 0 ? r : 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
-/* FILE of `anybpf run`: C source that is compiled on the spot, an object, a library, or any of these on standard input. */
+/* FILE of `anybpf run`: C source that is compiled on the spot, an object, a library, or any of these on standard input.
+ */
 #include <fcntl.h>
 #include <unistd.h>
 #include "run.h"
@@ -38,7 +39,8 @@ static int open_source(struct run *run, const char *path, const char *text, size
 		       struct ab_error *err)
 {
 	return ab_fail(err, AB_ERROR_UNSUPPORTED, -EOPNOTSUPP,
-		       "'%s' is source, and this anybpf has no compiler: make an object with 'anybpf build' elsewhere and run that",
+		       "'%s' is source, and this anybpf has no compiler: make an object with 'anybpf build' elsewhere "
+		       "and run that",
 		       path);
 }
 #else
@@ -67,7 +69,8 @@ static int open_source(struct run *run, const char *path, const char *text, size
 		print_diagnostics(run, ab_artifact_diagnostics(artifact));
 		if (run->cli->verbose)
 			cli_say(NULL, "'%s' compiled by %s with %s", path, ab_builder_compiler(builder),
-				ab_artifact_used_full_header(artifact) ? "all kernel types" : "the kernel types that it names");
+				ab_artifact_used_full_header(artifact) ? "all kernel types"
+								       : "the kernel types that it names");
 		object = ab_artifact_object(artifact, &object_size);
 		r = open_object(run, NULL, object, object_size, name, err);
 	}

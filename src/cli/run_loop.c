@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * From attached programs to the end of the run: one epoll loop over events, signals and standard output's reader, with the
- * duration and the interval as its timeouts; then everything is detached, drained, printed and summed up.
+ * From attached programs to the end of the run: one epoll loop over events, signals and standard output's reader, with
+ * the duration and the interval as its timeouts; then everything is detached, drained, printed and summed up.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -180,7 +180,8 @@ static int open_epoll(struct run *run, struct clockwork *c, struct ab_error *err
 		if (epoll_ctl(c->epoll_fd, EPOLL_CTL_ADD, event.data.fd, &event) < 0)
 			return ab_fail_errno(err, -errno, "epoll");
 	}
-	/* A pipe whose reader went away is told even when nothing is written; files cannot be watched and need not be. */
+	/* A pipe whose reader went away is told even when nothing is written; files cannot be watched and need not be.
+	 */
 	event.events = 0;
 	event.data.fd = STDOUT_FILENO;
 	epoll_ctl(c->epoll_fd, EPOLL_CTL_ADD, STDOUT_FILENO, &event);
@@ -238,8 +239,8 @@ static int print_all(struct run *run, bool clear, struct ab_error *err)
 }
 
 /*
- * Output waits in the buffer while more comes in at once, and at most 100 ms; terminals get theirs after each poll. Returns
- * whether something is ready.
+ * Output waits in the buffer while more comes in at once, and at most 100 ms; terminals get theirs after each poll.
+ * Returns whether something is ready.
  */
 static int wait_for_work(struct run *run, struct clockwork *c, uint64_t *flushed, struct ab_error *err)
 {

@@ -61,7 +61,8 @@ static int fail_map(struct run *run, const char *name, struct ab_error *err)
 	for (size_t i = 0; i < ab_object_map_count(run->object); i++)
 		nearest_try(&nearest, ab_map_name(ab_object_map(run->object, i)));
 	return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "no map '%s' in '%s'%s%s%s", name, ab_object_name(run->object),
-		       nearest.name ? "; did you mean '" : "", nearest.name ? nearest.name : "", nearest.name ? "'?" : "");
+		       nearest.name ? "; did you mean '" : "", nearest.name ? nearest.name : "",
+		       nearest.name ? "'?" : "");
 }
 
 int run_check_maps(struct run *run, struct ab_error *err)
@@ -75,7 +76,8 @@ int run_check_maps(struct run *run, struct ab_error *err)
 		if (!map)
 			return fail_map(run, name, err);
 		if (!is_printable(map) && ab_map_kind(map) != AB_MAP_STACKS)
-			return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "map '%s' is of a kind that cannot be printed", name);
+			return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "map '%s' is of a kind that cannot be printed",
+				       name);
 	}
 	return 0;
 }
@@ -149,7 +151,8 @@ static const void *entry_value(const struct entries *entries, size_t i)
 	return entries->data + i * entries->stride + entries->value_offset;
 }
 
-static int read_entries(const struct ab_map *map, bool per_cpu, bool clear, struct entries *entries, struct ab_error *err)
+static int read_entries(const struct ab_map *map, bool per_cpu, bool clear, struct entries *entries,
+			struct ab_error *err)
 {
 	int r;
 
@@ -261,8 +264,8 @@ int run_check_sort(struct run *run, struct ab_error *err)
 		if (is_chosen(run, map) && find_sort_column(map, by, &sort))
 			return 0;
 	}
-	return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT,
-		       "option '--sort': no map that is printed has a column '%s'; 'value', 'key' and 'none' always work", by);
+	return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "option '--sort': no map that is printed has a column '%s'; "
+		       "'value', 'key' and 'none' always work", by);
 }
 
 /* ---- JSON ---- */
@@ -435,7 +438,8 @@ static int print_blocks(struct run *run, const struct entries *entries, struct a
 	struct out *out = &run->cli->out;
 
 	for (size_t i = 0; i < entries->count; i++) {
-		_free_ char *key = format_line(ab_map_key_format(entries->map), entry_key(entries, i), entries->key_size);
+		_free_ char *key =
+			format_line(ab_map_key_format(entries->map), entry_key(entries, i), entries->key_size);
 
 		if (!key)
 			return ab_fail_memory(err);
@@ -443,7 +447,8 @@ static int print_blocks(struct run *run, const struct entries *entries, struct a
 		out_safe(out, key, strlen(key));
 		for (int charts = 0; charts < 2; charts++) {
 			for (size_t c = 0; c < ab_format_column_count(format); c++) {
-				_free_ char *cell = format_cell(format, c, entry_value(entries, i), entries->value_size);
+				_free_ char *cell =
+					format_cell(format, c, entry_value(entries, i), entries->value_size);
 
 				if (!cell)
 					return ab_fail_memory(err);
@@ -697,7 +702,8 @@ static int print_stacks(struct run *run, const struct ab_map *map, bool clear, s
 		json_key(&j, "frames");
 		json_open(&j, '[');
 		if (!run->cli->json)
-			out_printf(out, "%llu:\n", (unsigned long long)read_counter(entry_key(&entries, i), entries.key_size));
+			out_printf(out, "%llu:\n",
+				   (unsigned long long)read_counter(entry_key(&entries, i), entries.key_size));
 		for (size_t at = 0; at + 8 <= entries.value_size; at += 8) {
 			memcpy(&address, (const char *)entry_value(&entries, i) + at, 8);
 			if (!address)
@@ -738,7 +744,7 @@ int run_print_maps(struct run *run, bool clear, struct ab_error *err)
 		const struct ab_map *map = ab_object_map(run->object, i);
 		bool chosen = is_chosen(run, map);
 
-		/* Stacks are added to the flame graph with the last look at a map, or with each look that empties it. */
+		/* Stacks are folded at the last look at a map, or at each look that empties it. */
 		if (run_wants_flame(run) && (clear || run->ending))
 			r = run_add_map_stacks(run, map, clear && !chosen, err);
 		if (r >= 0 && chosen)

@@ -141,8 +141,8 @@ static int set_param_option(void *ctx, const char *name, const char *value, cons
 	if (param->is_bool && !value)
 		return ab_object_set_param(run->object, param->name, "true", err);
 	if (!value && !next)
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "option '--%s' needs an argument: a value of type %s", name,
-			       param->type);
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "option '--%s' needs an argument: a value of type %s",
+			       name, param->type);
 	r = ab_object_set_param(run->object, param->name, value ? value : next, err);
 	return r < 0 ? r : !value;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * What programs say with bpf_printk(): the lines of trace_pipe that they wrote. trace_pipe's poll() waits for a half full buffer
- * on many kernels, so it is read without blocking, several times a second.
+ * What programs say with bpf_printk(): the lines of trace_pipe that they wrote. trace_pipe's poll() waits for a half
+ * full buffer on many kernels, so it is read without blocking, several times a second.
  */
 #include <fcntl.h>
 #include <unistd.h>

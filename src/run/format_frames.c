@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * The call path that a value names, root first, as flame graphs want it: functions without offsets, so that samples in one
- * function add up to one box.
+ * The call path that a value names, root first, as flame graphs want it: functions without offsets, so that samples in
+ * one function add up to one box.
  */
 #include "format_plan.h"
 #include "run.h"
