@@ -140,7 +140,7 @@ static int attach_kprobe(struct ab_program *program, const char *target, struct 
 	uint64_t offset;
 	int r;
 
-	if (!ab_has_probes("kprobe"))
+	if (!ab_has_probes(program->object, "kprobe"))
 		return no_kprobes(err);
 	r = split_offset(target, &function, &offset, err);
 	if (r < 0)
@@ -157,7 +157,7 @@ static int attach_ksyscall(struct ab_program *program, const char *target, struc
 	LIBBPF_OPTS(bpf_ksyscall_opts, opts, .retprobe = section_starts(program, "kret"));
 	struct bpf_link *bpf;
 
-	if (!ab_has_probes("kprobe"))
+	if (!ab_has_probes(program->object, "kprobe"))
 		return no_kprobes(err);
 	bpf = bpf_program__attach_ksyscall(program->bpf, target, &opts);
 	if (!bpf && errno == ENOENT)
@@ -200,7 +200,7 @@ static int attach_uprobe(struct ab_program *program, const char *target, struct 
 
 	if (!colon || colon == target || !colon[1])
 		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "'%s' is not PATH:SYMBOL[+OFFSET] or PATH:0xOFFSET", target);
-	if (!ab_has_probes("uprobe"))
+	if (!ab_has_probes(program->object, "uprobe"))
 		return no_uprobes(err);
 	r = split_path(target, colon, pid, &path, err);
 	if (r < 0)
@@ -231,7 +231,7 @@ static int attach_usdt(struct ab_program *program, const char *target, struct ab
 		;
 	if (!name || provider <= target || !name[1] || provider + 1 == name)
 		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "'%s' is not PATH:PROVIDER:NAME", target);
-	if (!ab_has_probes("uprobe"))
+	if (!ab_has_probes(program->object, "uprobe"))
 		return no_uprobes(err);
 	provider_name = strndup(provider + 1, name - provider - 1);
 	if (!provider_name)

@@ -40,20 +40,6 @@ int ab_explain_permission(struct ab_error *err, int code, const char *what)
 		       what);
 }
 
-bool ab_has_probes(const char *kind)
-{
-	char path[96];
-
-	snprintf(path, sizeof(path), "/sys/bus/event_source/devices/%s", kind);
-	if (!access(path, F_OK))
-		return true;
-	snprintf(path, sizeof(path), "/sys/kernel/tracing/%s_events", kind);
-	if (!access(path, F_OK))
-		return true;
-	snprintf(path, sizeof(path), "/sys/kernel/debug/tracing/%s_events", kind);
-	return !access(path, F_OK);
-}
-
 static const char *tracefs(void)
 {
 	static const char *const paths[] = { "/sys/kernel/tracing", "/sys/kernel/debug/tracing" };
@@ -75,8 +61,26 @@ void ab_tracefs_mount(struct ab_object *object)
 		return;
 	if (!mount("tracefs", path, "tracefs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL))
 		ab_object_debug(object, "mounted tracefs at %s", path);
+	else if (!mount("debugfs", "/sys/kernel/debug", "debugfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL)) /* before 4.1 */
+		ab_object_debug(object, "mounted debugfs at /sys/kernel/debug");
 	else
 		ab_object_debug(object, "tracefs is not mounted at %s: %s", path, strerror(errno));
+}
+
+/* Kernels before 4.17 have no perf device for probes: libbpf writes to tracefs there. */
+bool ab_has_probes(struct ab_object *object, const char *kind)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "/sys/bus/event_source/devices/%s", kind);
+	if (!access(path, F_OK))
+		return true;
+	ab_tracefs_mount(object);
+	snprintf(path, sizeof(path), "/sys/kernel/tracing/%s_events", kind);
+	if (!access(path, F_OK))
+		return true;
+	snprintf(path, sizeof(path), "/sys/kernel/debug/tracing/%s_events", kind);
+	return !access(path, F_OK);
 }
 
 /* The name in a list file, one name a line up to a blank, that is nearest to `name`. */

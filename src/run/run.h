@@ -165,7 +165,7 @@ int ab_user_offset(const char *path, const char *symbol, uint64_t *ret_offset, s
 /* Why loading or attaching was not permitted, naming the missing capability. */
 int ab_explain_permission(struct ab_error *err, int code, const char *what);
 /* Whether the kernel can attach probes of a kind at all: "kprobe", "uprobe". */
-bool ab_has_probes(const char *kind);
+bool ab_has_probes(struct ab_object *object, const char *kind);
 /* Makes sure that tracefs is mounted where libbpf looks. */
 void ab_tracefs_mount(struct ab_object *object);
 int ab_explain_function(struct ab_error *err, int code, const char *function);
