@@ -148,7 +148,7 @@ def test_perf_buffer_from_the_same_object(tmp_path):
                 os.open(tmp_path / "not", os.O_RDONLY)
     assert any("perf buffer" in line for line in run.messages)
     events = run.events(file=str(tmp_path / "not"))
-    assert [(e["fd"], e["error"]["errno"], e["pid"]) for e in events] == [(-1, "ENOENT", os.getpid())] * 13
+    assert [(e["ret"]["errno"], e["pid"]) for e in events] == [("ENOENT", os.getpid())] * 13
 
 
 @needs_bpf

@@ -48,7 +48,8 @@ static int value_width(const struct op *op)
 {
 	static const uint8_t widths[] = {
 		[OP_BOOL] = 5, [OP_FLOAT] = 10, [OP_POINTER] = 18, [OP_IPV4] = 15, [OP_IPV6] = 25, [OP_IP] = 25, [OP_MAC] = 17,
-		[OP_PORT] = 5, [OP_ERRNO] = 12, [OP_RESULT] = 12, [OP_SIGNAL] = 9, [OP_SYSCALL] = 16, [OP_KTIME] = 15, [OP_BOOTTIME] = 15,
+		[OP_PORT] = 5, [OP_ERRNO] = 12, [OP_RESULT] = 12, [OP_SIGNAL] = 9, [OP_SYSCALL] = 16,
+		[OP_KTIME] = 15, [OP_BOOTTIME] = 15,
 		[OP_TIME] = 15, [OP_DURATION] = 9, [OP_SIZE] = 7, [OP_MODE] = 6, [OP_DEV] = 7, [OP_FLAGS] = 20,
 		[OP_KSYM] = 28, [OP_USYM] = 28, [OP_KSTACK] = 28, [OP_USTACK] = 28, [OP_STRUCT] = 32, [OP_ARRAY] = 24,
 		[OP_UINT128] = 20, [OP_INT128] = 20,
