@@ -32,7 +32,7 @@ static const struct opt options[] = {
 	{ "folded", 0, OPT_STRING, O(folded), "OUT",
 	  "write stacks as 'a;b;c COUNT' lines at the end; - for standard output", HINT_FILE },
 	{ "trace", 't', OPT_FLAG, O(trace), NULL, "print the output of bpf_printk()" },
-	{ "event", 'e', OPT_LIST, O(events), "MAP=TYPE", "events of MAP are 'struct TYPE' (repeatable)" },
+	{ "event", 'e', OPT_LIST, O(events), "MAP=TYPE", "the type of MAP's events, as in C: 'struct event' (repeatable)" },
 	{ "attach", 'a', OPT_LIST, O(attach), "PROG=TARGET",
 	  "attach a program to TARGET: an interface, cgroup, function, "
 	  "path:symbol, event@frequency (repeatable)" },
