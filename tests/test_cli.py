@@ -551,7 +551,7 @@ def test_stacks_of_events(objects, tmp_path):
     out = run(objects / "channels.bpf.o", "--folded", tmp_path / "folded", "--json", calls=[1, 2])
     assert len(of_type(out, "event")) == 8
     folded = (tmp_path / "folded").read_text().splitlines()
-    assert sum(int(line.rsplit(" ", 1)[1]) for line in folded) == 2 and all("do_syscall_64" in line for line in folded)
+    assert sum(int(line.rsplit(" ", 1)[1]) for line in folded) == 2 and all("do_syscall_64_[k]" in line for line in folded)
 
 
 @needs_root

@@ -43,14 +43,17 @@ struct frames {
 	size_t count;
 };
 
+/* Kernel frames carry the suffix by which flame graphs tell them apart (docs/stacks.md). */
 static int take_frame(const char *name, bool kernel, void *ctx)
 {
 	struct frames *frames = ctx;
 
 	if (frames->count == FRAMES_MAX)
 		return 1;
-	frames->names[frames->count] = strdup(name);
-	return frames->names[frames->count++] ? 0 : -ENOMEM;
+	if (asprintf(&frames->names[frames->count], "%s%s", name, kernel ? "_[k]" : "") < 0)
+		return -ENOMEM;
+	frames->count++;
+	return 0;
 }
 
 int run_add_stack(struct run *run, const struct ab_format *format, const void *data, size_t size, uint64_t weight,
