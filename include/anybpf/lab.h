@@ -74,8 +74,8 @@ AB_API int ab_lab_update(struct ab_lab *lab, unsigned max_age, struct ab_error *
 
 /*
  * Finds kernels by a comma-separated list of: a series or version ("6.1", "6.12.107": the newest such), with a flavour
- * ("6.12-cloud"), a whole name ("7.2.13+deb14-amd64"), "oldest", "latest", "all" (the newest of each series), "every"; each of these
- * with "-FLAVOUR" too. Old lists are updated first. No kernel comes twice. Errors: -ENOENT/NOT_FOUND (with what there is).
+ * ("6.12-cloud"), a whole name ("7.2.13+deb14-amd64"), "oldest", "latest", "all" (the newest of each series), "every" (of every
+ * flavour); each of these with "-FLAVOUR" too. Old lists are updated first. No kernel comes twice. Errors: -ENOENT/NOT_FOUND (with what there is).
  */
 AB_API int ab_lab_select(struct ab_lab *lab, const char *spec, struct ab_kernel_list **ret_list, struct ab_error *err);
 AB_API size_t ab_kernel_list_count(const struct ab_kernel_list *list);
@@ -99,10 +99,16 @@ AB_API int ab_image_fetch(struct ab_lab *lab, const struct ab_kernel *kernel, st
  * Errors: -ENOENT/NOT_FOUND; -EBADMSG/FORMAT not a kernel; -EOPNOTSUPP/UNSUPPORTED for another architecture than the lab's.
  */
 AB_API int ab_image_open(struct ab_lab *lab, const char *path, struct ab_image **ret_image, struct ab_error *err);
+
+/*
+ * Stands for a kernel that could not be had: guests of it fail with `reason`, so that a test of many kernels has a verdict for
+ * this one too.
+ */
+AB_API int ab_image_broken(const char *name, const char *reason, struct ab_image **ret_image, struct ab_error *err);
 AB_API const char *ab_image_name(const struct ab_image *image);
-/* What identifies its content, in hexadecimal. */
+/* What identifies its content, in hexadecimal; "" for a broken one. */
 AB_API const char *ab_image_hash(const struct ab_image *image);
-/* The file that QEMU boots. */
+/* The file that QEMU boots; "" for a broken one. */
 AB_API const char *ab_image_path(const struct ab_image *image);
 AB_API void ab_image_free(struct ab_image *image);
 

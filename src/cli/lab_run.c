@@ -61,17 +61,31 @@ static int add_image(struct lab_run *run, struct ab_image *image, struct ab_erro
 	return 0;
 }
 
+/* Where many kernels are tested, one that cannot be had costs its own verdict and no more. */
+static int add_or_break(struct lab_run *run, int r, struct ab_image *image, const char *name, struct ab_error *err)
+{
+	if (r < 0 && (!run->lenient || err->kind == AB_ERROR_USAGE || err->kind == AB_ERROR_NO_MEMORY))
+		return r;
+	if (r < 0) {
+		_free_ char *reason = strdup(err->msg);
+
+		ab_error_clear(err);
+		r = ab_image_broken(name, reason ? reason : "memory ran out", &image, err);
+	}
+	return r < 0 ? r : add_image(run, image, err);
+}
+
 int lab_run_add_kernels(struct lab_run *run, const char *spec, struct ab_error *err)
 {
 	struct ab_kernel_list *list = NULL;
 	int r = ab_lab_select(run->lab, spec, &list, err);
 
 	for (size_t i = 0; r == 0 && i < ab_kernel_list_count(list); i++) {
+		const struct ab_kernel *kernel = ab_kernel_list_get(list, i);
 		struct ab_image *image = NULL;
 
-		r = ab_image_fetch(run->lab, ab_kernel_list_get(list, i), &image, err);
-		if (r == 0)
-			r = add_image(run, image, err);
+		r = ab_image_fetch(run->lab, kernel, &image, err);
+		r = add_or_break(run, r, image, kernel->name, err);
 	}
 	ab_kernel_list_free(list);
 	return r;
@@ -84,11 +98,11 @@ int lab_run_add_images(struct lab_run *run, struct ab_error *err)
 	for (size_t i = 0; r == 0 && i < run->opts->kernels.count; i++)
 		r = lab_run_add_kernels(run, run->opts->kernels.items[i], err);
 	for (size_t i = 0; r == 0 && i < run->opts->kernel_files.count; i++) {
+		const char *file = run->opts->kernel_files.items[i];
 		struct ab_image *image = NULL;
 
-		r = ab_image_open(run->lab, run->opts->kernel_files.items[i], &image, err);
-		if (r == 0)
-			r = add_image(run, image, err);
+		r = ab_image_open(run->lab, file, &image, err);
+		r = add_or_break(run, r, image, path_base(file), err);
 	}
 	return r;
 }
@@ -312,8 +326,10 @@ static int run_survey(struct lab_run *run, const struct lab_opts *opts, struct a
 	struct survey s = { .run = run, .lock = PTHREAD_MUTEX_INITIALIZER };
 	pthread_t threads[1024];
 	size_t count = 0;
-	int r = lab_run_add_images(run, err);
+	int r;
 
+	run->lenient = true;
+	r = lab_run_add_images(run, err);
 	for (size_t i = 1; r == 0 && i < run->cli->operand_count; i++)
 		r = lab_run_add_kernels(run, run->cli->operands[i], err);
 	if (r == 0 && !run->image_count)

@@ -14,6 +14,7 @@ struct lab_run {
 	size_t image_count;
 	char *guest_anybpf; /* path */
 	bool progress;
+	bool lenient;       /* kernels that cannot be had become broken images */
 };
 
 int lab_run_open(struct cli *cli, const struct lab_common *opts, struct lab_run *run, struct ab_error *err);

@@ -218,6 +218,7 @@ int run_test(struct cli *cli, struct ab_error *err)
 		r = ab_fail(err, AB_ERROR_USAGE, -EINVAL, "on which kernels? '--kernels oldest,6.1,latest', or --kernel FILE");
 	if (r == 0)
 		r = compile_sources(&run, err);
+	run.lab.lenient = true;
 	if (r == 0)
 		r = lab_run_add_images(&run.lab, err);
 	if (r == 0)

@@ -25,8 +25,8 @@ static int compare_release(const char *release, const char *version, size_t n)
 	return 0;
 }
 
-/* One condition at *p; moves behind it. Returns -1 if it is none, else whether it holds. */
-static int take_condition(const char **p, const char *release)
+/* One condition at *p; moves behind it. Returns -1 if it is none, else whether it holds; *more: a comma follows. */
+static int take_condition(const char **p, const char *release, bool *more)
 {
 	static const char *const operators[] = { "<=", ">=", "==", "!=", "<", ">", "" };
 	const char *s = *p + strspn(*p, " ");
@@ -45,7 +45,8 @@ static int take_condition(const char **p, const char *release)
 	s += strspn(s, " ");
 	if (*s && *s != ',')
 		return -1;
-	*p = s + (*s == ',');
+	*more = *s == ',';
+	*p = s + *more;
 	switch (op) {
 	case 0: return order <= 0;
 	case 1: return order >= 0;
@@ -59,11 +60,10 @@ static int take_condition(const char **p, const char *release)
 static int match_range(const char *range, const char *release)
 {
 	int all = 1;
+	bool more = true;
 
-	if (!*range)
-		return -1;
-	while (*range) {
-		int one = take_condition(&range, release);
+	while (more) {
+		int one = take_condition(&range, release, &more);
 
 		if (one < 0)
 			return -1;

@@ -28,7 +28,8 @@ bool ab_range_valid(const char *range);
 
 /* What one run of an object came to. */
 struct run_output {
-	const char *out, *err;      /* standard output and error of `anybpf run --json` */
+	const char *out, *err;      /* standard output and error of `anybpf run --json`; `out` may hold NULs */
+	size_t out_size;
 	bool ended;
 	int status;
 	const char *release;        /* of the guest's kernel */

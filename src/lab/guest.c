@@ -502,6 +502,8 @@ int ab_guest_run_with(struct ab_lab *lab, const struct ab_image *image, const st
 int ab_guest_run(struct ab_lab *lab, const struct ab_image *image, const struct ab_guest_opts *opts,
 		 struct ab_guest_result *ret_result, struct ab_error *err)
 {
+	if (image->broken)
+		return ab_fail(err, AB_ERROR_IO, -EIO, "%s", image->broken);
 	return ab_guest_run_with(lab, image, opts, ab_guest_accelerator(lab, image, OPT(opts, qemu)), ret_result, err);
 }
 

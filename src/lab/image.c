@@ -30,6 +30,7 @@ void ab_image_free(struct ab_image *image)
 	free(image->packages);
 	free(image->name);
 	free(image->hash);
+	free(image->broken);
 	free(image->kernel);
 	free(image->modules);
 	free(image->builtin);
@@ -49,6 +50,24 @@ const char *ab_image_hash(const struct ab_image *image)
 const char *ab_image_path(const struct ab_image *image)
 {
 	return image->kernel;
+}
+
+int ab_image_broken(const char *name, const char *reason, struct ab_image **ret_image, struct ab_error *err)
+{
+	struct ab_image *image = calloc(1, sizeof(*image));
+
+	if (image) {
+		image->name = strdup(name);
+		image->broken = strdup(reason);
+		image->hash = strdup("");
+		image->kernel = strdup("");
+	}
+	if (!image || !image->name || !image->broken || !image->hash || !image->kernel) {
+		ab_image_free(image);
+		return ab_fail_memory(err);
+	}
+	*ret_image = image;
+	return 0;
 }
 
 static char *join(const char *a, const char *b)

@@ -161,8 +161,9 @@ static int read_lines(struct judge *j, struct ab_error *err)
 	j->lines = json_array();
 	if (!j->lines)
 		return ab_fail_memory(err);
-	for (const char *p = j->run->out; *p;) {
-		size_t n = strcspn(p, "\n");
+	for (const char *p = j->run->out, *end = p + j->run->out_size; p < end;) {
+		const char *stop = memchr(p, '\n', end - p);
+		size_t n = (stop ? stop : end) - p;
 		json_t *line = json_loadb(p, n, JSON_ALLOW_NUL, NULL);
 
 		/* Integers beyond 63 bits become reals: nothing compares them exactly. */
@@ -170,7 +171,7 @@ static int read_lines(struct judge *j, struct ab_error *err)
 			line = json_loadb(p, n, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, NULL);
 		if (line && json_array_append_new(j->lines, line) < 0)
 			return ab_fail_memory(err);
-		p += n + (p[n] == '\n');
+		p += n + 1;
 	}
 	return 0;
 }

@@ -107,6 +107,7 @@ int ab_kernel_convert(const char *path, const char *to, const char **ret_arch, s
 struct ab_image {
 	char *name;
 	char *hash;
+	char *broken;       /* why it cannot be booted; NULL: it can, as far as is known */
 	char *kernel;       /* path */
 	char *modules;      /* directory that holds .ko files anywhere below; NULL: none */
 	char *builtin;      /* modules.builtin; NULL: unknown */

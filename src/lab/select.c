@@ -301,7 +301,7 @@ static size_t take_group(struct selection *s, const char *word, const char *flav
 	for (size_t i = 0; i < s->all->count; i++) {
 		const struct ab_kernel *k = &s->all->items[i];
 
-		if (strcmp(k->flavour, flavour))
+		if (strcmp(k->flavour, flavour) && !(every && !*flavour))
 			continue;
 		if (every || (all && is_last_of_series(s->all, i)) || (oldest && !found))
 			take(s, i);

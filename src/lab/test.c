@@ -231,7 +231,8 @@ static json_t *judge_object(const struct test_object *object, const struct ab_gu
 {
 	int id = (int)(index * IDS + 1);
 	const struct ab_guest_program *p = ab_guest_program(result, id);
-	struct run_output run = { .out = p && p->out ? p->out : "", .err = p && p->err ? p->err : "", .ended = p && p->ended && !p->killed,
+	struct run_output run = { .out = p && p->out ? p->out : "", .out_size = p ? p->out_size : 0,
+				  .err = p && p->err ? p->err : "", .ended = p && p->ended && !p->killed,
 				  .status = p ? p->status : 0, .release = result->release };
 	const char *endless = find_endless(object, result, id);
 	char reason[512];

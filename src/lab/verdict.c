@@ -9,6 +9,8 @@ static char *verdict_path(struct test *t, size_t image, size_t object)
 	_text_ struct text key = {};
 	char hash[HASH_TEXT];
 
+	if (i->broken)
+		return NULL;
 	text_printf(&key, "1 %s %s %s %s %u\n", o->hash, i->hash, t->anybpf_hash, o->name, OPT(t->opts, memory_mb));
 	for (const char *const *hide = OPT(t->opts, hide); hide && *hide; hide++)
 		text_printf(&key, "hide %s\n", *hide);
