@@ -707,7 +707,7 @@ def test_flame_graph(objects, tmp_path):
     comm = pathlib.Path("/proc/self/comm").read_text().strip()
     weights = {line.rsplit(" ", 1)[0]: int(line.rsplit(" ", 1)[1]) for line in folded.read_text().splitlines()}
     assert sum(weights.values()) == 3
-    assert all(stack.startswith(comm + ";") and ";do_syscall_64;" in stack for stack in weights)
+    assert all(stack.startswith(comm + ";") and ";do_syscall_64_[k];" in stack for stack in weights)
     assert svg.read_text().startswith("<?xml") and "do_syscall_64" in svg.read_text()
     assert run(objects / "stacks.bpf.o", "--folded", "-", calls=[1, 2]).strip().endswith(" 2")
 
