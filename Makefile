@@ -2,6 +2,7 @@
 BUILD ?= build
 NAME ?= compile run
 FUZZ_SECONDS ?= 60
+KERNELS ?= oldest,6.1,6.12,latest
 
 all: $(BUILD)/build.ninja ## build everything into $(BUILD)
 	@ninja -C $(BUILD)
@@ -17,6 +18,10 @@ demo: deps all ## watch programs being started on this machine for some seconds 
 
 check: deps all ## build and run all tests, also with sanitizers
 	@tests/check
+
+check-lab: all ## run every tool on real kernels in QEMU: make check-lab KERNELS=5.10,6.1,latest
+	@scripts/deps --lab
+	@KERNELS=$(KERNELS) tests/check --lab
 
 static: $(BUILD)/build.ninja ## build/anybpf-static: one file for old and minimal machines
 	@ninja -C $(BUILD) anybpf-static
@@ -37,6 +42,6 @@ clean: ## remove what was built
 	rm -rf $(BUILD) build-asan build-fuzz
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
 
-.PHONY: all deps demo check static bench fuzz lint install clean help
+.PHONY: all deps demo check check-lab static bench fuzz lint install clean help

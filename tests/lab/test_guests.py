@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+"""Every tool on every kernel that KERNELS names (`make check-lab`), and what guests can do to the lab."""
+import json
+import os
+import pathlib
+import pty
+import select
+import shutil
+import subprocess
+import time
+
+import pytest
+from conftest import BUILD, ROOT
+
+SPECS = os.environ.get("KERNELS", "").replace(",", " ").split()
+
+
+class Lab:
+    """Runs anybpf; `status` None: whatever it is."""
+
+    def __call__(self, *args, status=0):
+        done = subprocess.run([BUILD / "anybpf", *map(str, args)], capture_output=True, text=True, errors="replace", timeout=900,
+                              stdin=subprocess.DEVNULL)
+        assert status is None or done.returncode == status, done.stdout + done.stderr
+        return done
+
+    def test(self, *args, status=0):
+        return json.loads(self("test", *args, "--json", status=status).stdout)
+
+    def fetch(self, spec):
+        """(name, path) of each kernel. Without a network there is nothing to test on."""
+        done = self("lab", "fetch", spec, status=None)
+        if "is it reachable?" in done.stderr:
+            pytest.skip(f"Debian's archive cannot be reached: {done.stderr.strip()}")
+        assert done.returncode == 0, done.stderr
+        return [line.split(" ", 1) for line in done.stdout.splitlines()]
+
+
+@pytest.fixture(scope="session")
+def lab():
+    subprocess.run(["ninja", "-C", BUILD, "anybpf-static"], check=True, stdout=subprocess.DEVNULL)
+    return Lab()
+
+
+@pytest.fixture(scope="session")
+def kernel(lab):
+    """One kernel for what need not be tried on all: its name."""
+    return lab.fetch("6.1")[0][0]
+
+
+@pytest.fixture(scope="session")
+def objects(tmp_path_factory):
+    """Tools as objects, so that a compiler runs once for each."""
+    made = tmp_path_factory.mktemp("objects")
+
+    def build(name):
+        path = made / f"{name}.bpf.o"
+        if not path.exists():
+            subprocess.run([BUILD / "anybpf", "build", ROOT / "tools" / f"{name}.bpf.c", "-o", path], check=True)
+        return path
+
+    return build
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_every_tool(lab, spec):
+    tools = sorted((ROOT / "tools").glob("*.bpf.c"))
+    lab.fetch(spec)
+    report = lab.test(*tools, "--kernels", spec, "--jobs", os.environ.get("JOBS", "1"), status=None)
+    assert [f"{t['kernel']} {t['name']}: {t['reason']}\n{t['detail']}" for t in report["tests"] if t["verdict"] == "fail"] == []
+    assert report["pass"] + report["skip"] == len(report["tests"]) >= len(tools)
+    assert all(t["programs"] for t in report["tests"] if t["verdict"] == "pass")
+
+
+def copy(objects, tmp_path, name, expectations, tool="execsnoop"):
+    path = tmp_path / f"{name}.bpf.o"
+    shutil.copy(objects(tool), path)
+    (tmp_path / f"{name}.test.toml").write_text(expectations)
+    return path
+
+
+def test_a_panic_costs_one_object(lab, kernel, objects, tmp_path):
+    files = [copy(objects, tmp_path, "a", 'workload = ["/bin/true"]\n[[event]]\nwhere = { comm = "true" }\n'),
+             copy(objects, tmp_path, "b", 'workload = ["echo c > /proc/sysrq-trigger"]\n'),
+             copy(objects, tmp_path, "c", 'workload = ["sleep 600"]\ntimeout_s = 1\n'),
+             copy(objects, tmp_path, "d", '[[event]]\nwhere = { comm = "never" }\n')]
+    report = lab.test(*files, "--kernels", kernel, "--logs", tmp_path / "logs", status=1)
+    verdicts = {t["name"]: (t["verdict"], t["reason"]) for t in report["tests"]}
+    assert verdicts["a"] == ("pass", "")
+    assert verdicts["b"][0] == "fail" and "sysrq" in verdicts["b"][1]
+    assert verdicts["c"] == ("fail", "the workload's command 'sleep 600' did not end in 1 s")
+    assert verdicts["d"] == ("fail", '0 events where {"comm":"never"}')
+    assert report["kernels"][0]["guests"] == 2
+    assert "sysrq triggered crash" in (tmp_path / "logs" / f"{kernel}.log").read_text()
+
+
+def test_skips_are_tried(lab, kernel, objects, tmp_path):
+    stale = copy(objects, tmp_path, "stale", '[[skip]]\nkernels = "< 99"\nreason = "old"\n')
+    right = copy(objects, tmp_path, "right", 'workload = ["true"]\n[[event]]\nwhere = { comm = "never" }\n'
+                                             '[[skip]]\nkernels = ">= 6.1"\nreason = "never seen there"\n')
+    report = lab.test(stale, right, "--kernels", kernel, status=1)
+    assert [(t["verdict"], t["reason"]) for t in report["tests"]] == [
+        ("fail", "it works here, but the expectation file skips this kernel: old"), ("skip", "never seen there")]
+
+
+def test_a_guest_that_is_too_slow(lab, kernel, objects):
+    report = lab.test(objects("execsnoop"), "--kernels", kernel, "--timeout", "300ms", status=1)
+    assert "did not boot" in report["tests"][0]["reason"]
+
+
+@pytest.mark.parametrize("what, reason, verdict", [
+    ("ringbuf", "perf buffer", "pass"), ("btf", "no BTF", "fail"), ("bpf", "no bpf(2)", "fail"), ("tracefs", "tracefs", "fail")])
+def test_what_an_older_kernel_lacks(lab, kernel, objects, tmp_path, what, reason, verdict):
+    tool = copy(objects, tmp_path, "tool", 'workload = ["/bin/true"]\n[[event]]\nwhere = { comm = "true" }\n')
+    report = lab.test(tool, "--kernels", kernel, "--hide", what, status=verdict == "fail")
+    assert report["tests"][0]["verdict"] == verdict and reason in report["tests"][0]["reason"]
+
+
+def test_kernel_files(lab, kernel, objects, tmp_path):
+    """What the user has: no modules (so no virtio in this kernel), a package, one cut short, other bytes."""
+    path = pathlib.Path(lab.fetch(kernel)[0][1])
+    (tmp_path / "cut.deb").write_bytes(b"!<arch>\n" + os.urandom(5000))
+    bare = tmp_path / "bare"
+    shutil.copy(path, bare)
+    report = lab.test(objects("execsnoop"), "--kernel", bare, "--kernel", f"{path}:{path.parent / 'modules'}", "--kernel",
+                      tmp_path / "cut.deb", "--kernel", "/bin/true", status=1)
+    bare, whole, cut, program = report["tests"]
+    assert bare["verdict"] == "fail" and "no virtio port" in bare["reason"]
+    assert whole["verdict"] == "pass"
+    assert cut["verdict"] == "fail" and "damaged" in cut["reason"]
+    assert program["verdict"] == "fail"
+
+
+def test_survey(lab, kernel, tmp_path):
+    lab("lab", "survey", "--kernels", kernel, "--output", tmp_path / "db")
+    rows = [json.loads(line) for line in (tmp_path / "db").read_text().splitlines()]
+    assert [row["kernel"] for row in rows] == [kernel] and rows[0]["error"] is None
+    features = {(f["group"], f["name"]): f["state"] for f in rows[0]["doctor"]["features"]}
+    assert features["attach", "kprobe"] == features["map", "ringbuf"] == features["kernel", "btf"] == "yes"
+    assert len(features) > 50
+
+
+def test_shell(kernel, tmp_path):
+    (tmp_path / "marker").write_text("4711\n")
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.chdir(tmp_path)
+        os.execv(BUILD / "anybpf", ["anybpf", "lab", "shell", kernel])
+    seen, sent, until = b"", False, time.time() + 120
+    while time.time() < until:
+        if not select.select([fd], [], [], 1)[0]:
+            continue
+        try:
+            seen += os.read(fd, 4096)
+        except OSError:
+            break
+        if not sent and b"# " in seen.split(b"ends the guest")[-1][-8:]:
+            os.write(fd, b"echo m-$(cat marker)-$(uname -r); touch x; exit\n")
+            sent = True
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert f"m-4711-{kernel}".encode() in seen and status == 0, seen.decode(errors="replace")
+    assert b"Read-only" in seen and not (tmp_path / "x").exists()
