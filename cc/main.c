@@ -2,11 +2,12 @@
 /*
  * anybpf-cc: the compiler process behind a builder. Speaks build/protocol.h on its standard input, a stream socket.
  *
- *	anybpf-cc serve   stays; compiles one small program first, so that all of clang is in memory and relocated, then
- *	                  each job in a forked child: a crash, a leak or a loop costs that job only
+ *	anybpf-cc serve   stays; compiles one small program first, so that all of clang is in memory and set up, then
+ *	                  each job in a forked child, which is made ahead: a crash, a leak or a loop costs that job only
  *	anybpf-cc once    compiles one job in this process and ends
  *	anybpf-cc version
  */
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -28,7 +29,9 @@ static const char warm_source[] =
 #include "cc/warm.inc"
 	;
 
-/* ---- a request, taken apart; everything points into the message ---- */
+static char *heap_start;
+
+/* ---- a request, taken apart; what it points to lives until the process ends ---- */
 
 struct request {
 	const char **args;
@@ -37,15 +40,6 @@ struct request {
 	char *cwd;
 	uint32_t timeout_ms;
 };
-
-static void free_request(struct request *r)
-{
-	for (size_t i = ARRAY_SIZE(fixed_args); i < r->arg_count; i++)
-		free((char *)r->args[i]);
-	free(r->args);
-	free(r->files);
-	free(r->cwd);
-}
 
 static int take_field(struct request *r, const struct cc_field *f)
 {
@@ -138,8 +132,8 @@ static void limit_job(const struct request *r)
 	(void)setrlimit(RLIMIT_AS, &memory);
 }
 
-/* Compiles and answers; `started`, if not NULL, is set when the answer has begun to leave. */
-static int do_job(const struct request *r, volatile bool *started)
+/* Compiles and answers; `answering`, if not NULL, is set when the answer begins to leave. */
+static int do_job(const struct request *r, volatile bool *answering)
 {
 	_text_ struct text reply = {};
 	int n;
@@ -150,68 +144,181 @@ static int do_job(const struct request *r, volatile bool *started)
 	n = cc_end(&reply);
 	if (n)
 		return send_status(CC_CRASHED);
-	if (started)
-		*started = true;
+	if (answering)
+		*answering = true;
 	return cc_send(CHANNEL, -1, &reply);
 }
 
-/* ---- serving: a child per job ---- */
-
-/*
- * Waits until the job's pipe closes, which it does when the child is gone, or until time is up or our own client has
- * hung up; then no child is left.
- */
-static bool wait_job(pid_t child, int ended, const struct request *r, int *ret_status)
+static int receive_job(struct request *r, char **ret_body)
 {
-	struct pollfd p[2] = { { .fd = ended, .events = POLLIN }, { .fd = CHANNEL, .events = POLLRDHUP } };
-	int64_t deadline = cc_now() + r->timeout_ms;
-	bool timed_out = false;
+	size_t size;
+	int n = cc_receive(CHANNEL, -1, ret_body, &size);
 
-	while (!p[0].revents) {
-		int64_t left = deadline - cc_now();
-
-		if (left <= 0 || p[1].revents) {
-			timed_out = true;
-			break;
-		}
-		if (poll(p, 2, MIN(left, INT32_MAX)) < 0 && errno != EINTR)
-			break;
-	}
-	if (!p[0].revents)
-		(void)kill(child, SIGKILL);
-	while (waitpid(child, ret_status, 0) < 0 && errno == EINTR)
-		;
-	return timed_out;
+	return n ? n : parse_request(r, *ret_body, size);
 }
 
-static int serve_job(const struct request *r, volatile bool *started)
-{
-	int ended[2], status = 0;
-	bool timed_out;
-	pid_t child;
+/* ---- memory that a new child will need, touched before its job comes ---- */
 
-	if (pipe(ended) < 0)
+enum { PAGE = 4096, AROUND = 16 /* pages that one fault maps */ };
+
+extern char __executable_start, etext, end;
+
+static char *touch[1 << 14]; /* an address in each part of the text that the first compile used */
+static size_t touch_count;
+
+static void find_used_text(void)
+{
+	FILE *map = fopen("/proc/self/pagemap", "re");
+	uint64_t pages[AROUND];
+
+	for (char *p = &__executable_start; map && p < &etext && touch_count < ARRAY_SIZE(touch); p += AROUND * PAGE) {
+		size_t n = fseeko(map, (uintptr_t)p / PAGE * sizeof(*pages), SEEK_SET) ?
+				   0 : fread(pages, sizeof(*pages), AROUND, map);
+
+		for (size_t i = 0; i < n; i++)
+			if (pages[i] >> 63) {
+				touch[touch_count++] = p + i * PAGE;
+				break;
+			}
+	}
+	if (map)
+		fclose(map);
+}
+
+static void touch_memory(void)
+{
+	char *heap_end = sbrk(0), *from = (char *)(((uintptr_t)&etext + PAGE - 1) & -PAGE);
+
+	for (size_t i = 0; i < touch_count; i++)
+		(void)*(volatile char *)touch[i];
+	/* Data and heap are shared with the parent until they are written: have them copied now. */
+#ifdef MADV_POPULATE_WRITE
+	(void)madvise(from, ((uintptr_t)&end & -PAGE) - (uintptr_t)from, MADV_POPULATE_WRITE);
+	from = heap_start;
+	if (from && heap_end > from)
+		(void)madvise(from, heap_end - from, MADV_POPULATE_WRITE);
+#endif
+}
+
+/* ---- serving: a child per job, made before the job comes ---- */
+
+struct child {
+	pid_t pid;       /* 0: none */
+	int pipe;        /* a byte when its job has come; ends with the process */
+	struct shared *shared;
+	int64_t deadline;
+};
+
+/* What a child tells its parent by memory that both have. */
+struct shared {
+	volatile uint32_t timeout_ms;
+	volatile bool answering, client_gone;
+};
+
+static void run_child(struct shared *shared, int out)
+{
+	_free_ char *body = NULL;
+	struct request r = {};
+	int n;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	touch_memory();
+	n = receive_job(&r, &body);
+	if (n == -EPIPE) {
+		shared->client_gone = true;
+		_exit(0);
+	}
+	shared->timeout_ms = r.timeout_ms;
+	if (write(out, "j", 1) != 1)
+		_exit(1);
+	_exit((n ? send_status(CC_BAD_REQUEST) : do_job(&r, &shared->answering)) ? 1 : 0);
+}
+
+static int make_child(struct child *c, struct shared *shared)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
 		return -errno;
-	*started = false;
-	child = fork();
-	if (child < 0) {
-		close(ended[0]);
-		close(ended[1]);
-		return send_status(CC_CRASHED);
+	*shared = (struct shared){};
+	*c = (struct child){ .pipe = ends[0], .shared = shared, .deadline = -1 };
+	c->pid = fork();
+	if (c->pid == 0) {
+		close(ends[0]);
+		run_child(shared, ends[1]);
 	}
-	if (child == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		close(ended[0]);
-		_exit(do_job(r, started) ? 1 : 0);
-	}
-	close(ended[1]);
-	timed_out = wait_job(child, ended[0], r, &status);
-	close(ended[0]);
+	close(ends[1]);
+	if (c->pid > 0)
+		return 0;
+	close(ends[0]);
+	c->pid = 0;
+	return -EAGAIN;
+}
+
+/* Waits for a child to end, or makes it end; answers in its place if it could not. */
+static int end_child(struct child *c, bool by_force, uint32_t status_if_dead)
+{
+	int status = 0;
+
+	if (!c->pid)
+		return 0;
+	if (by_force)
+		(void)kill(c->pid, SIGKILL);
+	while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR)
+		;
+	close(c->pipe);
+	c->pid = 0;
+	if (c->shared->client_gone)
+		return -EPIPE;
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return 0;
-	if (*started)
+	if (c->shared->answering)
 		return -EPIPE; /* half an answer is out: the client can only hear the stream end */
-	return send_status(timed_out ? CC_TIMED_OUT : CC_CRASHED);
+	return send_status(status_if_dead);
+}
+
+/* The spare child has got a job, so it is the running one now, and the next spare is made while it works. */
+static int start_job(struct child *spare, struct child *running)
+{
+	struct shared *unused;
+	char byte;
+	int r;
+
+	if (read(spare->pipe, &byte, 1) != 1)
+		return end_child(spare, false, CC_CRASHED); /* it died while it waited: at the end of the stream, mostly */
+	/* The client sends a job when it has the answer to the last, so this one is about to exit. */
+	r = end_child(running, false, CC_CRASHED);
+	if (r)
+		return r;
+	unused = running->shared;
+	*running = *spare;
+	running->deadline = cc_now() + running->shared->timeout_ms;
+	return make_child(spare, unused);
+}
+
+static int supervise(struct child *spare, struct child *running)
+{
+	int r = make_child(spare, spare->shared);
+
+	while (!r) {
+		struct pollfd p[] = { { .fd = spare->pipe, .events = POLLIN }, { .fd = CHANNEL, .events = POLLRDHUP },
+				      { .fd = running->pid ? running->pipe : -1, .events = POLLIN } };
+		int64_t left = running->pid ? MAX(running->deadline - cc_now(), 0) : -1;
+
+		if (poll(p, ARRAY_SIZE(p), MIN(left, INT32_MAX)) < 0 && errno != EINTR)
+			return -errno;
+		if (p[1].revents)
+			return -EPIPE;
+		if (p[2].revents)
+			r = end_child(running, false, CC_CRASHED);
+		else if (running->pid && cc_now() >= running->deadline)
+			r = end_child(running, true, CC_TIMED_OUT);
+		else if (p[0].revents)
+			r = start_job(spare, running);
+		if (!r && !spare->pid)
+			r = make_child(spare, spare->shared);
+	}
+	return r;
 }
 
 static void warm_up(void)
@@ -230,32 +337,32 @@ static void warm_up(void)
 		fprintf(stderr, "%.*s\n", (int)reply.n, reply.p);
 }
 
-static int serve(bool once)
+static int compile_once(void)
 {
-	volatile bool *started = mmap(NULL, sizeof(*started), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	int n = 0;
+	_free_ char *body = NULL;
+	struct request r = {};
+	int n = receive_job(&r, &body);
 
-	if (started == MAP_FAILED)
+	if (n == -EPIPE)
+		return 0;
+	n = n ? send_status(CC_BAD_REQUEST) : do_job(&r, NULL);
+	_exit(n ? 1 : 0); /* the kernel takes memory back faster than free() does */
+}
+
+static int serve(void)
+{
+	struct shared *shared = mmap(NULL, 2 * sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct child spare = { .shared = shared }, running = { .shared = shared + 1 };
+	int n;
+
+	if (shared == MAP_FAILED)
 		return -errno;
-	if (!once)
-		warm_up();
-	while (!n) {
-		_free_ char *body = NULL;
-		struct request r = {};
-		size_t size;
-
-		n = cc_receive(CHANNEL, -1, &body, &size);
-		if (n)
-			break;
-		n = parse_request(&r, body, size);
-		if (n)
-			n = send_status(CC_BAD_REQUEST);
-		else
-			n = once ? do_job(&r, NULL) : serve_job(&r, started);
-		if (once)
-			_exit(n ? 1 : 0); /* the kernel takes memory back faster than free() does */
-		free_request(&r);
-	}
+	warm_up();
+	find_used_text();
+	n = supervise(&spare, &running);
+	for (struct child *c = &spare; c; c = c == &spare ? &running : NULL)
+		if (c->pid)
+			(void)kill(c->pid, SIGKILL);
 	return n == -EPIPE ? 0 : n;
 }
 
@@ -282,8 +389,9 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);
+	heap_start = sbrk(0);
 	r = send_hello();
 	if (!r)
-		r = serve(!strcmp(verb, "once"));
+		r = strcmp(verb, "once") ? serve() : compile_once();
 	return r ? 1 : 0;
 }
