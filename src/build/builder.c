@@ -135,7 +135,8 @@ static int make_whole_header(struct build *q, struct ab_error *err)
 static int make_headers(struct build *q, bool everything, struct ab_error *err)
 {
 	const struct strmap *names = everything ? NULL : &q->scan.names;
-	int r = everything ? make_whole_header(q, err) : ab_bundle_reach(q->builder->bundle, &q->scan.names, err);
+	int r = everything ? make_whole_header(q, err) :
+			     ab_bundle_reach(q->builder->bundle, &q->scan.includes, &q->scan.names, err);
 
 	if (!r && !everything)
 		r = make_header(q->builder, q->arch, names, &q->header, err);

@@ -22,7 +22,10 @@ struct chunk {
 	bool pinned;                    /* is in every program: its references always count */
 };
 
+enum { HEADERS_MAX = 64 };
+
 struct bundle {
+	uint64_t includes[HEADERS_MAX]; /* by header: a bit for each header that it includes */
 	struct chunk *chunks;
 	size_t chunk_count, chunk_cap;
 	struct names refs;
@@ -95,13 +98,31 @@ static void cut_macro(struct bundle *b, uint32_t header, const struct token *dir
 	c->ref_count = b->refs.n - c->first_ref;
 }
 
+/* Whether what stands behind #include names that header: as it is, or from a header beside it. */
+static bool is_include_of(const char *p, const char *end, const char *header)
+{
+	const char *base = path_base(header);
+
+	p = memchr(p, '"', end - p) ? memchr(p, '"', end - p) : memchr(p, '<', end - p);
+	if (!p++)
+		return false;
+	return ((size_t)(end - p) > strlen(header) && !memcmp(p, header, strlen(header))) ||
+	       ((size_t)(end - p) > strlen(base) && !memcmp(p, base, strlen(base)) && p[strlen(base)] == '"');
+}
+
 static void cut_directive(struct bundle *b, uint32_t header, const struct token *t)
 {
 	struct token word;
 	struct lexer rest;
 
-	if (directive_split(t, &word, &rest) && token_is(&word, "define"))
+	if (!directive_split(t, &word, &rest))
+		return;
+	if (token_is(&word, "define"))
 		cut_macro(b, header, t, &rest);
+	else if (token_is(&word, "include"))
+		for (uint32_t i = 0; ab_bundled_headers[i].name; i++)
+			if (is_include_of(rest.p, rest.end, ab_bundled_headers[i].name))
+				b->includes[header] |= 1ull << i;
 }
 
 /* What is known of a declaration while its tokens pass. */
@@ -261,14 +282,6 @@ void ab_bundle_free(struct bundle *b)
 	free(b);
 }
 
-bool ab_bundle_has(const char *name)
-{
-	for (const struct bundled_header *h = ab_bundled_headers; h->name; h++)
-		if (!strcmp(h->name, name))
-			return true;
-	return !strcmp(name, "vmlinux.h");
-}
-
 /* ---- reaching ---- */
 
 struct walk {
@@ -358,9 +371,26 @@ static void follow_name(struct walk *w, const char *p, size_t n)
 		follow_chunk(w, defs->v[i].chunk);
 }
 
-int ab_bundle_reach(const struct bundle *b, struct strmap *names, struct ab_error *err)
+/* The headers that a program includes, through each other too, as bits. */
+static uint64_t find_included(const struct bundle *b, const struct strmap *includes)
+{
+	uint64_t all = 0, before = 1;
+
+	for (uint32_t i = 0; ab_bundled_headers[i].name; i++)
+		if (strmap_find(includes, ab_bundled_headers[i].name, strlen(ab_bundled_headers[i].name)))
+			all |= 1ull << i;
+	while (all != before) {
+		before = all;
+		for (uint32_t i = 0; ab_bundled_headers[i].name; i++)
+			all |= all >> i & 1 ? b->includes[i] : 0;
+	}
+	return all;
+}
+
+int ab_bundle_reach(const struct bundle *b, const struct strmap *includes, struct strmap *names, struct ab_error *err)
 {
 	struct walk w = { .b = b, .names = names, .cap = names->n + 1024 };
+	uint64_t included = find_included(b, includes);
 
 	w.todo = reallocarray(NULL, w.cap, sizeof(*w.todo));
 	w.seen = array_new(b->chunk_count, sizeof(*w.seen));
@@ -369,7 +399,7 @@ int ab_bundle_reach(const struct bundle *b, struct strmap *names, struct ab_erro
 		if (names->entries[i].key)
 			w.todo[w.n++] = names->entries[i].key;
 	for (uint32_t i = 0; i < b->chunk_count && !w.failed; i++)
-		if (b->chunks[i].pinned)
+		if (b->chunks[i].pinned && included >> b->chunks[i].header & 1)
 			follow_chunk(&w, i);
 	while (w.n && !w.failed) {
 		const char *key = w.todo[--w.n];

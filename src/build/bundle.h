@@ -26,11 +26,11 @@ struct bundle;
 int ab_bundle_new(struct bundle **ret_bundle, struct ab_error *err);
 void ab_bundle_free(struct bundle *bundle);
 
-/* Whether #include finds this name among the bundled headers; vmlinux.h is one although its text is made elsewhere. */
-bool ab_bundle_has(const char *name);
-
-/* Adds to `names` what the chunks that it reaches name in their turn. */
-int ab_bundle_reach(const struct bundle *bundle, struct strmap *names, struct ab_error *err);
+/*
+ * Adds to `names` what the chunks that it reaches name in their turn, and what stands in the headers named by `includes`, and in
+ * those that they include, without being a chunk that can be left out.
+ */
+int ab_bundle_reach(const struct bundle *bundle, const struct strmap *includes, struct strmap *names, struct ab_error *err);
 
 /* Appends header `index` without the chunks that `names` does not reach, blanked so that lines keep their numbers. */
 int ab_bundle_write(const struct bundle *bundle, size_t index, const struct strmap *names, struct text *out,

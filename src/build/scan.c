@@ -229,7 +229,7 @@ static int scan_include(struct scan *s, const char *from, struct lexer *rest, st
 	if (fd == -EINVAL)
 		return ab_fail(err, AB_ERROR_COMPILE, -EINVAL, "%s: #include of '%s', which is not a file", from, name);
 	if (fd < 0)
-		return 0; /* bundled, the system's, or the compiler says that there is none */
+		return strmap_put(&s->includes, name, strlen(name), NULL) ? 0 : ab_fail_memory(err);
 	if (!strmap_put(&s->files, path, strlen(path), &is_new))
 		return ab_fail_memory(err);
 	if (!is_new)
@@ -281,4 +281,5 @@ void ab_scan_clear(struct scan *s)
 {
 	strmap_clear(&s->names);
 	strmap_clear(&s->files);
+	strmap_clear(&s->includes);
 }

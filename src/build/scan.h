@@ -40,6 +40,7 @@ enum { SCAN_LIMIT = 16 << 20, SCAN_DEPTH = 64 };
 struct scan {
 	struct strmap names;              /* every identifier, of conditional code too */
 	struct strmap files;              /* the program's own files that were read */
+	struct strmap includes;           /* names of other files that it includes: bundled, the system's, or missing */
 	const char *const *include_dirs;  /* NULL-terminated or NULL */
 	size_t bytes;
 	int depth;
