@@ -16,7 +16,7 @@ deps: ## install what building and testing needs
 demo: deps all ## watch programs being started on this machine for some seconds (needs root)
 	@scripts/demo $(BUILD)
 
-check: deps all ## build and run all tests, also with sanitizers
+check: deps all static ## build and run all tests, also with sanitizers
 	@tests/check
 
 check-lab: all ## run every tool on real kernels in QEMU: make check-lab KERNELS=5.10,6.1,latest
