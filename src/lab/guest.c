@@ -65,9 +65,21 @@ PRINTF_LIKE(3, 4) static void option(struct qemu_args *a, const char *name, cons
 	arg(a, a->text[a->used++]);
 }
 
+/* A firmware that does nothing but start the kernel; SeaBIOS takes a quarter of a second more. Part of QEMU's own data. */
+static const char *find_firmware(void)
+{
+	static const char *const places[] = { "/usr/share/qemu/qboot.rom", "/usr/local/share/qemu/qboot.rom" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++)
+		if (access(places[i], R_OK) == 0)
+			return places[i];
+	return NULL;
+}
+
 /*
  * What makes Debian's kernels boot in 2 s without hardware help, each measured: an ELF kernel entered directly (no guest
- * decompression), no ACPI, no crypto self-tests, no patching for SMP on one CPU, no mitigations, no calibration loops.
+ * decompression), no ACPI, no crypto self-tests, no certificates, no patching for SMP on one CPU, no mitigations, no
+ * calibration loops.
  */
 static void set_machine(struct qemu_args *a, const struct guest *g, const char *accelerator)
 {
@@ -75,7 +87,8 @@ static void set_machine(struct qemu_args *a, const struct guest *g, const char *
 	unsigned cpus = OPT(g->opts, cpus) ? OPT(g->opts, cpus) : 1;
 	const char *console = g->interactive ? "" : " quiet";
 	const char *common = "panic=-1 oops=panic mitigations=off random.trust_cpu=on cryptomgr.notests nokaslr "
-			     "rcupdate.rcu_expedited=1 audit=0 net.ifnames=0";
+			     "rcupdate.rcu_expedited=1 audit=0 net.ifnames=0 "
+			     "initcall_blacklist=load_system_certificate_list,jent_mod_init";
 
 	if (!strcmp(g->lab->arch, "arm64")) {
 		option(a, "-machine", "virt");
@@ -83,6 +96,8 @@ static void set_machine(struct qemu_args *a, const struct guest *g, const char *
 		option(a, "-append", "console=ttyAMA0%s %s", console, common);
 	} else {
 		option(a, "-machine", "pc,usb=off,vmport=off");
+		if (find_firmware())
+			option(a, "-bios", "%s", find_firmware());
 		option(a, "-cpu", kvm ? "host" : "max");
 		option(a, "-append", "console=ttyS0%s reboot=t tsc=reliable no_timer_check acpi=off %s%s", console, common,
 		       cpus > 1 ? "" : " noreplace-smp");
