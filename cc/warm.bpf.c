@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
-/* What the worker compiles before its first job: a bit of everything that programs do, so that the parts of clang they need are in memory. */
+/*
+ * What the worker compiles before its first job: a bit of everything that programs do, so that the parts of clang they need are in
+ * memory.
+ */
 typedef unsigned char u8;
 typedef unsigned int u32;
 typedef unsigned long long u64;
@@ -8,7 +11,8 @@ enum bpf_map_type { BPF_MAP_TYPE_HASH = 1, BPF_MAP_TYPE_ARRAY = 2, BPF_MAP_TYPE_
 enum state { STATE_A, STATE_B = 5 };
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 struct list_head { struct list_head *next, *prev; };
-struct task_struct { volatile long state; void *stack; unsigned int flags : 3, policy : 4; int pid, tgid; struct task_struct *real_parent;
+struct task_struct {
+	volatile long state; void *stack; unsigned int flags : 3, policy : 4; int pid, tgid; struct task_struct *real_parent;
 	struct list_head tasks; char comm[16]; union { int x; u64 y; }; };
 #pragma clang attribute pop
 #define SEC(name) __attribute__((section(name), used))
@@ -22,9 +26,11 @@ static u64 (*bpf_get_current_task)(void) = (void *)35;
 static long (*bpf_trace_printk)(const char *fmt, u32 size, ...) = (void *)6;
 static void *(*bpf_ringbuf_reserve)(void *map, u64 size, u64 flags) = (void *)131;
 static void (*bpf_ringbuf_submit)(void *data, u64 flags) = (void *)132;
-#define BPF_CORE_READ(p, f) ({ typeof((p)->f) v; bpf_probe_read_kernel(&v, sizeof(v), __builtin_preserve_access_index(&(p)->f)); v; })
+#define BPF_CORE_READ(p, f) ({ typeof((p)->f) v;                                                        \
+	bpf_probe_read_kernel(&v, sizeof(v), __builtin_preserve_access_index(&(p)->f)); v; })
 struct event { u32 pid, ppid; u64 ns[4]; char comm[16]; enum state state; };
-struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 1024); __type(key, u32); __type(value, struct event); } seen SEC(".maps");
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 1024); __type(key, u32); __type(value, struct event); } seen SEC(".maps");
 struct { __uint(type, BPF_MAP_TYPE_RINGBUF); __uint(max_entries, 4096); } events SEC(".maps");
 const volatile u32 target = 0;
 const volatile _Bool verbose = 0;

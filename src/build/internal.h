@@ -19,15 +19,15 @@ struct object_facts {
 };
 
 /*
- * strip.c: an object without DWARF and what only DWARF needs, the same for the same input. What stays: programs and data, maps,
- * relocations of them, .BTF, .BTF.ext, license, version and the symbols that these use.
+ * strip.c: an object without DWARF and what only DWARF needs, the same for the same input. What stays: programs and data,
+ * maps, relocations of them, .BTF, .BTF.ext, license, version and the symbols that these use.
  */
 int ab_strip(const void *object, size_t size, void **ret_object, size_t *ret_size, struct object_facts *ret_facts,
 	     struct ab_error *err);
 
 /*
- * normalize.c: puts BTF that LLVM wrote, and its .BTF.ext, into the one order that does not depend on the run, in place; the BTF may
- * become shorter. False when they are not as LLVM writes them; they are then of no use any more.
+ * normalize.c: puts BTF that LLVM wrote, and its .BTF.ext, into the one order that does not depend on the run, in place;
+ * the BTF may become shorter. False when they are not as LLVM writes them; they are then of no use any more.
  */
 bool ab_btf_normalize(void *btf, size_t *size, void *ext, size_t ext_size);
 
