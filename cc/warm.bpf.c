@@ -30,7 +30,8 @@ static void (*bpf_ringbuf_submit)(void *data, u64 flags) = (void *)132;
 	bpf_probe_read_kernel(&v, sizeof(v), __builtin_preserve_access_index(&(p)->f)); v; })
 struct event { u32 pid, ppid; u64 ns[4]; char comm[16]; enum state state; };
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 1024); __type(key, u32); __type(value, struct event); } seen SEC(".maps");
+	__uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 1024);
+	__type(key, u32); __type(value, struct event); } seen SEC(".maps");
 struct { __uint(type, BPF_MAP_TYPE_RINGBUF); __uint(max_entries, 4096); } events SEC(".maps");
 const volatile u32 target = 0;
 const volatile _Bool verbose = 0;
