@@ -74,8 +74,9 @@ AB_API int ab_lab_update(struct ab_lab *lab, unsigned max_age, struct ab_error *
 
 /*
  * Finds kernels by a comma-separated list of: a series or version ("6.1", "6.12.107": the newest such), with a flavour
- * ("6.12-cloud"), a whole name ("7.2.13+deb14-amd64"), "oldest", "latest", "all" (the newest of each series), "every" (of every
- * flavour); each of these with "-FLAVOUR" too. Old lists are updated first. No kernel comes twice. Errors: -ENOENT/NOT_FOUND (with what there is).
+ * ("6.12-cloud"), a whole name ("7.2.13+deb14-amd64"), "oldest", "latest", "all" (the newest of each series), "every"
+ * (of every flavour); each of these with "-FLAVOUR" too. Old lists are updated first. No kernel comes twice. Errors:
+ * -ENOENT/NOT_FOUND (with what there is).
  */
 AB_API int ab_lab_select(struct ab_lab *lab, const char *spec, struct ab_kernel_list **ret_list, struct ab_error *err);
 AB_API size_t ab_kernel_list_count(const struct ab_kernel_list *list);

@@ -10,27 +10,33 @@ static const char *const arch_words[] = { "amd64", "arm64", NULL };
 static const char *const accel_words[] = { "kvm", "tcg", NULL };
 static const char *const lab_words[] = { "kernels", "fetch", "shell", "survey", NULL };
 
-#define LAB_OPTIONS                                                                                                        \
-	{ "kernel", 'K', OPT_LIST, L(kernel_files), "FILE", "a kernel of your own: bzImage, vmlinux or Image, with :MODULES-DIR " \
-	  "behind it if it has modules; a .deb or .rpm; a built kernel tree (repeatable)", HINT_FILE },                    \
-	{ "arch", 0, OPT_WORD, L(arch), "ARCH", "architecture of the guests: amd64 or arm64; default: this machine's",     \
-	  HINT_WORDS, arch_words },                                                                                        \
-	{ "hide", 0, OPT_LIST, L(hide), "WHAT", "make guests look like a kernel without it: bpf, btf, ringbuf or tracefs " \
-	  "(repeatable)" },                                                                                                \
-	{ "jobs", 'j', OPT_NUMBER, L(jobs), "N", "guests at a time; default: as many as CPUs", .min = 1, .max = 1024 },    \
-	{ "timeout", 0, OPT_DURATION, L(timeout), "TIME", "kill a guest after TIME; default: 60 s and more for many objects" }, \
-	{ "memory", 0, OPT_NUMBER, L(memory), "MIB", "memory of a guest; default: 512", .min = 64, .max = 1048576 },       \
-	{ "accel", 0, OPT_WORD, L(accel), "HOW", "kvm or tcg; default: KVM if a guest turns out to run by it", HINT_WORDS, accel_words }, \
-	{ "qemu", 0, OPT_STRING, L(qemu), "PROGRAM", "the QEMU to use; default: qemu-system-ARCH from the PATH", HINT_FILE }, \
-	{ "guest-dir", 0, OPT_STRING, L(guest_dir), "DIR", "where anybpf-static and anybpf-lab-init for the guests are; default: " \
-	  "beside anybpf", HINT_DIR },                                                                                     \
-	{ "cache", 0, OPT_STRING, L(cache), "DIR", "default: $XDG_CACHE_HOME/anybpf/lab, else ~/.cache/anybpf/lab", HINT_DIR }, \
+#define LAB_OPTIONS                                                                                                     \
+	{ "kernel", 'K', OPT_LIST, L(kernel_files), "FILE", "a kernel of your own: bzImage, vmlinux or Image, with "    \
+	  ":MODULES-DIR behind it if it has modules; a .deb or .rpm; a built kernel tree (repeatable)", HINT_FILE },    \
+	{ "arch", 0, OPT_WORD, L(arch), "ARCH", "architecture of the guests: amd64 or arm64; default: this machine's",  \
+	  HINT_WORDS, arch_words },                                                                                     \
+	{ "hide", 0, OPT_LIST, L(hide), "WHAT", "make guests look like a kernel without it: bpf, btf, ringbuf or "      \
+	  "tracefs (repeatable)" },                                                                                     \
+	{ "jobs", 'j', OPT_NUMBER, L(jobs), "N", "guests at a time; default: as many as CPUs", .min = 1, .max = 1024 }, \
+	{ "timeout", 0, OPT_DURATION, L(timeout), "TIME", "kill a guest after TIME; default: 60 s and more for many "   \
+	  "objects" },                                                                                                  \
+	{ "memory", 0, OPT_NUMBER, L(memory), "MIB", "memory of a guest; default: 512", .min = 64, .max = 1048576 },    \
+	{ "accel", 0, OPT_WORD, L(accel), "HOW", "kvm or tcg; default: KVM if a guest turns out to run by it",          \
+	  HINT_WORDS, accel_words },                                                                                    \
+	{ "qemu", 0, OPT_STRING, L(qemu), "PROGRAM", "the QEMU to use; default: qemu-system-ARCH from the PATH",        \
+	  HINT_FILE },                                                                                                  \
+	{ "guest-dir", 0, OPT_STRING, L(guest_dir), "DIR", "where anybpf-static and anybpf-lab-init for the guests "    \
+	  "are; default: beside anybpf", HINT_DIR },                                                                    \
+	{ "cache", 0, OPT_STRING, L(cache), "DIR", "default: $XDG_CACHE_HOME/anybpf/lab, else ~/.cache/anybpf/lab",     \
+	  HINT_DIR },                                                                                                   \
 	{ "offline", 0, OPT_FLAG, L(offline), NULL, "download nothing: what is not in the cache is an error" }
 
 static const struct opt lab_options[] = {
 	{ "kernels", 'k', OPT_LIST, L(kernels), "LIST", "the kernels to survey, as for 'anybpf test' (repeatable)" },
-	{ "output", 'o', OPT_STRING, O(output), "FILE", "survey: write the database there instead of to standard output", HINT_FILE },
-	{ "share", 0, OPT_STRING, O(share), "DIR", "shell: the directory that is seen as /host, read-only; default: this one", HINT_DIR },
+	{ "output", 'o', OPT_STRING, O(output), "FILE", "survey: write the database there instead of to standard "
+	  "output", HINT_FILE },
+	{ "share", 0, OPT_STRING, O(share), "DIR", "shell: the directory that is seen as /host, read-only; default: this "
+	  "one", HINT_DIR },
 	{ "module", 'm', OPT_LIST, O(modules), "NAME", "shell: load this kernel module too (repeatable)" },
 	LAB_OPTIONS,
 	JSON_OPTION("print one JSON object"),

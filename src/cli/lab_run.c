@@ -15,7 +15,8 @@ static void show_progress(const char *what, uint64_t done, uint64_t total, void 
 	if (!what)
 		fputs("\r\033[K", stderr);
 	else if (total)
-		fprintf(stderr, "\r\033[K%s: %llu of %llu MB", what, (unsigned long long)done / 1000000, (unsigned long long)total / 1000000);
+		fprintf(stderr, "\r\033[K%s: %llu of %llu MB", what, (unsigned long long)done / 1000000,
+			(unsigned long long)total / 1000000);
 	else
 		fprintf(stderr, "\r\033[K%s...", what);
 }

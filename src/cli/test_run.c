@@ -178,8 +178,8 @@ static int test_objects(struct test_run *run, struct ab_error *err)
 	const struct test_opts *opts = run->opts;
 	AB_OPTS(ab_test_opts, test, .files = run->files, .sources = run->lab.cli->operands, .images = run->lab.images,
 		.image_count = run->lab.image_count, .hide = opts->lab.hide.items, .jobs = lab_run_jobs(&run->lab),
-		.timeout_ms = opts->lab.timeout / 1000000, .memory_mb = opts->lab.memory, .cached = opts->cached, .log_dir = opts->log_dir,
-		.verdict = print_verdict, .ctx = run, .qemu = opts->lab.qemu);
+		.timeout_ms = opts->lab.timeout / 1000000, .memory_mb = opts->lab.memory, .cached = opts->cached,
+		.log_dir = opts->log_dir, .verdict = print_verdict, .ctx = run, .qemu = opts->lab.qemu);
 	struct ab_report *report = NULL;
 	int r;
 

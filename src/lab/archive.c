@@ -187,7 +187,8 @@ static int write_sources(struct ab_lab *lab, struct ab_error *err)
 		return ab_fail_memory(err);
 	if (!t.n)
 		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT,
-			       "apt's configuration names no Debian archive that kernels could come from; --kernel FILE takes others");
+			       "apt's configuration names no Debian archive that kernels could come from; --kernel "
+			       "FILE takes others");
 	return file_write(path, t.p, t.n, 0644, err);
 }
 
@@ -397,7 +398,8 @@ int ab_lab_update(struct ab_lab *lab, unsigned max_age, struct ab_error *err)
 	if (is_fresh(path, max_age) || (lab->offline && access(path, R_OK) == 0))
 		return 0;
 	if (lab->offline)
-		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "the archive's lists are not in the cache; 'anybpf lab kernels' fetches them");
+		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT,
+			       "the archive's lists are not in the cache; 'anybpf lab kernels' fetches them");
 	r = lock_file(lab, "apt/lab.lock", &lock, err);
 	if (r < 0 || is_fresh(path, max_age))
 		return r;
@@ -525,7 +527,8 @@ static int download(struct ab_lab *lab, const struct archive_row *row, const cha
 	first = find_complaint(complaints ? complaints : "", "E: ");
 	if (complaints && (strstr(complaints, "Hash Sum mismatch") || strstr(complaints, "unexpected size"))) {
 		unlink(partial);
-		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "%s: what the archive sent is not what its signed list says", row->package);
+		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG,
+			       "%s: what the archive sent is not what its signed list says", row->package);
 	}
 	return ab_fail(err, AB_ERROR_IO, -EIO, "%s: %s; try again to go on where it ended", row->package,
 		       first ? first : "the download failed");
@@ -542,7 +545,8 @@ int ab_archive_fetch(struct ab_lab *lab, const struct archive_row *row, char **r
 		return err && err->code ? err->code : -ENOMEM;
 	if (access(path, R_OK) < 0) {
 		if (lab->offline)
-			return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "%s is not in the cache; 'anybpf lab fetch' gets it", row->package);
+			return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT,
+				       "%s is not in the cache; 'anybpf lab fetch' gets it", row->package);
 		snprintf(name, sizeof(name), "partial/%s.lock", row->sha256);
 		r = lock_file(lab, name, &lock, err);
 		if (r == 0 && access(path, R_OK) < 0)
@@ -554,8 +558,8 @@ int ab_archive_fetch(struct ab_lab *lab, const struct archive_row *row, char **r
 			return r;
 		if (access(path, R_OK) < 0 && strcmp(hash, row->sha256)) {
 			unlink(partial);
-			return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "%s: the hash of what was downloaded is wrong; it is thrown away",
-				       row->package);
+			return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG,
+				       "%s: the hash of what was downloaded is wrong; it is thrown away", row->package);
 		}
 		if (access(path, R_OK) < 0 && rename(partial, path) < 0)
 			return ab_fail_errno(err, -errno, "'%s'", path);

@@ -106,9 +106,18 @@ static const struct key skip_keys[] = {
 	{ "kernels", RANGE, true }, { "reason", TEXT, true }, {},
 };
 static const struct key root_keys[] = {
-	{ "args", TEXTS }, { "workload", TEXTS }, { "modules", TEXTS }, { "files", TEXTS }, { "settle_ms", NUMBER }, { "timeout_s", NUMBER },
-	{ "minimum_kernel", VERSION }, { "event", TABLES, false, event_keys }, { "map", TABLES, false, map_keys },
-	{ "missing", TABLES, false, missing_keys }, { "skip", TABLES, false, skip_keys }, {},
+	{ "args", TEXTS },
+	{ "workload", TEXTS },
+	{ "modules", TEXTS },
+	{ "files", TEXTS },
+	{ "settle_ms", NUMBER },
+	{ "timeout_s", NUMBER },
+	{ "minimum_kernel", VERSION },
+	{ "event", TABLES, false, event_keys },
+	{ "map", TABLES, false, map_keys },
+	{ "missing", TABLES, false, missing_keys },
+	{ "skip", TABLES, false, skip_keys },
+	{},
 };
 
 static const char *const predicate_words[] = { "min", "max", "contains", "matches", "not", "exists", NULL };
@@ -144,8 +153,10 @@ static int check_predicate(const char *where, const char *key, json_t *value, st
 		while (predicate_words[i] && strcmp(predicate_words[i], word))
 			i++;
 		if (!predicate_words[i])
-			return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "%s'%s': no predicate '%s'; there are min, max, contains, matches, "
-				       "not and exists", where, key, word);
+			return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG,
+				       "%s'%s': no predicate '%s'; there are min, max, contains, matches, "
+				       "not and exists",
+				       where, key, word);
 		if (number && !json_is_number(operand))
 			return fail_key(where, key, "numbers for min and max", err);
 		if (!strcmp(word, "exists") && !json_is_boolean(operand))

@@ -152,7 +152,8 @@ static void make_args(struct qemu_args *a, const struct guest *g, const char *qe
 
 /* ---- starting ---- */
 
-__attribute__((noreturn)) static void exec_qemu(const struct guest *g, const char *qemu, const char *accelerator, int port, pid_t parent)
+__attribute__((noreturn)) static void exec_qemu(const struct guest *g, const char *qemu, const char *accelerator,
+						int port, pid_t parent)
 {
 	static struct qemu_args args;
 	int null = open("/dev/null", O_RDWR);
@@ -173,17 +174,24 @@ __attribute__((noreturn)) static void exec_qemu(const struct guest *g, const cha
 	_exit(127);
 }
 
+int ab_guest_find_qemu(struct ab_lab *lab, const char *wanted, char **ret_path, struct ab_error *err)
+{
+	bool arm = !strcmp(lab->arch, "arm64");
+	int r = ab_command_find(wanted ? wanted : arm ? "qemu-system-aarch64" : "qemu-system-x86_64", ret_path, err);
+
+	if (r < 0)
+		ab_error_prefix(err, "guests need QEMU ('apt-get install qemu-system-%s')", arm ? "arm" : "x86");
+	return r;
+}
+
 static int start_qemu(struct guest *g, const char *accelerator, struct ab_error *err)
 {
-	const char *name = strcmp(g->lab->arch, "arm64") ? "qemu-system-x86_64" : "qemu-system-aarch64";
 	_free_ char *qemu = NULL;
-	int ends[2], r = ab_command_find(OPT(g->opts, qemu) ? g->opts->qemu : name, &qemu, err);
+	int ends[2], r = ab_guest_find_qemu(g->lab, OPT(g->opts, qemu), &qemu, err);
 	pid_t parent = getpid();
 
-	if (r < 0) {
-		ab_error_prefix(err, "guests need QEMU ('apt-get install qemu-system-%s')", strcmp(g->lab->arch, "arm64") ? "x86" : "arm");
+	if (r < 0)
 		return r;
-	}
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return ab_fail_errno(err, -errno, "pipe");
 	g->started = ab_lab_now_ns();
@@ -276,7 +284,8 @@ static void handle_frame(struct guest *g, const struct guest_frame *f, const cha
 	case GUEST_BOOT:
 		g->result->boot_ns = strtoull(text, NULL, 10);
 		g->result->ready_ns = ab_lab_now_ns() - g->started;
-		snprintf(g->result->release, sizeof(g->result->release), "%s", text + strcspn(text, " ") + (strchr(text, ' ') != NULL));
+		snprintf(g->result->release, sizeof(g->result->release), "%s",
+			 text + strcspn(text, " ") + (strchr(text, ' ') != NULL));
 		break;
 	case GUEST_SUCCESS:
 		g->token_seen = !strcmp(text, g->token);
@@ -395,7 +404,9 @@ static void copy_line(char *to, size_t cap, const char *from)
 /* What the kernel's last words were, as far as one line says it. */
 static void find_cause(const char *console, char *line, size_t cap)
 {
-	static const char *const marks[] = { "BUG: ", "Oops: ", "Kernel panic", "Internal error: ", "general protection fault", "anybpf-lab: " };
+	static const char *const marks[] = {
+		"BUG: ", "Oops: ", "Kernel panic", "Internal error: ", "general protection fault", "anybpf-lab: "
+	};
 	const char *last = console;
 
 	for (size_t i = 0; i < ARRAY_SIZE(marks); i++) {
@@ -434,8 +445,8 @@ static void judge(struct guest *g, int status, const char *errors)
 		if (WIFEXITED(status) && WEXITSTATUS(status))
 			snprintf(result->reason, sizeof(result->reason), "QEMU failed: %s", qemu);
 		else
-			snprintf(result->reason, sizeof(result->reason), "the kernel did not reach the lab's init%s%s", *cause ? ": " : "",
-				 cause);
+			snprintf(result->reason, sizeof(result->reason), "the kernel did not reach the lab's init%s%s",
+				 *cause ? ": " : "", cause);
 	} else {
 		result->state = AB_GUEST_CRASHED;
 		snprintf(result->reason, sizeof(result->reason), "%s%s%s", g->garbage ? "sent garbage" : "the guest crashed",

@@ -11,13 +11,14 @@
 /* ---- busybox: the shell and commands of workloads ---- */
 
 static const char *const applets[] = {
-	"ash", "awk", "basename", "cat", "chmod", "chown", "chroot", "cp", "cut", "date", "dd", "df", "dirname", "dmesg", "du", "echo",
-	"env", "expr", "false", "find", "free", "grep", "gzip", "head", "hexdump", "hostname", "id", "ifconfig", "insmod", "ip", "kill",
-	"killall", "less", "ln", "losetup", "ls", "lsmod", "md5sum", "mkdir", "mkfifo", "mknod", "modprobe", "more", "mount", "mv", "nc",
-	"nice", "nslookup", "pgrep", "pidof", "ping", "pkill", "printf", "ps", "pwd", "readlink", "realpath", "renice", "rm", "rmdir",
-	"rmmod", "route", "sed", "seq", "sh", "sha256sum", "sleep", "sort", "stat", "strings", "stty", "sync", "sysctl", "tail", "tar",
-	"taskset", "tee", "telnet", "test", "time", "timeout", "top", "touch", "tr", "true", "truncate", "umount", "uname", "uniq",
-	"uptime", "vi", "wc", "wget", "which", "whoami", "xargs", "yes", NULL,
+	"ash", "awk", "basename", "cat", "chmod", "chown", "chroot", "cp", "cut", "date", "dd", "df", "dirname",
+	"dmesg", "du", "echo", "env", "expr", "false", "find", "free", "grep", "gzip", "head", "hexdump", "hostname",
+	"id", "ifconfig", "insmod", "ip", "kill", "killall", "less", "ln", "losetup", "ls", "lsmod", "md5sum",
+	"mkdir", "mkfifo", "mknod", "modprobe", "more", "mount", "mv", "nc", "nice", "nslookup", "pgrep", "pidof",
+	"ping", "pkill", "printf", "ps", "pwd", "readlink", "realpath", "renice", "rm", "rmdir", "rmmod", "route",
+	"sed", "seq", "sh", "sha256sum", "sleep", "sort", "stat", "strings", "stty", "sync", "sysctl", "tail", "tar",
+	"taskset", "tee", "telnet", "test", "time", "timeout", "top", "touch", "tr", "true", "truncate", "umount",
+	"uname", "uniq", "uptime", "vi", "wc", "wget", "which", "whoami", "xargs", "yes", NULL,
 };
 
 /* A static program has no interpreter. */
@@ -92,7 +93,8 @@ int ab_guest_busybox(struct ab_lab *lab, char **ret_path, struct ab_error *err)
 		r = ab_fail_memory(err);
 	pthread_mutex_unlock(&lab->lock);
 	if (r < 0)
-		ab_error_prefix(err, "the commands of guests come from busybox, statically linked ('apt-get install busybox-static')");
+		ab_error_prefix(err, "the commands of guests come from busybox, statically linked ('apt-get install "
+				     "busybox-static')");
 	return r;
 }
 

@@ -283,7 +283,8 @@ static int open_kernel(struct ab_lab *lab, const char *path, const char *modules
 	if (r == 0)
 		r = read_folder(image, dir, err);
 	if (r == 0 && strcmp(image->arch, lab->arch))
-		r = ab_fail(err, AB_ERROR_UNSUPPORTED, -EOPNOTSUPP, "'%s' is for %s; --arch %s boots it", path, image->arch, image->arch);
+		r = ab_fail(err, AB_ERROR_UNSUPPORTED, -EOPNOTSUPP, "'%s' is for %s; --arch %s boots it", path,
+			    image->arch, image->arch);
 	if (r == 0 && modules) {
 		free(image->modules);
 		free(image->builtin);

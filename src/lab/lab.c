@@ -170,8 +170,9 @@ int ab_lab_find_own(struct ab_lab *lab, const char *name, char **ret_path, struc
 			return *ret_path ? 0 : ab_fail_memory(err);
 		}
 	}
-	return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "'%s', which guests need, is not in '%s'; 'make' and 'make static' build it",
-		       name, lab->guest_dir ? lab->guest_dir : own);
+	return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT,
+		       "'%s', which guests need, is not in '%s'; 'make' and 'make static' build it", name,
+		       lab->guest_dir ? lab->guest_dir : own);
 }
 
 void ab_lab_hash_text(const void *data, size_t size, char ret_text[HASH_TEXT])

@@ -49,8 +49,8 @@ struct command_opts {
 /* In a child: dies with the parent. `parent` is the parent's pid, asked before the fork. */
 void ab_command_bind(pid_t parent);
 /*
- * Runs a program to its end; its output goes to *ret_out (NULL: nowhere), what it said on standard error to *ret_err. Returns the exit status
- * (128 + signal), or a negative errno: -ENOENT/NOT_FOUND when there is no such program.
+ * Runs a program to its end; its output goes to *ret_out (NULL: nowhere), what it said on standard error to *ret_err.
+ * Returns the exit status (128 + signal), or a negative errno: -ENOENT/NOT_FOUND when there is no such program.
  */
 int ab_command_run(const char *const *argv, const struct command_opts *opts, char **ret_out, char **ret_err,
 		   struct ab_error *err);
@@ -164,6 +164,11 @@ int ab_guest_initramfs(struct ab_lab *lab, const struct ab_image *image, const s
 		       struct cpio *cpio, struct ab_error *err);
 /* Path of a static busybox for the lab's architecture: the machine's, else the archive's. */
 int ab_guest_busybox(struct ab_lab *lab, char **ret_path, struct ab_error *err);
+
+/* ---- guest.c ---- */
+
+/* The QEMU that was asked for, else the one for the lab's architecture. */
+int ab_guest_find_qemu(struct ab_lab *lab, const char *wanted, char **ret_path, struct ab_error *err);
 
 /* ---- accel.c ---- */
 

@@ -184,7 +184,10 @@ static int add_module(struct finder *f, const char *name, int depth, struct ab_e
 			entry = strmap_find(&f->files, name, strlen(name));
 		}
 		if (!entry)
-			return f->need == MODULE_REQUIRED ? ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "kernel '%s' has no module '%s'", f->image->name, name) : 0;
+			return f->need == MODULE_REQUIRED
+				       ? ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "kernel '%s' has no module '%s'",
+						 f->image->name, name)
+				       : 0;
 	}
 	r = ab_inflate_file(f->paths[entry->value], MODULE_LIMIT, &data, &size, err);
 	if (r == 0)

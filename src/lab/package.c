@@ -42,7 +42,8 @@ static int fail_archive(struct archive *a, const char *path, struct ab_error *er
 {
 	const char *why = archive_error_string(a);
 
-	return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "'%s' is damaged or no kernel package: %s", path, why ? why : "it ends too soon");
+	return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "'%s' is damaged or no kernel package: %s", path,
+		       why ? why : "it ends too soon");
 }
 
 /* ---- entries ---- */
@@ -193,7 +194,8 @@ static int take_entries(struct archive *a, const char *path, struct unpack *unpa
 
 		if (!name)
 			return fail_archive(a, path, err);
-		r = outer && str_starts(name, "data.tar") ? take_inner(a, path, unpack, err) : take_entry(a, entry, path, unpack, err);
+		r = outer && str_starts(name, "data.tar") ? take_inner(a, path, unpack, err)
+							  : take_entry(a, entry, path, unpack, err);
 	}
 	return r;
 }
@@ -389,7 +391,8 @@ int ab_kernel_convert(const char *path, const char *to, const char **ret_arch, s
 	if (inner_size && !arch)
 		arch = arch_of(inner, inner_size);
 	if (!arch)
-		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "'%s' is no kernel that the lab can boot: neither bzImage, vmlinux nor arm64 Image",
+		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG,
+			       "'%s' is no kernel that the lab can boot: neither bzImage, vmlinux nor arm64 Image",
 			       path);
 	*ret_arch = arch;
 	if (inner_size && (strcmp(arch, "amd64") || has_pvh_entry(inner, inner_size)))

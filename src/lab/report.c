@@ -262,8 +262,8 @@ static void add_suite(struct text *t, const struct ab_report *report, size_t ima
 	}
 	text_puts(t, "  <testsuite name=\"");
 	ab_xml_add(t, report->images[image].name);
-	text_printf(t, "\" tests=\"%zu\" failures=\"%zu\" errors=\"0\" skipped=\"%zu\" time=\"%.3f\">\n", report->object_count, failures, skipped,
-		    report->images[image].total_ns / 1e9);
+	text_printf(t, "\" tests=\"%zu\" failures=\"%zu\" errors=\"0\" skipped=\"%zu\" time=\"%.3f\">\n",
+		    report->object_count, failures, skipped, report->images[image].total_ns / 1e9);
 	for (size_t i = 0; i < report->object_count; i++) {
 		const struct ab_test_result *result = &cells[i].result;
 
@@ -280,7 +280,8 @@ static void add_suite(struct text *t, const struct ab_report *report, size_t ima
 		ab_xml_add(t, result->reason);
 		text_puts(t, "\">");
 		ab_xml_add(t, result->detail);
-		text_puts(t, result->verdict == AB_VERDICT_FAIL ? "</failure>\n    </testcase>\n" : "</skipped>\n    </testcase>\n");
+		text_puts(t, result->verdict == AB_VERDICT_FAIL ? "</failure>\n    </testcase>\n"
+								: "</skipped>\n    </testcase>\n");
 	}
 	text_puts(t, "  </testsuite>\n");
 }
@@ -289,8 +290,11 @@ int ab_report_write_junit(const struct ab_report *report, FILE *out, struct ab_e
 {
 	_text_ struct text t = {};
 
-	text_printf(&t, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites tests=\"%zu\" failures=\"%zu\" skipped=\"%zu\">\n",
-		    ab_report_count(report), ab_report_verdicts(report, AB_VERDICT_FAIL), ab_report_verdicts(report, AB_VERDICT_SKIP));
+	text_printf(&t,
+		    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites tests=\"%zu\" failures=\"%zu\" "
+		    "skipped=\"%zu\">\n",
+		    ab_report_count(report), ab_report_verdicts(report, AB_VERDICT_FAIL),
+		    ab_report_verdicts(report, AB_VERDICT_SKIP));
 	for (size_t i = 0; i < report->image_count; i++)
 		add_suite(&t, report, i);
 	text_puts(&t, "</testsuites>\n");

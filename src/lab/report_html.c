@@ -10,7 +10,8 @@ static const char head[] =
 	"body{font:15px/1.5 system-ui,sans-serif;margin:2rem;max-width:90rem}\n"
 	"h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem}\n"
 	".wide{overflow-x:auto}\n"
-	"table{border-collapse:collapse}th,td{border:1px solid var(--line);padding:.3rem .6rem;text-align:left;vertical-align:top}\n"
+	"table{border-collapse:collapse}th,td{border:1px solid var(--line);padding:.3rem "
+	".6rem;text-align:left;vertical-align:top}\n"
 	"thead th{position:sticky;top:0;background:Canvas}\n"
 	"td a{text-decoration:none;font-weight:600}\n"
 	".pass,.pass a{color:var(--pass)}.fail,.fail a{color:var(--fail)}.skip,.skip a{color:var(--skip)}\n"
@@ -68,7 +69,8 @@ static void add_section(struct text *t, const struct ab_test_result *r, size_t i
 		text_puts(t, "</p>\n");
 	}
 	if (r->program_count)
-		text_puts(t, "<table><thead><tr><th>program</th><th>section</th><th>state</th><th>reason</th></tr></thead><tbody>\n");
+		text_puts(t, "<table><thead><tr><th>program</th><th>section</th><th>state</th><th>reason</th></tr></"
+			     "thead><tbody>\n");
 	for (size_t i = 0; i < r->program_count; i++) {
 		const struct ab_test_program *p = &r->programs[i];
 		const char *const cells[] = { p->name, p->section, p->state, p->reason };
@@ -83,8 +85,8 @@ static void add_section(struct text *t, const struct ab_test_result *r, size_t i
 	}
 	if (r->program_count)
 		text_puts(t, "</tbody></table>\n");
-	text_printf(t, "<p><small>%llu events, %llu lost%s</small></p>\n", (unsigned long long)r->events, (unsigned long long)r->lost,
-		    r->from_cache ? "; verdict of an earlier run" : "");
+	text_printf(t, "<p><small>%llu events, %llu lost%s</small></p>\n", (unsigned long long)r->events,
+		    (unsigned long long)r->lost, r->from_cache ? "; verdict of an earlier run" : "");
 	if (*r->detail) {
 		text_puts(t, "<pre>");
 		ab_xml_add(t, r->detail);
@@ -98,8 +100,9 @@ int ab_report_write_html(const struct ab_report *report, FILE *out, struct ab_er
 	_text_ struct text t = {};
 
 	text_puts(&t, head);
-	text_printf(&t, "<h1>anybpf test</h1>\n<p>%zu passed, %zu failed, %zu skipped</p>\n", ab_report_verdicts(report, AB_VERDICT_PASS),
-		    ab_report_verdicts(report, AB_VERDICT_FAIL), ab_report_verdicts(report, AB_VERDICT_SKIP));
+	text_printf(&t, "<h1>anybpf test</h1>\n<p>%zu passed, %zu failed, %zu skipped</p>\n",
+		    ab_report_verdicts(report, AB_VERDICT_PASS), ab_report_verdicts(report, AB_VERDICT_FAIL),
+		    ab_report_verdicts(report, AB_VERDICT_SKIP));
 	add_matrix(&t, report);
 	for (size_t i = 0; i < ab_report_count(report); i++)
 		add_section(&t, ab_report_get(report, i), i);

@@ -324,8 +324,9 @@ static int fail_select(const struct ab_kernel_list *all, const char *word, struc
 	for (size_t i = 0; i < all->count; i++)
 		if (!*all->items[i].flavour && is_last_of_series(all, i))
 			text_printf(&t, "%s%s", t.n ? ", " : "", all->items[i].series);
-	return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "no kernel '%s' in the archive; it has %s ('anybpf lab kernels' lists them)",
-		       word, t.p ? t.p : "none");
+	return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT,
+		       "no kernel '%s' in the archive; it has %s ('anybpf lab kernels' lists them)", word,
+		       t.p ? t.p : "none");
 }
 
 static int select_word(struct selection *s, char *word, struct ab_error *err)

@@ -4,7 +4,9 @@ import json
 import os
 import pathlib
 import pty
+import re
 import select
+import shlex
 import shutil
 import subprocess
 import time
@@ -160,3 +162,16 @@ def test_shell(kernel, tmp_path):
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     assert f"m-4711-{kernel}".encode() in seen and status == 0, seen.decode(errors="replace")
     assert b"Read-only" in seen and not (tmp_path / "x").exists()
+
+
+def examples():
+    for page in ("test", "lab"):
+        section = (ROOT / "docs" / "man" / f"anybpf-{page}.md").read_text().split("# EXAMPLES")[1]
+        yield from re.findall(r"^anybpf (.*)$", section, re.M)
+
+
+@pytest.mark.parametrize("example", examples())
+def test_examples(lab, kernel, example, tmp_path, monkeypatch):
+    (tmp_path / "tools").symlink_to(ROOT / "tools")
+    monkeypatch.chdir(tmp_path)
+    assert lab(*shlex.split(example)).stdout or "--output" in example

@@ -9,8 +9,10 @@
 TEST(versions_are_ordered_as_debian_does)
 {
 	static const char *const rising[] = {
-		"5.10.223-1", "5.10.262-1", "6.1.176-1", "6.1.192-2~deb11u1", "6.1.192-2", "6.12.9-1", "6.12.43-1~bpo12+1", "6.12.107-1",
-		"6.12.117-1~deb12u1", "6.12.117-1", "7.3~rc7-1~exp1", "7.3-1", "7.3.4-1~bpo13+1", "1:1.0-1", "1:1.00-2",
+		"5.10.223-1",	      "5.10.262-1", "6.1.176-1",	 "6.1.192-2~deb11u1",
+		"6.1.192-2",	      "6.12.9-1",   "6.12.43-1~bpo12+1", "6.12.107-1",
+		"6.12.117-1~deb12u1", "6.12.117-1", "7.3~rc7-1~exp1",	 "7.3-1",
+		"7.3.4-1~bpo13+1",    "1:1.0-1",    "1:1.00-2",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rising); i++)
@@ -26,13 +28,24 @@ TEST(versions_are_ordered_as_debian_does)
 
 TEST(ranges_of_kernels)
 {
-	static const struct { const char *range, *release; bool has; } rows[] = {
-		{ "< 5.8", "5.10.0-30-amd64", false }, { "< 5.11", "5.10.0-30-amd64", true }, { ">= 5.5, < 6.1", "5.10.0-30-amd64", true },
-		{ ">= 5.5, < 6.1", "6.1.0-56-amd64", false }, { "6.1", "6.1.0-56-amd64", true }, { "6.1", "6.12.107+deb13-amd64", false },
-		{ "> 6.1", "6.1.50", false }, { "> 6.1", "6.2.0", true }, { "<= 6.1", "6.1.50", true }, { "!= 6.12", "6.12.1", false },
-		{ "== 7.3.4", "7.3.4+deb13-amd64", true }, { ">=7", "7.3-rc7", true }, { "< 10", "9.99", true },
+	static const struct { const char *range, *release; bool has;
+	} rows[] = {
+		{ "< 5.8", "5.10.0-30-amd64", false },
+		{ "< 5.11", "5.10.0-30-amd64", true },
+		{ ">= 5.5, < 6.1", "5.10.0-30-amd64", true },
+		{ ">= 5.5, < 6.1", "6.1.0-56-amd64", false },
+		{ "6.1", "6.1.0-56-amd64", true },
+		{ "6.1", "6.12.107+deb13-amd64", false },
+		{ "> 6.1", "6.1.50", false },
+		{ "> 6.1", "6.2.0", true },
+		{ "<= 6.1", "6.1.50", true },
+		{ "!= 6.12", "6.12.1", false },
+		{ "== 7.3.4", "7.3.4+deb13-amd64", true },
+		{ ">=7", "7.3-rc7", true },
+		{ "< 10", "9.99", true },
 	};
-	static const char *const bad[] = { "", "x", "<", "< x", "< 5.8,", "5.", ".5", "< 5.8 6.1", "5.8-rc1", "=> 5", "< 5.8,,", ",", "5..8 x" };
+	static const char *const bad[] = { "",		"x",	   "<",	   "< x",     "< 5.8,", "5.",	 ".5",
+					   "< 5.8 6.1", "5.8-rc1", "=> 5", "< 5.8,,", ",",	"5..8 x" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
 		if (ab_range_has(rows[i].range, rows[i].release) != rows[i].has)
@@ -96,14 +109,20 @@ TEST(mistakes_in_expectation_files_are_named)
 	refuse("timeout_s = -1", "'timeout_s' takes a number");
 }
 
-#define SUMMARY(state) "{\"type\":\"summary\",\"events\":3,\"lost\":0,\"duration_ns\":5,\"programs\":[{\"name\":\"p\",\"section\":\"s\"," \
+#define SUMMARY(state)                                                                                               \
+	"{\"type\":\"summary\",\"events\":3,\"lost\":0,\"duration_ns\":5,\"programs\":[{\"name\":\"p\",\"section\":" \
+	"\"s\","                                                                                                     \
 	"\"state\":\"" state "\",\"reason\":\"r\"}]}\n"
 
 /* "VERDICT: REASON" */
 static const char *judge(const char *toml, const char *out, const char *release)
 {
 	struct expect expect = parse(toml);
-	struct run_output run = { .out = out, .out_size = strlen(out), .err = "anybpf: attached 1 program\n", .ended = true, .release = release };
+	struct run_output run = { .out = out,
+				  .out_size = strlen(out),
+				  .err = "anybpf: attached 1 program\n",
+				  .ended = true,
+				  .release = release };
 	static char text[1024];
 	struct ab_error err = {};
 	json_t *doc;
@@ -146,21 +165,40 @@ TEST(skips_are_tried)
 }
 
 static const char events[] =
-	"{\"type\":\"event\",\"channel\":\"a\",\"data\":{\"pid\":7,\"comm\":\"ls\",\"up\":{\"port\":80},\"stack\":[\"x\",\"y\"],"
+	"{\"type\":\"event\",\"channel\":\"a\",\"data\":{\"pid\":7,\"comm\":\"ls\",\"up\":{\"port\":80},\"stack\":["
+	"\"x\",\"y\"],"
 	"\"big\":18446744073709551615,\"error\":{\"errno\":\"ENOENT\",\"value\":-2}}}\n"
 	"{\"type\":\"event\",\"channel\":\"b\",\"data\":{\"pid\":8,\"comm\":\"cat\"}}\n"
-	"{\"type\":\"map\",\"map\":\"m\",\"entries\":[{\"key\":{\"comm\":\"ls\"},\"value\":3},{\"key\":{\"comm\":\"x\"},\"value\":0}]}\n"
+	"{\"type\":\"map\",\"map\":\"m\",\"entries\":[{\"key\":{\"comm\":\"ls\"},\"value\":3},{\"key\":{\"comm\":\"x\"}"
+	",\"value\":0}]}\n"
 	"{\"type\":\"hist\",\"map\":\"h\",\"slots\":[{\"from\":4,\"to\":8,\"count\":2}]}\n" SUMMARY("attached");
 
 TEST(predicates_on_events)
 {
-	static const struct { const char *where; int count; } rows[] = {
-		{ "pid = 7", 1 }, { "pid = 9", 0 }, { "comm = 'ls'", 1 }, { "pid = { min = 8 }", 1 }, { "pid = { min = 7, max = 8 }", 2 },
-		{ "comm = { contains = 'a' }", 1 }, { "comm = { matches = '^l.$' }", 1 }, { "comm = { not = 'ls' }", 1 },
-		{ "'up.port' = 80", 1 }, { "'stack.1' = 'y'", 1 }, { "stack = { contains = 'x' }", 1 }, { "'stack.9' = 'y'", 0 },
-		{ "up = { exists = true }", 1 }, { "up = { exists = false }", 1 }, { "error = 'ENOENT'", 1 }, { "error = -2", 1 },
-		{ "'error.errno' = 'ENOENT'", 1 }, { "big = { min = 1.8e19 }", 1 }, { "pid = 7, comm = 'cat'", 0 }, { "none = 1", 0 },
-		{ "comm = { min = 1 }", 0 }, { "none = { not = 1 }", 0 },
+	static const struct { const char *where; int count;
+	} rows[] = {
+		{ "pid = 7", 1 },
+		{ "pid = 9", 0 },
+		{ "comm = 'ls'", 1 },
+		{ "pid = { min = 8 }", 1 },
+		{ "pid = { min = 7, max = 8 }", 2 },
+		{ "comm = { contains = 'a' }", 1 },
+		{ "comm = { matches = '^l.$' }", 1 },
+		{ "comm = { not = 'ls' }", 1 },
+		{ "'up.port' = 80", 1 },
+		{ "'stack.1' = 'y'", 1 },
+		{ "stack = { contains = 'x' }", 1 },
+		{ "'stack.9' = 'y'", 0 },
+		{ "up = { exists = true }", 1 },
+		{ "up = { exists = false }", 1 },
+		{ "error = 'ENOENT'", 1 },
+		{ "error = -2", 1 },
+		{ "'error.errno' = 'ENOENT'", 1 },
+		{ "big = { min = 1.8e19 }", 1 },
+		{ "pid = 7, comm = 'cat'", 0 },
+		{ "none = 1", 0 },
+		{ "comm = { min = 1 }", 0 },
+		{ "none = { not = 1 }", 0 },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -181,7 +219,9 @@ TEST(channels_maps_and_counts)
 	ASSERT_STR(judge("[[event]]\ncount = { max = 1 }", events, "6.1"), "fail: 2 events where anything");
 	ASSERT_STR(judge("[[event]]\nchannel = 'c'", events, "6.1"), "fail: 0 events of 'c' where anything");
 	ASSERT_STR(judge("[[event]]\nchannel = 'c'\ncount = 0", events, "6.1"), "pass: ");
-	ASSERT_STR(judge("[[map]]\nname = 'm'\nwhere = { 'key.comm' = 'ls', value = { min = 1 } }\ncount = 1", events, "6.1"), "pass: ");
+	ASSERT_STR(judge("[[map]]\nname = 'm'\nwhere = { 'key.comm' = 'ls', value = { min = 1 } }\ncount = 1", events,
+			 "6.1"),
+		   "pass: ");
 	ASSERT_STR(judge("[[map]]\nname = 'm'\nwhere = { value = { min = 4 } }", events, "6.1"),
 		   "fail: 0 entries of 'm' where {\"value\":{\"min\":4}}");
 	ASSERT_STR(judge("[[map]]\nname = 'h'\nwhere = { 'slots.0.count' = 2 }", events, "6.1"), "pass: ");
@@ -207,7 +247,9 @@ TEST(cpio_has_every_folder_once)
 
 TEST(damaged_packages_are_refused)
 {
-	static const char *const contents[] = { "", "x", "!<arch>\n", "!<arch>\ndata.tar.xz     0           0     0     100644  9999      `\nxx" };
+	static const char *const contents[] = {
+		"", "x", "!<arch>\n", "!<arch>\ndata.tar.xz     0           0     0     100644  9999      `\nxx"
+	};
 	char dir[] = "/tmp/unit-lab-XXXXXX", path[64];
 
 	ASSERT(mkdtemp(dir));
