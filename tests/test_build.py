@@ -76,6 +76,16 @@ def test_same_code_as_stock_clang(source, tmp_path):
     assert relocations(ours) == relocations(stock)
 
 
+@pytest.mark.skipif(not CLANG, reason="needs clang")
+@pytest.mark.parametrize("source", CORPUS, ids=lambda p: p.name)
+def test_the_header_alone_serves_stock_clang(source, tmp_path):
+    """`anybpf build --header` makes a vmlinux.h for people who compile themselves, with libbpf's own headers."""
+    (tmp_path / "vmlinux.h").write_bytes(build("--header", source))
+    subprocess.run([CLANG, "-g", "-O2", "-target", "bpf", "-mcpu=v1", "-D__TARGET_ARCH_x86", "-w", "-I", tmp_path, "-c", source, "-o",
+                    tmp_path / "stock.o"], check=True)
+    assert code(build(source)) == code((tmp_path / "stock.o").read_bytes())
+
+
 def test_pasted_names_need_the_whole_header(tmp_path):
     source = write(tmp_path, START + '#define T(x) struct task_##x\nSEC("tp/a/b") int f(void *c) { return sizeof(T(struct)); }\n' + LICENSE)
     done = anybpf("build", "-v", source, "-o", "-")

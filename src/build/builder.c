@@ -459,6 +459,9 @@ int ab_builder_build(struct ab_builder *b, const char *path, const char *text, s
 	return r;
 }
 
+/* What libbpf's own bpf_helper_defs.h names; ours is cut to what a source reaches, but this header may meet theirs. */
+static const char helper_types[] = "__u8 __u16 __u32 __u64 __s8 __s16 __s32 __s64 __be16 __be32 __wsum";
+
 int ab_builder_header(struct ab_builder *b, const char *path, const char *text, size_t size,
 		      const struct ab_build_opts *opts, char **ret_text, size_t *ret_size, struct ab_error *err)
 {
@@ -466,6 +469,8 @@ int ab_builder_header(struct ab_builder *b, const char *path, const char *text, 
 	struct build q = {};
 	int r = start_build(&q, b, path, whole ? "" : text, size, opts, err);
 
+	if (!r && ab_scan_names(&q.scan.names, helper_types, strlen(helper_types)))
+		r = ab_fail_memory(err);
 	if (!r)
 		r = make_headers(&q, whole || OPT(opts, full_header), err);
 	if (!r) {
