@@ -34,7 +34,9 @@ struct ab_lab_opts {
 	size_t sz;
 	const char *cache_dir;  /* NULL: $XDG_CACHE_HOME/anybpf/lab, else ~/.cache/anybpf/lab */
 	const char *arch;       /* Debian's word: "amd64" or "arm64"; NULL: this machine's */
-	const char *guest_dir;  /* where anybpf-lab-init and anybpf-static are; NULL: beside the running program */
+	/* Where anybpf-lab-init and anybpf-static are, with -ARCH behind their names for another architecture than this
+	 * machine's. NULL: beside the running program. */
+	const char *guest_dir;
 	const char *accelerator; /* "kvm" or "tcg"; NULL: KVM if a guest turns out to run by it */
 	bool offline;           /* what is not in the cache is an error */
 	/* Told from time to time how far a download is; `total` may be 0 for unknown. NULL: silence. */
@@ -149,7 +151,7 @@ struct ab_guest_opts {
 	const char *const *modules; /* names, NULL-terminated, beside those that the lab itself needs */
 	bool lenient;               /* modules that the kernel does not have are left out, instead of an error */
 	const char *const *hide;    /* "bpf", "btf", "ringbuf", "tracefs", NULL-terminated: look like a kernel without it */
-	const char *share;          /* a host directory, mounted read-only at /host; NULL: none */
+	const char *share;          /* a host directory, mounted read-only at /host, if the kernel has 9p; NULL: none */
 	bool tools;                 /* a shell and the usual commands in /bin, from busybox */
 	unsigned timeout_ms;        /* for all of it; 0: 60 s. Ignored when a step is AB_STEP_SHELL */
 	unsigned memory_mb;         /* 0: 512 */

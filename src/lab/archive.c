@@ -65,11 +65,11 @@ PRINTF_LIKE(2, 3) static void apt_option(struct apt *apt, const char *fmt, ...)
 static void apt_begin(struct apt *apt, struct ab_lab *lab, const char *program)
 {
 	apt_arg(apt, program);
-	apt_option(apt, "Dir::Etc::sourcelist=%s/apt/lab.sources", lab->cache);
+	apt_option(apt, "Dir::Etc::sourcelist=%s/apt-%s/lab.sources", lab->cache, lab->arch);
 	apt_option(apt, "Dir::Etc::sourceparts=-");
-	apt_option(apt, "Dir::State::lists=%s/apt/lists", lab->cache);
+	apt_option(apt, "Dir::State::lists=%s/apt-%s/lists", lab->cache, lab->arch);
 	apt_option(apt, "Dir::State::status=/dev/null");
-	apt_option(apt, "Dir::Cache=%s/apt", lab->cache);
+	apt_option(apt, "Dir::Cache=%s/apt-%s", lab->cache, lab->arch);
 	/* The cache belongs to the user; apt's own sandbox user could not write there. */
 	apt_option(apt, "APT::Sandbox::User=");
 	apt_option(apt, "APT::Architecture=%s", lab->arch);
@@ -158,7 +158,7 @@ static int write_sources(struct ab_lab *lab, struct ab_error *err)
 {
 	static const char *const argv[] = { "apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE)",
 					    "-o", "APT::Get::IndexTargets::ReleaseInfo=false", "Created-By: Packages", NULL };
-	_free_ char *out = NULL, *complaint = NULL, *path = ab_lab_path(lab, err, "apt/lab.sources");
+	_free_ char *out = NULL, *complaint = NULL, *path = ab_lab_path(lab, err, "apt-%s/lab.sources", lab->arch);
 	_free_ char *keyring = read_option("AnyBPF::Lab::Keyring", DEBIAN_KEYRING);
 	_free_ char *suites = read_option("AnyBPF::Lab::Suites", SUITES);
 	_strmap_ struct strmap seen = {};
@@ -273,7 +273,8 @@ static int scan_suite(struct ab_lab *lab, struct text *t, const char *repo, cons
 	glob_t found;
 	int r = 0;
 
-	text_printf(&pattern, "%s/apt/lists/*_dists_%s_main_binary-%s_Packages*", lab->cache, suite, lab->arch);
+	text_printf(&pattern, "%s/apt-%s/lists/*_dists_%s_main_binary-%s_Packages*", lab->cache, lab->arch,
+		    suite, lab->arch);
 	for (char *c = pattern.p ? strstr(pattern.p, "_dists_") : NULL; c && *c; c++)
 		*c = *c == '/' ? '_' : *c;
 	if (pattern.failed || !pattern.p)
@@ -295,7 +296,8 @@ static int scan_suite(struct ab_lab *lab, struct text *t, const char *repo, cons
 /* Goes through the lists that apt has fetched and checked, and writes down what the lab may want of them. */
 static int index_lists(struct ab_lab *lab, struct ab_error *err)
 {
-	_free_ char *path = ab_lab_path(lab, err, "apt/packages"), *from = ab_lab_path(lab, err, "apt/lab.sources");
+	_free_ char *path = ab_lab_path(lab, err, "apt-%s/packages", lab->arch),
+		    *from = ab_lab_path(lab, err, "apt-%s/lab.sources", lab->arch);
 	_free_ char *sources = NULL;
 	_text_ struct text t = {};
 	const char *repo = NULL;
@@ -326,7 +328,7 @@ static void tick_update(void *ctx)
 
 static int fetch_lists(struct ab_lab *lab, struct ab_error *err)
 {
-	_free_ char *complaints = NULL, *first = NULL, *lists = ab_lab_path(lab, err, "apt/lists/partial/x");
+	_free_ char *complaints = NULL, *first = NULL, *lists = ab_lab_path(lab, err, "apt-%s/lists/partial/x", lab->arch);
 	struct command_opts opts = { .tick = tick_update, .ctx = lab };
 	_apt_ struct apt apt = {};
 	int r;
@@ -389,7 +391,7 @@ static bool is_fresh(const char *path, unsigned max_age)
 
 int ab_lab_update(struct ab_lab *lab, unsigned max_age, struct ab_error *err)
 {
-	_free_ char *path = ab_lab_path(lab, err, "apt/packages");
+	_free_ char *path = ab_lab_path(lab, err, "apt-%s/packages", lab->arch);
 	_close_ int lock = -1;
 	int r;
 
@@ -400,7 +402,7 @@ int ab_lab_update(struct ab_lab *lab, unsigned max_age, struct ab_error *err)
 	if (lab->offline)
 		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT,
 			       "the archive's lists are not in the cache; 'anybpf lab kernels' fetches them");
-	r = lock_file(lab, "apt/lab.lock", &lock, err);
+	r = lock_file(lab, "lists.lock", &lock, err);
 	if (r < 0 || is_fresh(path, max_age))
 		return r;
 	r = write_sources(lab, err);
@@ -430,7 +432,7 @@ int ab_archive_read(struct ab_lab *lab, struct ab_error *err)
 
 	if (lab->rows)
 		return 0;
-	path = ab_lab_path(lab, err, "apt/packages");
+	path = ab_lab_path(lab, err, "apt-%s/packages", lab->arch);
 	free(lab->row_text);
 	lab->row_text = NULL;
 	r = path ? file_read(path, LIST_LIMIT, &lab->row_text, &size, err) : -ENOMEM;

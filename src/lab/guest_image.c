@@ -211,7 +211,7 @@ static int add_modules(struct ab_lab *lab, const struct ab_image *image, const s
 	int r = ab_modules_find(lab, image, own, MODULE_IF_UNPACKED, &list, err);
 
 	if (r == 0 && OPT(opts, share))
-		r = ab_modules_find(lab, image, share, MODULE_REQUIRED, &list, err);
+		r = ab_modules_find(lab, image, share, MODULE_IF_ANY, &list, err);
 	if (r == 0 && OPT(opts, modules))
 		r = ab_modules_find(lab, image, opts->modules, OPT(opts, lenient) ? MODULE_IF_ANY : MODULE_REQUIRED, &list, err);
 	for (size_t i = 0; r == 0 && i < list.count; i++) {

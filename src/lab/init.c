@@ -233,7 +233,8 @@ static struct program *find_program(int id)
 
 __attribute__((noreturn)) static void exec_program(char **argv, int out, int err)
 {
-	static char *const environment[] = { "PATH=/bin:/sbin:/usr/bin:/usr/sbin", "HOME=/tmp", "TERM=linux", "LANG=C", NULL };
+	static const char *const environment[] = { "PATH=/bin:/sbin:/usr/bin:/usr/sbin", "HOME=/tmp", "TERM=linux",
+						   "LANG=C", NULL };
 	int null = open("/dev/null", O_RDONLY);
 
 	if (null >= 0)
@@ -243,7 +244,7 @@ __attribute__((noreturn)) static void exec_program(char **argv, int out, int err
 	setpgid(0, 0);
 	if (chdir("/tmp") < 0)
 		dprintf(2, "/tmp: %s\n", strerror(errno));
-	execve(argv[0], argv, environment);
+	execve(argv[0], argv, (char *const *)environment);
 	dprintf(2, "%s: %s\n", argv[0], strerror(errno));
 	_exit(127);
 }

@@ -150,29 +150,39 @@ void ab_lab_close(struct ab_lab *lab)
 	free(lab);
 }
 
+/* For another architecture than this machine's, the name has that behind it. */
+static bool try_own(const struct ab_lab *lab, const char *dir, const char *place, const char *name, char **ret_path)
+{
+	_text_ struct text t = {};
+
+	text_printf(&t, "%s%s/%s%s%s", dir, place, name, strcmp(lab->arch, own_arch()) ? "-" : "",
+		    strcmp(lab->arch, own_arch()) ? lab->arch : "");
+	if (!t.p || access(t.p, R_OK) < 0)
+		return false;
+	*ret_path = text_take(&t);
+	return *ret_path;
+}
+
 int ab_lab_find_own(struct ab_lab *lab, const char *name, char **ret_path, struct ab_error *err)
 {
 	static const char *const places[] = { "", "/../libexec/anybpf", "/../lib/anybpf", "/src/lab", "/../.." };
 	char own[4096];
 	ssize_t n = readlink("/proc/self/exe", own, sizeof(own) - 1);
+	const char *dir = lab->guest_dir ? lab->guest_dir : own;
 	char *slash;
 
 	own[n > 0 ? n : 0] = '\0';
 	slash = strrchr(own, '/');
 	if (slash)
 		*slash = '\0';
-	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
-		_text_ struct text t = {};
-
-		text_printf(&t, "%s%s/%s", lab->guest_dir ? lab->guest_dir : own, places[i], name);
-		if (t.p && access(t.p, R_OK) == 0) {
-			*ret_path = text_take(&t);
-			return *ret_path ? 0 : ab_fail_memory(err);
-		}
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++)
+		if (try_own(lab, dir, places[i], name, ret_path))
+			return 0;
+	if (strcmp(lab->arch, own_arch()))
+		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "'%s-%s', which guests of that architecture need, is not in '%s'",
+			       name, lab->arch, dir);
 	return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT,
-		       "'%s', which guests need, is not in '%s'; 'make' and 'make static' build it", name,
-		       lab->guest_dir ? lab->guest_dir : own);
+		       "'%s', which guests need, is not in '%s'; 'make' and 'make static' build it", name, dir);
 }
 
 void ab_lab_hash_text(const void *data, size_t size, char ret_text[HASH_TEXT])
