@@ -309,12 +309,12 @@ def test_softirqs():
 
 
 def test_gethostlatency():
-    code = "import socket\nfor i in range(5): socket.getaddrinfo('localhost', i)\nsocket.gethostbyname('127.0.0.1')"
+    code = "import socket\nfor i in range(5): socket.getaddrinfo('127.0.0.7', i)\nsocket.gethostbyname('127.0.0.1')"
     with child(code) as worker, tool("gethostlatency") as run:
         worker.go()
-    events = run.events(pid=worker.pid, name="localhost")
+    events = run.events(pid=worker.pid, name="127.0.0.7")
     assert [(e["call"], e["result"]) for e in events] == [("getaddrinfo", 0)] * 5
-    assert all(1000 < e["duration"] < 10e9 for e in events)
+    assert all(0 < e["duration"] < 10e9 for e in events)
 
 
 def test_profile(tmp_path):
