@@ -50,7 +50,7 @@ static struct ab_format *make_format(void)
 	btf__add_decl_tag(b, "anybpf:as=ipv4", id, 7);
 	btf__add_decl_tag(b, "anybpf:as=port", id, 8);
 	raw = btf__raw_data(b, &size);
-	if (ab_btf_open_mem(raw, size, &types, &err) < 0 || ab_format_make(NULL, types, id, NULL, &format, &err) < 0) {
+	if (ab_btf_open_mem(raw, size, &types, &err) < 0 || ab_format_make(NULL, types, id, NULL, NULL, &format, &err) < 0) {
 		fprintf(stderr, "bench: %s\n", err.msg);
 		exit(1);
 	}

@@ -150,7 +150,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t n)
 	for (uint32_t id = 0; id < MIN(ab_btf_count(btf), 48u); id++) {
 		struct ab_error err = {};
 		struct ab_format *f;
-		int r = ab_format_make(NULL, btf, id, words[input[1] % ARRAY_SIZE(words)], &f, &err);
+		int r = ab_format_make(NULL, btf, id, words[input[1] % ARRAY_SIZE(words)], NULL, &f, &err);
 
 		CHECK(r < 0 ? err.code == r && *err.msg : !err.code);
 		if (r >= 0) {

@@ -12,7 +12,7 @@ import time
 import xml.etree.ElementTree
 
 import pytest
-from live import TOOLS, Run, child, needs_bpf, total
+from live import BUILD, TOOLS, Run, child, needs_bpf, total
 
 pytestmark = needs_bpf
 
@@ -248,6 +248,16 @@ def test_runqlat_by_process():
         with tool("runqlat", "--by-process", "--pid", worker.pid) as run:
             worker.go()
     assert 31 <= total(run.hists("latency_by_process")['{"comm": "anybpf-37"}']) < 2000
+
+
+def test_a_histogram_for_each_key_has_the_unit_of_its_map():
+    with child(SLEEP_37_TIMES) as worker:
+        done = subprocess.Popen([BUILD / "anybpf", "run", TOOLS / "runqlat.bpf.c", "--by-process", "-q", "--duration", "1"],
+                                stdout=subprocess.PIPE, text=True)
+        worker.go()
+        out, _ = done.communicate(timeout=20)
+    headings = [line for line in out.splitlines() if line.endswith("distribution")]
+    assert headings and all(line.split()[0] == "us" for line in headings)
 
 
 def test_cpudist():

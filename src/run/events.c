@@ -107,7 +107,7 @@ static const struct ab_format *find_format(struct ab_map *map)
 
 	if (!type && tag && !map->event_format)
 		ab_object_warn(map->object, "events of '%s' stay bytes: the object's BTF has no '%s'", ab_map_name(map), tag);
-	if (type && ab_format_make(map->object, map->object->btf, type, NULL, &map->event_format, &why) < 0)
+	if (type && ab_format_make(map->object, map->object->btf, type, NULL, NULL, &map->event_format, &why) < 0)
 		ab_object_warn(map->object, "events of '%s' stay bytes: %s", ab_map_name(map), why.msg);
 	ab_error_clear(&why);
 	return map->event_format;

@@ -61,6 +61,7 @@ struct maker {
 	struct ab_format *f;
 	const struct ab_btf *btf;
 	struct text strings;
+	const char *unit; /* of what is around the type: of its histograms that have none of their own */
 	uint32_t op_cap, visits;
 	int code; /* of the failure of add_op() */
 	struct ab_error *err;
@@ -119,6 +120,7 @@ static uint32_t add_bare(struct maker *m, const char *s)
 
 static struct op *add_op(struct maker *m, const struct place *at, int code)
 {
+	const char *unit = at->unit ? at->unit : code == OP_HIST ? m->unit : NULL;
 	struct ab_format *f = m->f;
 	struct op *op;
 
@@ -147,8 +149,8 @@ static struct op *add_op(struct maker *m, const struct place *at, int code)
 		op->key_size = m->strings.n - op->key;
 		add_bare(m, at->name); /* op_name() finds it there */
 	}
-	if (at->unit)
-		op->unit = add_bare(m, at->unit);
+	if (unit)
+		op->unit = add_bare(m, unit);
 	return op;
 }
 
@@ -790,7 +792,7 @@ static int make_plan(struct maker *m, uint32_t type_id, const char *words)
 		return ab_fail_memory(m->err);
 	f->size = ab_btf_size(m->btf, type_id);
 	text_add(&m->strings, "", 1); /* offset 0 means none */
-	r = make_value(m, (struct place){ .type_id = type_id, .words = words, .last = true });
+	r = make_value(m, (struct place){ .type_id = type_id, .words = words, .unit = m->unit, .last = true });
 	if (r < 0)
 		return r;
 	if (!f->op_count)
@@ -804,10 +806,10 @@ static int make_plan(struct maker *m, uint32_t type_id, const char *words)
 }
 
 int ab_format_make(struct ab_object *owner, const struct ab_btf *btf, uint32_t type_id, const char *words,
-		   struct ab_format **ret_format, struct ab_error *err)
+		   const char *unit, struct ab_format **ret_format, struct ab_error *err)
 {
 	struct ab_format *f = calloc(1, sizeof(*f));
-	struct maker m = { .f = f, .btf = btf, .err = err };
+	struct maker m = { .f = f, .btf = btf, .unit = unit, .err = err };
 	int r;
 
 	if (!f)

@@ -14,10 +14,11 @@
 
 /*
  * Makes the format of a type. `owner`, borrowed, resolves stacks and symbols; NULL: they stay numbers. `words`: what follows
- * "anybpf:as=" in a tag on the map or variable around the type, or NULL. Errors: -E2BIG/LIMIT the type is too large or
- * nested too deeply, -EINVAL/FORMAT a tag that does not suit its member, -ENOENT/NOT_FOUND an enum named by a tag.
+ * "anybpf:as=" in a tag on the map or variable around the type, `unit`: what follows "anybpf:unit=" there, or NULL.
+ * Errors: -E2BIG/LIMIT the type is too large or nested too deeply, -EINVAL/FORMAT a tag that does not suit its member,
+ * -ENOENT/NOT_FOUND an enum named by a tag.
  */
 int ab_format_make(struct ab_object *owner, const struct ab_btf *btf, uint32_t type_id, const char *words,
-		   struct ab_format **ret_format, struct ab_error *err);
+		   const char *unit, struct ab_format **ret_format, struct ab_error *err);
 
 #endif

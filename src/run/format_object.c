@@ -60,7 +60,7 @@ int ab_format_new(struct ab_object *object, const char *type, struct ab_format *
 	_free_ char *nearest = NULL;
 
 	if (id)
-		return ab_format_make(object, btf, id, NULL, ret_format, err);
+		return ab_format_make(object, btf, id, NULL, NULL, ret_format, err);
 	nearest = btf ? ab_btf_nearest(btf, type) : NULL;
 	return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "no type '%.100s' in '%s'%s%s%s", type, ab_object_name(object),
 		       nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");

@@ -185,7 +185,7 @@ size_t ab_map_max_entries(const struct ab_map *map)
 
 /* A format is made when it is first asked for: most maps are never printed. One that cannot be made leaves bytes. */
 static const struct ab_format *find_format(const struct ab_map *map, struct ab_format *const *slot, uint32_t type,
-					   const char *words)
+					   const char *words, const char *unit)
 {
 	static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
 	struct ab_format *format = NULL;
@@ -193,7 +193,7 @@ static const struct ab_format *find_format(const struct ab_map *map, struct ab_f
 	if (!type)
 		return NULL;
 	pthread_mutex_lock(&making);
-	if (!*slot && !ab_format_make(map->object, map->object->btf, type, words, &format, NULL))
+	if (!*slot && !ab_format_make(map->object, map->object->btf, type, words, unit, &format, NULL))
 		*(struct ab_format **)slot = format;
 	pthread_mutex_unlock(&making);
 	return *slot;
@@ -201,14 +201,15 @@ static const struct ab_format *find_format(const struct ab_map *map, struct ab_f
 
 const struct ab_format *ab_map_key_format(const struct ab_map *map)
 {
-	return find_format(map, &map->key_format, map->key_type, NULL);
+	return find_format(map, &map->key_format, map->key_type, NULL, NULL);
 }
 
 /* The slots of a histogram are counters; what its tag says is about all of them together. */
 const struct ab_format *ab_map_value_format(const struct ab_map *map)
 {
 	return find_format(map, &map->value_format, map->value_type,
-			   ab_map_kind(map) == AB_MAP_HIST ? NULL : ab_map_tag(map, "as="));
+			   ab_map_kind(map) == AB_MAP_HIST ? NULL : ab_map_tag(map, "as="),
+			   ab_map_kind(map) == AB_MAP_HIST ? NULL : ab_map_tag(map, "unit="));
 }
 
 int ab_map_set_max_entries(struct ab_map *map, uint32_t max_entries, struct ab_error *err)

@@ -147,7 +147,7 @@ static int make_error(int type, const char *words, struct ab_format **ret_format
 	ab_btf_close(opened);
 	opened = NULL;
 	ASSERT_OK(ab_btf_open_mem(raw, size, &opened, err), *err);
-	return ab_format_make(FAKE_OBJECT, opened, type, words, ret_format, err);
+	return ab_format_make(FAKE_OBJECT, opened, type, words, NULL, ret_format, err);
 }
 
 static struct ab_format *make(int type, const char *words)
