@@ -35,7 +35,8 @@ void text_add(struct text *t, const char *p, size_t n)
 {
 	if (!text_reserve(t, n))
 		return;
-	memcpy(t->p + t->n, p, n);
+	if (n) /* nothing may come from nowhere: memcpy() refuses NULL */
+		memcpy(t->p + t->n, p, n);
 	t->n += n;
 	t->p[t->n] = '\0';
 }

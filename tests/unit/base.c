@@ -36,6 +36,15 @@ TEST(error_of_errno_has_its_kind)
 	ASSERT_STR(ab_error_word(err.kind), "permission");
 }
 
+TEST(text_takes_nothing_from_nowhere)
+{
+	_text_ struct text t = {};
+
+	text_add(&t, NULL, 0);
+	ASSERT_STR(t.p, "");
+	ASSERT(!t.failed);
+}
+
 TEST(json_escapes_and_separates)
 {
 	_text_ struct text t = {};
