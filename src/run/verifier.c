@@ -195,6 +195,14 @@ static char *cut_log(const struct ab_object *object)
 	return end ? strndup(begin, end - begin) : strdup(begin);
 }
 
+/* The length of a type's name without its flavour: the kernel's type is meant by 'task_struct___old' too. */
+static int essential_length(const char *name, const char *end)
+{
+	const char *flavour = memmem(name, end - name, "___", 3);
+
+	return (flavour ? flavour : end) - name;
+}
+
 /*
  * "<byte_off> [7] struct task_struct.nosuch.x (0:1 @ offset 4)" and what else libbpf calls the subject of a relocation, for
  * people: kind, type, member.
@@ -210,13 +218,13 @@ static void say_relocation(const char *spec, struct text *out)
 	dot = memchr(name, '.', end - name);
 	colons = memmem(name, end - name, "::", 2);
 	if (colons)
-		text_printf(out, "this kernel's %.*s has no '%.*s'", (int)(colons - name), name,
+		text_printf(out, "this kernel's %.*s has no '%.*s'", essential_length(name, colons), name,
 			    (int)(strcspn(colons + 2, " (\n")), colons + 2);
 	else if (dot)
-		text_printf(out, "this kernel's %.*s has no member '%.*s' like the program's", (int)(dot - name), name,
+		text_printf(out, "this kernel's %.*s has no member '%.*s' like the program's", essential_length(name, dot), name,
 			    (int)(end - dot - 1), dot + 1);
 	else
-		text_printf(out, "this kernel has no type '%.*s' like the program's", (int)(end - name), name);
+		text_printf(out, "this kernel has no type '%.*s' like the program's", essential_length(name, end), name);
 }
 
 static int explain_relocation(struct ab_object *object, const char *program, const char *log, const char *failed,

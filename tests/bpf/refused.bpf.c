@@ -50,4 +50,16 @@ int optional_refused(void *ctx)
 	return *(u64 *)map_lookup(&table, &key);
 }
 
+struct task_struct___old {
+	int gone;
+} __attribute__((preserve_access_index));
+
+SEC("tp_btf/sched_switch")
+int unknown_member_of_flavour(u64 *ctx)
+{
+	struct task_struct___old *task = (void *)ctx[1];
+
+	return task->gone;
+}
+
 LICENSE;

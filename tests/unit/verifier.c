@@ -58,6 +58,21 @@ TEST(unknown_member_names_type_member_and_line)
 	ab_object_close(object);
 }
 
+TEST(unknown_member_of_a_flavour_names_the_kernels_type)
+{
+	struct ab_error err = {};
+	struct ab_object *object;
+
+	need_bpf();
+	if (access("/sys/kernel/btf/vmlinux", R_OK))
+		SKIP("this kernel has no BTF");
+	object = open_only("unknown_member_of_flavour");
+	ASSERT_INT(ab_object_load(object, &err), -EINVAL);
+	ASSERT(strstr(err.msg, "this kernel's struct task_struct has no member 'gone' like the program's"));
+	ab_error_clear(&err);
+	ab_object_close(object);
+}
+
 TEST(optional_program_is_skipped_and_the_rest_loads)
 {
 	struct ab_error err = {};
