@@ -222,7 +222,7 @@ void ab_object_close(struct ab_object *object)
 
 /* ---- load ---- */
 
-bool ab_btf_has_enumerator(const struct ab_btf *btf, const char *enum_name, const char *name)
+static bool has_enumerator(const struct ab_btf *btf, const char *enum_name, const char *name)
 {
 	for (uint32_t id = 1; id < ab_btf_count(btf); id++) {
 		const struct btf_type *t = ab_btf_type(btf, id);
@@ -250,7 +250,7 @@ static int has_ring_buffer(const struct ab_object *object, struct ab_error *err)
 		r = ab_btf_open_file(object->btf_path, &btf, err);
 		if (r < 0)
 			return r;
-		r = ab_btf_has_enumerator(btf, "bpf_func_id", "BPF_FUNC_ringbuf_reserve");
+		r = has_enumerator(btf, "bpf_func_id", "BPF_FUNC_ringbuf_reserve");
 		ab_btf_close(btf);
 		return r;
 	}

@@ -95,9 +95,6 @@ int ab_object_stack(struct ab_object *object, const char *map, int64_t id, uint6
 void ab_object_warn(struct ab_object *object, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void ab_object_debug(struct ab_object *object, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
-/* Whether an enum of that name has that enumerator. */
-bool ab_btf_has_enumerator(const struct ab_btf *btf, const char *enum_name, const char *name);
-
 /* ---- log.c: libbpf's messages, which go to the object that this thread works on ---- */
 struct ab_object *ab_log_enter(struct ab_object *object); /* returns what ab_log_leave() restores */
 void ab_log_leave(struct ab_object *previous);
