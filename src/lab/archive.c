@@ -211,27 +211,6 @@ static bool is_wanted(const char *package, size_t n)
 	return false;
 }
 
-/* The value of a field in a stanza that ends at `end`; fields begin lines. */
-static bool find_field(const char *stanza, const char *end, const char *name, const char **ret, size_t *ret_size)
-{
-	size_t n = strlen(name);
-
-	for (const char *p = stanza; p && p < end; p = memchr(p, '\n', end - p), p = p ? p + 1 : NULL) {
-		const char *stop;
-
-		if ((size_t)(end - p) <= n || strncmp(p, name, n) || p[n] != ':')
-			continue;
-		p += n + 1;
-		while (p < end && *p == ' ')
-			p++;
-		stop = memchr(p, '\n', end - p);
-		*ret = p;
-		*ret_size = (stop ? stop : end) - p;
-		return true;
-	}
-	return false;
-}
-
 static void add_stanza(struct text *t, const char *stanza, const char *end, const char *suite, const char *repo)
 {
 	static const char *const names[] = { "Package", "Version", "Architecture", "Size", "SHA256", "Filename", "Depends" };
@@ -239,7 +218,7 @@ static void add_stanza(struct text *t, const char *stanza, const char *end, cons
 	size_t size[ARRAY_SIZE(names)] = {};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (!find_field(stanza, end, names[i], &value[i], &size[i]) && i < 6)
+		if (!ab_stanza_field(stanza, end, names[i], &value[i], &size[i]) && i < 6)
 			return;
 	if (memchr(stanza, '\t', end - stanza))
 		return;
@@ -556,7 +535,7 @@ int ab_archive_fetch(struct ab_lab *lab, const struct archive_row *row, char **r
 		if (r < 0)
 			return r;
 		/* Checked once more, so that the cache is sound whatever the downloader thinks of a file it resumed. */
-		if (access(path, R_OK) < 0 && (r = ab_lab_hash_file(partial, hash, err)) < 0)
+		if (access(path, R_OK) < 0 && (r = ab_hash_file(partial, hash, err)) < 0)
 			return r;
 		if (access(path, R_OK) < 0 && strcmp(hash, row->sha256)) {
 			unlink(partial);

@@ -2,6 +2,7 @@
 /* Reading expectation files: from TOML to checked JSON, and ranges of kernels. */
 #include <regex.h>
 #include <unistd.h>
+#include "packages/packages.h"
 #include "expect.h"
 
 #define FILE_LIMIT (1u << 20)

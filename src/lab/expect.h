@@ -43,7 +43,4 @@ int ab_expect_judge(const struct expect *expect, const struct run_output *run, j
 /* A JSON string of text from a guest, which need not be UTF-8. */
 json_t *ab_expect_text(const char *text);
 
-/* toml.cc */
-char *ab_toml_to_json(const char *text, size_t size, char *error, size_t cap);
-
 #endif

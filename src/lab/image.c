@@ -137,8 +137,8 @@ static int make_folder(struct ab_lab *lab, const char *const *packages, const ch
 	int r = temporary ? 0 : -ENOMEM;
 
 	if (r == 0) {
-		ab_lab_remove_tree(temporary);
-		r = ab_lab_mkdirs(temporary, err);
+		ab_remove_tree(temporary);
+		r = ab_mkdirs(temporary, err);
 	}
 	for (size_t i = 0; r == 0 && packages[i]; i++) {
 		if (lab->progress)
@@ -152,7 +152,7 @@ static int make_folder(struct ab_lab *lab, const char *const *packages, const ch
 	if (r == 0)
 		r = finish_folder(temporary, unpack.kernel, unpack.release, dir, err);
 	if (temporary)
-		ab_lab_remove_tree(temporary);
+		ab_remove_tree(temporary);
 	free(unpack.kernel);
 	free(unpack.release);
 	return r;
@@ -167,7 +167,7 @@ static int hash_name(const char *const *parts, char ret_hash[HASH_TEXT], struct 
 		text_printf(&t, " %s", *parts);
 	if (t.failed)
 		return ab_fail_memory(err);
-	ab_lab_hash_text(t.p, t.n, ret_hash);
+	ab_hash_text(t.p, t.n, ret_hash);
 	return 0;
 }
 
@@ -239,7 +239,7 @@ static int open_package(struct ab_lab *lab, const char *path, struct ab_image **
 	struct ab_image *image = calloc(1, sizeof(*image));
 	char hash[HASH_TEXT];
 	const char *hashes[] = { hash, NULL };
-	int r = image ? ab_lab_hash_file(path, hash, err) : ab_fail_memory(err);
+	int r = image ? ab_hash_file(path, hash, err) : ab_fail_memory(err);
 
 	if (r == 0) {
 		image->packages = array_new(2, sizeof(*image->packages));
@@ -261,7 +261,7 @@ static int open_kernel(struct ab_lab *lab, const char *path, const char *modules
 	struct ab_image *image = calloc(1, sizeof(*image));
 	char content[HASH_TEXT], hash[HASH_TEXT];
 	const char *parts[] = { "file", content, NULL };
-	int r = image ? ab_lab_hash_file(path, content, err) : ab_fail_memory(err);
+	int r = image ? ab_hash_file(path, content, err) : ab_fail_memory(err);
 
 	if (r == 0)
 		r = hash_name(parts, hash, err);
@@ -274,11 +274,11 @@ static int open_kernel(struct ab_lab *lab, const char *path, const char *modules
 		r = about && temporary && image->hash && image->name ? 0 : ab_fail_memory(err);
 	}
 	if (r == 0 && !exists(about)) {
-		ab_lab_remove_tree(temporary);
-		r = ab_lab_mkdirs(temporary, err);
+		ab_remove_tree(temporary);
+		r = ab_mkdirs(temporary, err);
 		if (r == 0)
 			r = finish_folder(temporary, path, name, dir, err);
-		ab_lab_remove_tree(temporary);
+		ab_remove_tree(temporary);
 	}
 	if (r == 0)
 		r = read_folder(image, dir, err);

@@ -6,7 +6,7 @@
 #include <anybpf/lab.h>
 #include <pthread.h>
 #include <sys/types.h>
-#include "base/base.h"
+#include "packages/packages.h"
 
 struct ab_lab {
 	char *cache;              /* directory */
@@ -28,34 +28,8 @@ void ab_lab_warn(struct ab_lab *lab, const char *fmt, ...) PRINTF_LIKE(2, 3);
 uint64_t ab_lab_now_ns(void);
 /* "CACHE/a/b" as a new string; makes the directories above the last part. NULL with err filled. */
 char *ab_lab_path(struct ab_lab *lab, struct ab_error *err, const char *fmt, ...) PRINTF_LIKE(3, 4);
-int ab_lab_mkdirs(const char *path, struct ab_error *err);
-int ab_lab_remove_tree(const char *path);
 /* A program or data file of the lab's own: in guest_dir, beside the program that runs, or in its ../libexec/anybpf. */
 int ab_lab_find_own(struct ab_lab *lab, const char *name, char **ret_path, struct ab_error *err);
-/* SHA-256 in hexadecimal. */
-#define HASH_TEXT 65
-void ab_lab_hash_text(const void *data, size_t size, char ret_text[HASH_TEXT]);
-int ab_lab_hash_file(const char *path, char ret_text[HASH_TEXT], struct ab_error *err);
-
-/* ---- command.c: programs that the lab uses; they end when the lab does ---- */
-
-struct command_opts {
-	const char *const *env;     /* NAME=VALUE to add, NULL-terminated */
-	/* Called every 100 ms while it runs. */
-	void (*tick)(void *ctx);
-	void *ctx;
-};
-
-/* In a child: dies with the parent. `parent` is the parent's pid, asked before the fork. */
-void ab_command_bind(pid_t parent);
-/*
- * Runs a program to its end; its output goes to *ret_out (NULL: nowhere), what it said on standard error to *ret_err.
- * Returns the exit status (128 + signal), or a negative errno: -ENOENT/NOT_FOUND when there is no such program.
- */
-int ab_command_run(const char *const *argv, const struct command_opts *opts, char **ret_out, char **ret_err,
-		   struct ab_error *err);
-/* Whether a program is on the PATH; *ret_path is the caller's. */
-int ab_command_find(const char *name, char **ret_path, struct ab_error *err);
 
 /* ---- archive.c: Debian's archive through apt ---- */
 
@@ -92,10 +66,6 @@ struct unpack {
 };
 
 int ab_package_unpack(const char *path, struct unpack *unpack, struct ab_error *err);
-/* Inflates by what the data says of itself (gzip, xz, zstd, lz4, lzma, bzip2). */
-int ab_inflate(const void *data, size_t size, size_t limit, char **ret_data, size_t *ret_size, struct ab_error *err);
-/* Reads a file that may be compressed. */
-int ab_inflate_file(const char *path, size_t limit, char **ret_data, size_t *ret_size, struct ab_error *err);
 /*
  * Writes what QEMU boots fastest from what distributions ship: the ELF inside a bzImage, the Image inside an EFI zboot file.
  * `ret_arch` is "amd64" or "arm64". Errors: -EBADMSG/FORMAT.

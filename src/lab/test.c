@@ -69,7 +69,7 @@ static int open_object(struct test_object *object, const char *file, const char 
 		return ab_fail_memory(err);
 	if (object->command_count > COMMANDS_MAX)
 		return ab_fail(err, AB_ERROR_LIMIT, -E2BIG, "'%s': more than %d commands in the workload", path.p, COMMANDS_MAX);
-	return ab_lab_hash_file(file, object->hash, err);
+	return ab_hash_file(file, object->hash, err);
 }
 
 static int open_objects(struct test *t, struct ab_error *err)
@@ -283,7 +283,7 @@ static void keep_console(struct test *t, const struct ab_image *image, const str
 	text_printf(&path, "%s/%s.log", t->opts->log_dir, image->name);
 	text_printf(&text, "%s\n%s\n%s", result->reason, result->notes ? result->notes : "",
 		    result->console ? result->console : "");
-	if (path.p && text.p && ab_lab_mkdirs(t->opts->log_dir, NULL) == 0)
+	if (path.p && text.p && ab_mkdirs(t->opts->log_dir, NULL) == 0)
 		file_write(path.p, text.p, text.n, 0644, NULL);
 }
 
@@ -446,7 +446,7 @@ static int check_guest(struct test *t, struct ab_error *err)
 	int r = ab_lab_guest_program(t->lab, &t->anybpf, err);
 
 	if (r == 0)
-		r = ab_lab_hash_file(t->anybpf, t->anybpf_hash, err);
+		r = ab_hash_file(t->anybpf, t->anybpf_hash, err);
 	return r < 0 ? r : ab_guest_find_qemu(t->lab, OPT(t->opts, qemu), &qemu, err);
 }
 

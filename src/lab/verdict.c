@@ -17,7 +17,7 @@ static char *verdict_path(struct test *t, size_t image, size_t object)
 	text_puts(&key, o->expect.text);
 	if (key.failed)
 		return NULL;
-	ab_lab_hash_text(key.p, key.n, hash);
+	ab_hash_text(key.p, key.n, hash);
 	return ab_lab_path(t->lab, NULL, "verdict/%.2s/%s", hash, hash);
 }
 

@@ -264,7 +264,7 @@ TEST(damaged_packages_are_refused)
 		ASSERT(r < 0 || !unpack.kernel);
 		ab_error_clear(&err);
 	}
-	ASSERT_INT(ab_lab_remove_tree(dir), 0);
+	ASSERT_INT(ab_remove_tree(dir), 0);
 }
 
 TEST(what_is_no_kernel_is_refused)
@@ -286,5 +286,5 @@ TEST(what_is_no_kernel_is_refused)
 	ASSERT_INT(file_write(path, data, sizeof(data), 0644, &err), 0);
 	ASSERT_INT(ab_kernel_convert(path, to, &arch, &err), -EBADMSG);
 	ab_error_clear(&err);
-	ASSERT_INT(ab_lab_remove_tree(dir), 0);
+	ASSERT_INT(ab_remove_tree(dir), 0);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
-/* Running the programs that the lab uses (apt, busybox), with their output collected. */
+/* Running programs (apt, busybox, gpgv, pahole), with their output collected. */
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "lab.h"
+#include "packages.h"
 
 #define OUTPUT_LIMIT (16u << 20)
 

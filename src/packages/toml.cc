@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
-/* TOML to JSON: the one thing that the lab wants of toml++, which has no C interface. */
+/* TOML to JSON: the one thing that is wanted of toml++, which has no C interface. */
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
