@@ -19,12 +19,14 @@ demo: deps all ## watch programs being started on this machine for some seconds 
 check: deps all static ## build and run all tests, also with sanitizers
 	@tests/check
 
-check-lab: all ## run every tool on real kernels in QEMU: make check-lab KERNELS=5.10,6.1,latest
+check-lab: $(BUILD)/build.ninja ## run every tool on real kernels in QEMU: make check-lab KERNELS=5.10,6.1,latest
 	@scripts/deps --lab
+	@meson setup --reconfigure $(BUILD) >/dev/null
+	@ninja -C $(BUILD) all static
 	@KERNELS=$(KERNELS) tests/check --lab
 
-static: $(BUILD)/build.ninja ## build/anybpf-static: one file for old and minimal machines
-	@ninja -C $(BUILD) anybpf-static
+static: $(BUILD)/build.ninja ## build/anybpf-static: one file for old and minimal machines; also for arm64, with the tools for it
+	@ninja -C $(BUILD) static
 
 bench: deps all ## measure against the peers: make bench NAME=compile
 	@for name in $(NAME); do bench/$$name || exit 1; done
