@@ -69,7 +69,7 @@ struct layout {
 
 static int bad(struct ab_error *err)
 {
-	return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "%s is not a library that this anybpf can use", TEMPLATE);
+	return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "not a library that this anybpf can add to");
 }
 
 static bool is_inside(uint64_t offset, uint64_t n, uint64_t size)
@@ -99,28 +99,24 @@ static void pad(struct text *out, size_t alignment)
 		text_add(out, "", 1);
 }
 
-static void write_library(const char *data, size_t size, const void *object, size_t object_size, struct layout *l,
+static void write_library(const char *data, size_t size, const char *name, const struct text *content, struct layout *l,
 			  struct text *out)
 {
 	Elf64_Shdr *names = &l->names;
 	uint64_t table = (uint64_t)l->head.e_shnum * sizeof(Elf64_Shdr);
 	/* The old table is at the end of what linkers write; then nothing refers to where it was. */
 	size_t kept = l->head.e_shoff + table == size ? l->head.e_shoff : size;
-	Elf64_Shdr added = { .sh_name = names->sh_size, .sh_type = SHT_PROGBITS, .sh_addralign = ALIGNMENT,
-			     .sh_size = EMBEDDED_HEADER_SIZE + object_size };
-	uint8_t header[EMBEDDED_HEADER_SIZE];
+	Elf64_Shdr added = { .sh_name = names->sh_size, .sh_type = SHT_PROGBITS, .sh_addralign = ALIGNMENT, .sh_size = content->n };
 	size_t index = l->head.e_shstrndx, old_table = l->head.e_shoff;
 
 	text_add(out, data, kept);
 	pad(out, ALIGNMENT);
 	added.sh_offset = out->n;
-	ab_embedded_header(object, object_size, header);
-	text_add(out, (const char *)header, sizeof(header));
-	text_add(out, object, object_size);
+	text_add(out, content->p, content->n);
 	text_add(out, data + names->sh_offset, names->sh_size);
-	text_add(out, EMBEDDED_SECTION, sizeof(EMBEDDED_SECTION));
+	text_add(out, name, strlen(name) + 1);
 	names->sh_offset = added.sh_offset + added.sh_size;
-	names->sh_size += sizeof(EMBEDDED_SECTION);
+	names->sh_size += strlen(name) + 1;
 	pad(out, 8);
 	l->head.e_shoff = out->n;
 	l->head.e_shnum++;
@@ -132,24 +128,50 @@ static void write_library(const char *data, size_t size, const void *object, siz
 	memcpy(out->p + l->head.e_shoff + index * sizeof(*names), names, sizeof(*names));
 }
 
-int ab_library_write(const void *object, size_t size, void **ret_data, size_t *ret_size, struct ab_error *err)
+static int add_section(const char *data, size_t size, const char *name, const struct text *content, void **ret_data, size_t *ret_size,
+		       struct ab_error *err)
 {
-	_free_ char *data = NULL;
 	_text_ struct text out = {};
 	struct layout l = {};
-	size_t n;
-	int r = read_template(&data, &n, err);
+	int r = read_layout(data, size, &l, err);
 
-	if (!r)
-		r = read_layout(data, n, &l, err);
 	if (r)
 		return r;
-	write_library(data, n, object, size, &l, &out);
-	if (out.failed)
+	if (!content->failed)
+		write_library(data, size, name, content, &l, &out);
+	if (out.failed || content->failed)
 		return ab_fail_memory(err);
 	*ret_size = out.n;
 	*ret_data = TAKE(out.p);
 	return 0;
+}
+
+int ab_library_add_section(const void *library, size_t size, const char *name, const void *content, size_t content_size, void **ret_data,
+			   size_t *ret_size, struct ab_error *err)
+{
+	_text_ struct text copy = {};
+
+	text_add(&copy, content, content_size);
+	return add_section(library, size, name, &copy, ret_data, ret_size, err);
+}
+
+int ab_library_write(const void *object, size_t size, void **ret_data, size_t *ret_size, struct ab_error *err)
+{
+	_free_ char *data = NULL;
+	_text_ struct text content = {};
+	uint8_t header[EMBEDDED_HEADER_SIZE];
+	size_t n;
+	int r = read_template(&data, &n, err);
+
+	if (r)
+		return r;
+	ab_embedded_header(object, size, header);
+	text_add(&content, (const char *)header, sizeof(header));
+	text_add(&content, object, size);
+	r = add_section(data, n, EMBEDDED_SECTION, &content, ret_data, ret_size, err);
+	if (r == -EBADMSG)
+		ab_error_prefix(err, "%s", TEMPLATE);
+	return r;
 }
 
 /* ---- which glibc it needs ---- */

@@ -4,6 +4,7 @@
 #include <anybpf/library.h>
 #include <base/base.h>
 #include <run/run.h>
+#include "lbc.h"
 
 enum { LIBRARY_LIMIT = 128 << 20 };
 
@@ -95,6 +96,18 @@ int ab_library_object(const void **ret_data, size_t *ret_size, struct ab_error *
 __attribute__((destructor)) static void free_carried(void)
 {
 	free(carried);
+}
+
+char *ab_library_section(const char *name)
+{
+	_free_ char *path = NULL, *data = NULL;
+	const void *section;
+	size_t size, n;
+
+	if (find_self(&path, NULL) < 0 || file_read(path, LIBRARY_LIMIT, &data, &size, NULL) < 0)
+		return NULL;
+	section = ab_elf_section(data, size, name, &n);
+	return section ? strndup(section, n) : NULL;
 }
 
 int ab_library_open(const struct ab_object_opts *opts, struct ab_object **ret_object, struct ab_error *err)

@@ -36,9 +36,9 @@ for input in "$@"; do
 	fi
 	own="$own $copy"
 done
-# What it exports: libanybpf's list without the build part, and its own two functions.
+# What it exports: libanybpf's list without the build part, its own two functions, and coolbpf's (lbc.c).
 sed -e '/ab_builder_/d; /ab_artifact_/d; /ab_lab_/d; /ab_library_/d' \
-	-e 's/^global:/&\n\tab_library_object;\n\tab_library_open;/' "$map" > "$work/library.map"
+	-e 's/^global:/&\n\tab_library_object;\n\tab_library_open;\n\tlbc_*;/' "$map" > "$work/library.map"
 $cc -shared -o "$out" -Wl,--whole-archive $own $compat -Wl,--no-whole-archive -Wl,--start-group $copies -Wl,--end-group \
 	-Wl,-Bsymbolic -Wl,--gc-sections -Wl,-z,defs -Wl,-z,relro -Wl,-z,now -Wl,--build-id=none -Wl,--hash-style=gnu \
 	-Wl,--version-script="$work/library.map" -Wl,-soname,anybpf-template.so -s

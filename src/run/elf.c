@@ -262,6 +262,21 @@ int ab_elf_embedded(const void *data, size_t size, const void **ret_object, size
 	return r;
 }
 
+const void *ab_elf_section(const void *data, size_t size, const char *name, size_t *ret_size)
+{
+	const void *found = NULL;
+	struct elf e;
+
+	if (!read_headers(&e, data, size, NULL))
+		for (size_t i = 1; !found && i < e.count; i++)
+			if (e.sections[i].sh_type != SHT_NOBITS && !strcmp(section_name(&e, i), name)) {
+				found = e.data + e.sections[i].sh_offset;
+				*ret_size = e.sections[i].sh_size;
+			}
+	free(e.sections);
+	return found;
+}
+
 /* ---- .BTF.ext: function, line and relocation records ---- */
 
 struct ext_header {

@@ -110,6 +110,8 @@ struct ab_elf_info {
 int ab_elf_check(const void *data, size_t size, struct ab_elf_info *ret_info, struct ab_error *err);
 /* The object that a shared library carries in section .anybpf.object; 0 with *ret_object NULL for any other file. */
 int ab_elf_embedded(const void *data, size_t size, const void **ret_object, size_t *ret_size, struct ab_error *err);
+/* The content of a section of a 64-bit ELF file, in `data`, or NULL if it has none of that name or is damaged. */
+const void *ab_elf_section(const void *data, size_t size, const char *name, size_t *ret_size);
 /* Checks .BTF.ext against the types; needs ab_elf_check()'s sections. */
 int ab_elf_check_ext(const struct ab_elf_info *info, const struct ab_btf *btf, struct ab_error *err);
 /* Checks that variables of the object's types lie in sections of a file of that size. */
