@@ -572,6 +572,7 @@ static int parse(struct ab_btf *btf, struct ab_error *err)
 	r = check_header(&h, btf->size, err);
 	if (r < 0)
 		return r;
+	btf->swapped = swap;
 	btf->types = btf->data + h.hdr_len + h.type_off;
 	btf->strings = (const char *)btf->data + h.hdr_len + h.str_off;
 	btf->n_strings = h.str_len;

@@ -29,6 +29,7 @@ struct ab_btf {
 	struct tag_entry *tags; /* by target, component, id */
 	uint32_t n_tags;
 	uint8_t pointer_size;
+	bool swapped;        /* it came in the other byte order */
 	bool old_bit_fields; /* there are INTs with fewer bits than their size */
 	struct name_index *index; /* made by the first ab_btf_index(); atomic */
 };
@@ -69,11 +70,12 @@ struct alias {
 #define CLASHES UINT32_MAX
 
 struct name_index {
-	uint32_t n, mask, n_duplicates, n_aliases;
+	uint32_t n, mask, n_duplicates, n_aliases, n_flavours;
 	uint32_t *heads; /* index + 1 of a chain's first entry */
 	struct name_entry *entries;
 	struct duplicate *duplicates;
 	struct alias *aliases;
+	uint32_t *flavours; /* types whose names have a flavour of CO-RE, "x___y", by id */
 };
 
 /* Made on first use; NULL when memory ran out. A process that forks workers calls it before, so that they share it. */
@@ -96,6 +98,8 @@ int ab_btf_print(const struct ab_btf *btf, const uint8_t *need, struct text *out
 
 /* An enumerator of either kind of enum. */
 uint32_t ab_btf_enumerator_name(const struct btf_type *t, uint32_t i);
+/* Its value in 64 bits; 32-bit ones are extended as if signed. */
+uint64_t ab_btf_enumerator_value(const struct btf_type *t, uint32_t i);
 
 /* How C spells an INT or FLOAT of one of the names that compilers write; NULL for other names. Sizes as on BPF. */
 struct builtin {

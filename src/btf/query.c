@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /* Questions about an opened BTF: types by name, through an index that the first question makes, and decl tags. */
 #include <ctype.h>
+#include "core.h"
 #include "internal.h"
 
 static const struct builtin builtins[] = {
@@ -36,6 +37,14 @@ uint32_t ab_btf_enumerator_name(const struct btf_type *t, uint32_t i)
 	const struct btf_enum64 *e64 = ab_btf_data(t);
 
 	return ab_btf_kind(t) == BTF_KIND_ENUM ? e[i].name_off : e64[i].name_off;
+}
+
+uint64_t ab_btf_enumerator_value(const struct btf_type *t, uint32_t i)
+{
+	const struct btf_enum *e = ab_btf_data(t);
+	const struct btf_enum64 *e64 = ab_btf_data(t);
+
+	return ab_btf_kind(t) == BTF_KIND_ENUM ? (uint64_t)e[i].val : (uint64_t)e64[i].val_hi32 << 32 | e64[i].val_lo32;
 }
 
 /* ---- the index of names ---- */
@@ -108,7 +117,30 @@ static void add_name(const struct ab_btf *btf, struct name_index *index, uint32_
 	};
 }
 
-static void add_names(const struct ab_btf *btf, struct name_index *index)
+static bool has_flavour(const char *name)
+{
+	const char *mark = strstr(name, "___");
+
+	return mark && name[ab_core_name_length(name)];
+}
+
+/* They are few: to find one means to look at all. */
+static int add_flavour(struct name_index *index, uint32_t id)
+{
+	uint32_t n = index->n_flavours;
+
+	if (!(n & (n - 1))) {
+		uint32_t *more = realloc(index->flavours, (n ? 2 * (size_t)n : 1) * sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		index->flavours = more;
+	}
+	index->flavours[index->n_flavours++] = id;
+	return 0;
+}
+
+static int add_names(const struct ab_btf *btf, struct name_index *index)
 {
 	for (uint32_t id = 1; id < btf->n; id++) {
 		const struct btf_type *t;
@@ -116,12 +148,16 @@ static void add_names(const struct ab_btf *btf, struct name_index *index)
 		if (!is_indexed(btf->slots[id].kind))
 			continue;
 		t = ab_btf_type(btf, id);
-		if (t->name_off)
+		if (t->name_off) {
 			add_name(btf, index, id, -1, t->name_off);
+			if (has_flavour(btf->strings + t->name_off) && add_flavour(index, id) < 0)
+				return -ENOMEM;
+		}
 		if (ab_btf_is_enum(t))
 			for (uint32_t i = 0; i < ab_btf_vlen(t); i++)
 				add_name(btf, index, id, i, ab_btf_enumerator_name(t, i));
 	}
+	return 0;
 }
 
 static bool is_tag_name(const struct ab_btf *btf, const struct name_entry *e)
@@ -230,8 +266,7 @@ static struct name_index *make_index(const struct ab_btf *btf)
 	index->entries = malloc((n ? n : 1) * sizeof(*index->entries));
 	index->aliases = malloc((forward ? forward : 1) * sizeof(*index->aliases));
 	if (index->heads && index->entries && index->aliases) {
-		add_names(btf, index);
-		if (!link_names(btf, index)) {
+		if (!add_names(btf, index) && !link_names(btf, index)) {
 			find_aliases(btf, index);
 			return index;
 		}
@@ -300,6 +335,7 @@ void ab_btf_index_free(struct name_index *index)
 	free(index->entries);
 	free(index->duplicates);
 	free(index->aliases);
+	free(index->flavours);
 	free(index);
 }
 

@@ -2,6 +2,7 @@
 /* Objects: from bytes to loaded programs. What libbpf cannot be trusted with or cannot undo is handled here. */
 #include <anybpf/format.h>
 #include <bpf/btf.h>
+#include <btf/ext.h>
 #include "run.h"
 
 #define OBJECT_LIMIT (64u << 20)
@@ -82,6 +83,7 @@ static int open_types(struct ab_object *object, struct ab_error *err)
 {
 	struct ab_elf_info info;
 	struct ab_btf *raw = NULL;
+	struct ab_ext *ext = NULL;
 	const void *data;
 	uint32_t size;
 	int r = ab_elf_check(object->data, object->size, &info, err);
@@ -92,7 +94,8 @@ static int open_types(struct ab_object *object, struct ab_error *err)
 	if (!r)
 		r = ab_elf_check_variables(raw, object->size, err);
 	if (!r)
-		r = ab_elf_check_ext(&info, raw, err);
+		r = ab_ext_open(info.btf_ext, info.btf_ext_size, raw, &ext, err);
+	ab_ext_close(ext);
 	ab_btf_close(raw);
 	if (!r)
 		r = open_bpf(object, err);

@@ -112,15 +112,8 @@ int ab_elf_check(const void *data, size_t size, struct ab_elf_info *ret_info, st
 int ab_elf_embedded(const void *data, size_t size, const void **ret_object, size_t *ret_size, struct ab_error *err);
 /* The content of a section of a 64-bit ELF file, in `data`, or NULL if it has none of that name or is damaged. */
 const void *ab_elf_section(const void *data, size_t size, const char *name, size_t *ret_size);
-/* Checks .BTF.ext against the types; needs ab_elf_check()'s sections. */
-int ab_elf_check_ext(const struct ab_elf_info *info, const struct ab_btf *btf, struct ab_error *err);
 /* Checks that variables of the object's types lie in sections of a file of that size. */
 int ab_elf_check_variables(const struct ab_btf *btf, size_t size, struct ab_error *err);
-/* One line record; `text` and `file` are string offsets of the object's BTF. Steps through all, from *at = 0. */
-struct ab_line {
-	uint32_t file, text, number;
-};
-bool ab_elf_next_line(const struct ab_elf_info *info, size_t *at, struct ab_line *ret);
 
 /* ---- param.c ---- */
 int ab_params_find(struct ab_object *object, struct ab_error *err);

@@ -4,6 +4,7 @@
  * file finds the program, the reason and the source line in them.
  */
 #include <ctype.h>
+#include <btf/ext.h>
 #include "run.h"
 
 #define BEGIN "-- BEGIN PROG LOAD LOG --\n"
@@ -124,22 +125,23 @@ char *ab_verifier_summary(const char *log)
 static bool find_place(const struct ab_object *object, const struct line *source, char *ret, size_t cap)
 {
 	struct ab_elf_info info;
-	struct ab_line line;
-	size_t at = 0;
+	struct ab_ext *ext;
+	bool found = false;
 
-	if (!object->data || ab_elf_check(object->data, object->size, &info, NULL) < 0)
+	if (!object->data || ab_elf_check(object->data, object->size, &info, NULL) < 0 ||
+	    ab_ext_open(info.btf_ext, info.btf_ext_size, object->btf, &ext, NULL) < 0)
 		return false;
-	while (ab_elf_next_line(&info, &at, &line)) {
-		const char *text = ab_btf_str(object->btf, line.text);
+	for (size_t i = 0; !found && i < ext->n_lines; i++) {
+		const char *text = ext->lines[i].text;
 
 		while (isspace((unsigned char)*text))
 			text++;
-		if (strncmp(text, source->p, source->n) || text[source->n])
-			continue;
-		snprintf(ret, cap, "%s:%u", path_base(ab_btf_str(object->btf, line.file)), line.number);
-		return true;
+		found = !strncmp(text, source->p, source->n) && !text[source->n];
+		if (found)
+			snprintf(ret, cap, "%s:%u", path_base(ext->lines[i].file), ext->lines[i].line);
 	}
-	return false;
+	ab_ext_close(ext);
+	return found;
 }
 
 /* Appends " at FILE:LINE: text". */
