@@ -24,7 +24,7 @@ struct cli {
 extern const struct command *const cli_commands[];
 const struct command *cli_find_command(const char *name);
 
-extern const struct command cli_run, cli_build, cli_doctor, cli_test, cli_lab, cli_completion, cli_help, cli_version;
+extern const struct command cli_run, cli_build, cli_doctor, cli_test, cli_lab, cli_hub, cli_completion, cli_help, cli_version;
 
 /* One line on standard error: "anybpf: warning: ..."; `word` is "warning", "error" or NULL for plain talk. */
 void cli_say(const char *word, const char *fmt, ...) PRINTF_LIKE(2, 3);
@@ -34,6 +34,12 @@ int cli_report(struct cli *cli, const struct ab_error *err);
 int cli_finish(struct cli *cli, struct ab_error *err);
 /* Adds a finished JSON document as a line; fails when memory ran out on the way. */
 int cli_print_json(struct cli *cli, struct text *text, struct ab_error *err);
+
+/*
+ * exec.c: the command as the program `name` does it, which is in `folder` ("src/lab/") of a build, beside anybpf or in its
+ * ../libexec/anybpf. Returns only on failure.
+ */
+int cli_start(struct cli *cli, const char *name, const char *folder, struct ab_error *err);
 
 /* help.c: everything that --help shows, wrapped to the terminal. */
 void help_print_command(struct out *out, const struct command *command);

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * The hub: types of kernels out of whatever holds them. In libanybpf-hub, which libanybpf does not need.
+ *
+ *	AB_OPTS(ab_import_opts, opts, .found = add_to_pack, .failed = say_why, .ctx = writer);
+ *	ab_import(paths, count, &opts, &result, &err);
+ *
+ * An input is raw BTF, an ELF file with a .BTF section or with DWARF, a kernel image (bzImage, EFI zboot, arm64's Image, each
+ * compressed or not), a kernel module, a .deb or .rpm package or tar file with any of these inside, a directory with any of
+ * these below it (BTFHub's tree among them), or /sys/kernel/btf: the running kernel. What a file is, is found from its content.
+ *
+ * Threads: inputs are read by several threads, which call back without waiting for each other.
+ */
+#ifndef ANYBPF_HUB_H
+#define ANYBPF_HUB_H
+
+#include <anybpf/pack.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Types that were found; everything is valid until the callback returns. */
+struct ab_found {
+	const struct ab_kernel *kernel;
+	const void *btf;        /* raw BTF; of a module: split BTF */
+	size_t size;
+	const void *base;       /* of a module: its kernel's BTF; else NULL */
+	size_t base_size;
+	const char *input;      /* the file it was in */
+	const char *member;     /* the member of the package it was in, else NULL */
+	bool from_dwarf;        /* made by pahole */
+};
+
+struct ab_import_opts {
+	size_t sz;
+	/* What is said here wins over what is found in the input. NULL: what is found. */
+	const char *release, *arch, *distribution, *flavour;
+	bool modules;           /* also the types of modules in packages, directories and the running kernel */
+	unsigned jobs;          /* threads; 0: as many as CPUs */
+	const char *tmp_dir;    /* where pahole finds its input; NULL: $TMPDIR, else /var/tmp */
+	/* Called for each set of types. A negative return value with err filled is a failure of that input. */
+	int (*found)(void *ctx, const struct ab_found *found, struct ab_error *err);
+	/*
+	 * Asked for the kernel that a module belongs to when no input before had it: raw BTF for free(). -ENOENT: unknown, and the
+	 * module fails. NULL: unknown.
+	 */
+	int (*find_base)(void *ctx, const struct ab_kernel *module, void **ret_btf, size_t *ret_size, struct ab_error *err);
+	/* Told of each input that failed, by its path; the others go on. NULL: silence. */
+	void (*failed)(void *ctx, const char *input, const struct ab_error *why);
+	/* Told whenever an input is done. NULL: silence. */
+	void (*progress)(void *ctx, const char *input, size_t done, size_t total);
+	void *ctx;
+	size_t :0;
+};
+
+struct ab_import_result {
+	size_t inputs;          /* files that were looked into */
+	size_t failed;          /* of those, how many `failed` was told of */
+	size_t found;           /* how often `found` was called and succeeded */
+};
+
+/*
+ * Imports files and directories. Below a directory, files that are no kernel's are passed over; a file that was named and
+ * holds no types is a failure. Errors are only those that end all of it: -EINVAL/USAGE, -ENOMEM/NO_MEMORY.
+ */
+AB_API int ab_import(const char *const *inputs, size_t count, const struct ab_import_opts *opts, struct ab_import_result *ret_result,
+		     struct ab_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/* anybpf hub: imports. Only in anybpf-hub. */
+#include <pthread.h>
+#include <unistd.h>
+#include <anybpf/hub.h>
+#include "hub_run.h"
+
+#pragma weak ab_pack_writer_open
+#pragma weak ab_pack_writer_add
+#pragma weak ab_pack_writer_commit
+#pragma weak ab_pack_writer_free
+#pragma weak ab_pack_open
+#pragma weak ab_pack_find
+#pragma weak ab_pack_extract
+#pragma weak ab_pack_close
+
+/* ---- what is shown ---- */
+
+void hub_show_found(struct hub_run *run, const struct ab_found *found, bool added)
+{
+	const struct ab_kernel *k = found->kernel;
+	_text_ struct text t = {};
+	struct json j = { &t };
+	char build_id[41] = "";
+
+	if (!run->cli->json) {
+		if (!run->cli->quiet)
+			out_printf(&run->cli->out, "%s %s/%s/%s%s%s%s%s\n", added ? "added" : "known", *k->distribution ? k->distribution : "-",
+				   k->release, k->arch, *k->flavour ? " " : "", k->flavour, *k->module ? " module " : "", k->module);
+		return;
+	}
+	json_open(&j, '{');
+	json_key(&j, "release");
+	json_str(&j, k->release);
+	json_key(&j, "arch");
+	json_str(&j, k->arch);
+	json_key(&j, "distribution");
+	json_str(&j, k->distribution);
+	json_key(&j, "flavour");
+	json_str(&j, k->flavour);
+	if (*k->module) {
+		json_key(&j, "module");
+		json_str(&j, k->module);
+	}
+	json_key(&j, "build_id");
+	for (size_t i = 0; i < k->build_id_size; i++)
+		sprintf(build_id + 2 * i, "%02x", k->build_id[i]);
+	json_str(&j, build_id);
+	json_key(&j, "bytes");
+	json_uint(&j, found->size);
+	json_key(&j, "input");
+	json_str(&j, found->input);
+	json_key(&j, "member");
+	json_str(&j, found->member);
+	json_key(&j, "dwarf");
+	json_bool(&j, found->from_dwarf);
+	json_key(&j, "added");
+	json_bool(&j, added);
+	json_close(&j, '}');
+	cli_print_json(run->cli, &t, NULL);
+}
+
+void hub_show_failed(struct hub_run *run, const char *input, const struct ab_error *why)
+{
+	_text_ struct text t = {};
+	struct json j = { &t };
+
+	run->failed++;
+	cli_say("error", "%s: %s", input, why->msg);
+	if (!run->cli->json)
+		return;
+	json_open(&j, '{');
+	json_key(&j, "failed");
+	json_str(&j, input);
+	json_key(&j, "kind");
+	json_str(&j, ab_error_word(why->kind));
+	json_key(&j, "message");
+	json_str(&j, why->msg);
+	json_close(&j, '}');
+	cli_print_json(run->cli, &t, NULL);
+}
+
+/* ---- where it goes ---- */
+
+static int make_directories(char *path, struct ab_error *err)
+{
+	char *slash = strrchr(path, '/');
+	int r;
+
+	*slash = '\0';
+	r = ab_mkdirs(path, err);
+	*slash = '/';
+	return r;
+}
+
+static int write_btf(const char *dir, const struct ab_found *found, bool *ret_added, struct ab_error *err)
+{
+	const struct ab_kernel *k = found->kernel;
+	_text_ struct text path = {};
+	int r;
+
+	text_printf(&path, "%s/%s/%s/%s%s%s.btf", dir, *k->distribution ? k->distribution : "unknown", k->arch, k->release,
+		    *k->module ? "." : "", k->module);
+	if (path.failed)
+		return ab_fail_memory(err);
+	r = make_directories(path.p, err);
+	*ret_added = access(path.p, F_OK) < 0;
+	return r < 0 ? r : file_write(path.p, found->btf, found->size, 0644, err);
+}
+
+int hub_take_found(void *ctx, const struct ab_found *found, struct ab_error *err)
+{
+	struct hub_run *run = ctx;
+	bool added = true;
+	int r = 0;
+
+	if (run->opts->output)
+		r = write_btf(run->opts->output, found, &added, err);
+	if (r >= 0 && run->writer) {
+		r = ab_pack_writer_add(run->writer, found->kernel, found->btf, found->size, found->base, found->base_size, err);
+		added = r > 0;
+	}
+	pthread_mutex_lock(&run->lock);
+	if (r >= 0) {
+		run->added += added;
+		run->known += !added;
+		hub_show_found(run, found, added);
+	}
+	pthread_mutex_unlock(&run->lock);
+	return r;
+}
+
+static void take_failed(void *ctx, const char *input, const struct ab_error *why)
+{
+	struct hub_run *run = ctx;
+
+	pthread_mutex_lock(&run->lock);
+	hub_show_failed(run, input, why);
+	pthread_mutex_unlock(&run->lock);
+}
+
+static void show_progress(void *ctx, const char *input, size_t done, size_t total)
+{
+	struct hub_run *run = ctx;
+
+	pthread_mutex_lock(&run->lock);
+	if (run->progress)
+		fprintf(stderr, "\r\033[K%zu of %zu files, %zu kernels%s", done, total, run->added + run->known, done == total ? "\r\033[K" : "");
+	pthread_mutex_unlock(&run->lock);
+}
+
+int hub_find_base(void *ctx, const struct ab_kernel *module, void **ret_btf, size_t *ret_size, struct ab_error *err)
+{
+	struct hub_run *run = ctx;
+	struct ab_pack *pack;
+	long k;
+	int r;
+
+	if (!run->opts->pack || access(run->opts->pack, R_OK) < 0)
+		return -ENOENT;
+	r = ab_pack_open(run->opts->pack, &pack, err);
+	if (r < 0)
+		return r;
+	k = ab_pack_find(pack, module->release, module->arch, NULL);
+	r = k < 0 ? -ENOENT : ab_pack_extract(pack, k, ret_btf, ret_size, err);
+	ab_pack_close(pack);
+	return r;
+}
+
+/* ---- import ---- */
+
+static void show_summary(struct hub_run *run, size_t inputs)
+{
+	_text_ struct text t = {};
+	struct json j = { &t };
+
+	if (!run->cli->json) {
+		if (!run->cli->quiet)
+			cli_say(NULL, "%zu files: %zu kernels added, %zu known already, %zu files failed", inputs, run->added, run->known,
+				run->failed);
+		return;
+	}
+	json_open(&j, '{');
+	json_key(&j, "inputs");
+	json_uint(&j, inputs);
+	json_key(&j, "added");
+	json_uint(&j, run->added);
+	json_key(&j, "known");
+	json_uint(&j, run->known);
+	json_key(&j, "failed");
+	json_uint(&j, run->failed);
+	json_close(&j, '}');
+	cli_print_json(run->cli, &t, NULL);
+}
+
+int hub_import(struct hub_run *run, const char *const *inputs, size_t count, struct ab_error *err)
+{
+	const struct hub_opts *o = run->opts;
+	AB_OPTS(ab_import_opts, opts, .release = o->release, .arch = o->arch, .distribution = o->distribution, .flavour = o->flavour,
+		.modules = o->modules, .jobs = o->jobs, .tmp_dir = o->tmp_dir, .found = hub_take_found, .find_base = hub_find_base,
+		.failed = take_failed, .progress = show_progress, .ctx = run);
+	struct ab_import_result result;
+	int r;
+
+	if (!o->pack && !o->output)
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "where to? --pack FILE or --output DIR says it");
+	if (!count)
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "which files? 'anybpf hub import --pack FILE linux-image-*.deb'");
+	r = o->pack ? ab_pack_writer_open(o->pack, &run->writer, err) : 0;
+	if (r == 0)
+		r = ab_import(inputs, count, &opts, &result, err);
+	if (r == 0 && run->writer && run->added)
+		r = ab_pack_writer_commit(run->writer, err);
+	if (run->writer)
+		ab_pack_writer_free(run->writer);
+	run->writer = NULL;
+	if (r < 0)
+		return r;
+	show_summary(run, result.inputs);
+	return run->failed ? 1 : 0;
+}
+
+int run_hub(struct cli *cli, struct ab_error *err)
+{
+	struct hub_run run = { .cli = cli, .opts = cli->opts, .progress = !cli->quiet && isatty(STDERR_FILENO) };
+	const char *what = cli->operands[0];
+	int r;
+
+	pthread_mutex_init(&run.lock, NULL);
+	if (!strcmp(what, "import"))
+		r = hub_import(&run, cli->operands + 1, cli->operand_count - 1, err);
+	else
+		r = ab_fail(err, AB_ERROR_USAGE, -EINVAL, "hub: '%s': there are import, crawl and status", what);
+	pthread_mutex_destroy(&run.lock);
+	return r;
+}

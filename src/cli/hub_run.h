@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/* What the files of anybpf hub share in anybpf-hub. */
+#ifndef AB_CLI_HUB_RUN_H
+#define AB_CLI_HUB_RUN_H
+
+#include <anybpf/hub.h>
+#include <pthread.h>
+#include "hub.h"
+#include "packages/packages.h"
+
+struct hub_run {
+	struct cli *cli;
+	const struct hub_opts *opts;
+	bool progress;
+	struct ab_pack_writer *writer; /* NULL: no pack */
+	pthread_mutex_t lock;          /* of all below, and of output */
+	size_t added, known, failed;
+};
+
+void hub_show_found(struct hub_run *run, const struct ab_found *found, bool added);
+void hub_show_failed(struct hub_run *run, const char *input, const struct ab_error *why);
+/* Callbacks of ab_import(); `ctx` is the run. */
+int hub_take_found(void *ctx, const struct ab_found *found, struct ab_error *err);
+int hub_find_base(void *ctx, const struct ab_kernel *module, void **ret_btf, size_t *ret_size, struct ab_error *err);
+int hub_import(struct hub_run *run, const char *const *inputs, size_t count, struct ab_error *err);
+
+#endif
