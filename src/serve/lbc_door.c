@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * The ports of coolbpf's protocols. Their clients are few and each asks once, so every connection has a thread, and there is a limit
+ * to connections: HTTP by libmicrohttpd, frames by hand.
+ */
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <microhttpd.h>
+#include <netdb.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "lbc.h"
+#include "log.h"
+
+enum { CONNECTIONS_MAX = 64, TIMEOUT_SECONDS = 30, STACK_SIZE = 1 << 20 };
+
+struct door {
+	struct lbc_doors *all;
+	int fd;
+	struct MHD_Daemon *http;  /* or: */
+	pthread_t thread;         /* accepts connections with frames */
+	bool has_thread;
+};
+
+struct lbc_doors {
+	struct lbc *lbc;
+	size_t body;
+	unsigned connections;     /* with frames; atomic */
+	int stop[2];              /* a pipe: closed for writing when all shall end */
+	struct door *doors;
+	size_t n;
+};
+
+/* ---- places ---- */
+
+static int split_place(const char *place, char **ret_host, char **ret_port, struct ab_error *err)
+{
+	const char *host = strchr(place, ':') + 1, *colon = strrchr(host, ':');
+	size_t n = colon ? colon - host : 0;
+
+	if (!colon || !n || !colon[1])
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "lbc: '%s' is not http:ADDRESS:PORT or tcp:ADDRESS:PORT", place);
+	if (*host == '[' && host[n - 1] == ']') {
+		host++;
+		n -= 2;
+	}
+	*ret_host = strndup(host, n);
+	*ret_port = strdup(colon + 1);
+	return *ret_host && *ret_port ? 0 : ab_fail_memory(err);
+}
+
+static int listen_at(const char *place, int *ret_fd, struct ab_error *err)
+{
+	struct addrinfo hints = { .ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM }, *found = NULL;
+	_free_ char *host = NULL, *port = NULL;
+	_close_ int fd = -1;
+	int one = 1, r = split_place(place, &host, &port, err);
+
+	if (r < 0)
+		return r;
+	r = getaddrinfo(host, port, &hints, &found);
+	if (r)
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "lbc: '%s': %s", place, gai_strerror(r));
+	fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	r = fd < 0 || bind(fd, found->ai_addr, found->ai_addrlen) < 0 || listen(fd, 128) < 0 ? -errno : 0;
+	freeaddrinfo(found);
+	if (r < 0)
+		return ab_fail_errno(err, r, "lbc: '%s'", place);
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+static void log_listening(const char *protocol, int fd)
+{
+	struct sockaddr_storage address;
+	socklen_t size = sizeof(address);
+	char host[64] = "?", port[8] = "?";
+
+	if (getsockname(fd, (struct sockaddr *)&address, &size) == 0)
+		getnameinfo((struct sockaddr *)&address, size, host, sizeof(host), port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV);
+	ab_log("info", "listen", strchr(host, ':') ? "lbc %s [%s]:%s" : "lbc %s %s:%s", protocol, host, port);
+}
+
+/* ---- frames ---- */
+
+struct visit {
+	struct lbc_doors *all;
+	int fd;
+};
+
+/* Waits until the socket is ready; false when time is up or all shall end. */
+static bool wait_for(const struct visit *v, short events, uint64_t until)
+{
+	struct pollfd fds[] = { { .fd = v->fd, .events = events }, { .fd = v->all->stop[0] } };
+	uint64_t now = ab_now_ms();
+	int n;
+
+	if (now >= until)
+		return false;
+	n = poll(fds, ARRAY_SIZE(fds), until - now);
+	return (n > 0 && fds[0].revents) || (n < 0 && errno == EINTR);
+}
+
+static bool receive(const struct visit *v, char *p, size_t n, uint64_t until)
+{
+	while (n && wait_for(v, POLLIN, until)) {
+		ssize_t got = recv(v->fd, p, n, MSG_DONTWAIT);
+
+		if (!got || (got < 0 && errno != EAGAIN && errno != EINTR))
+			return false;
+		p += MAX(got, 0);
+		n -= MAX(got, 0);
+	}
+	return !n;
+}
+
+static void send_all(const struct visit *v, const char *p, size_t n)
+{
+	uint64_t until = ab_now_ms() + TIMEOUT_SECONDS * 1000;
+
+	while (n && wait_for(v, POLLOUT, until)) {
+		ssize_t sent = send(v->fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (sent < 0 && errno != EAGAIN && errno != EINTR)
+			return;
+		p += MAX(sent, 0);
+		n -= MAX(sent, 0);
+	}
+}
+
+static void answer_visit(const struct visit *v)
+{
+	uint64_t until = ab_now_ms() + TIMEOUT_SECONDS * 1000;
+	_text_ struct text answer = {};
+	_free_ char *json = NULL;
+	char head[LBC_FRAME_HEAD + 1];
+	long size;
+
+	if (!receive(v, head, LBC_FRAME_HEAD, until))
+		return;
+	size = ab_lbc_frame_size(head);
+	json = size < 0 ? NULL : malloc(size ? size : 1);
+	if (!json || !receive(v, json, size, until) || !ab_lbc_answer_frame(v->all->lbc, json, size, &answer))
+		return;
+	if (answer.failed || answer.n > UINT32_MAX)
+		return;
+	snprintf(head, sizeof(head), "LBC%08zx", answer.n);
+	send_all(v, head, LBC_FRAME_HEAD);
+	send_all(v, answer.p, answer.n);
+}
+
+static void *run_visit(void *ctx)
+{
+	struct visit *v = ctx;
+
+	answer_visit(v);
+	close(v->fd);
+	__atomic_fetch_sub(&v->all->connections, 1, __ATOMIC_ACQ_REL);
+	free(v);
+	return NULL;
+}
+
+static int start_thread(pthread_t *ret, bool detached, void *(*run)(void *), void *ctx)
+{
+	pthread_attr_t attr;
+	int r;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_SIZE);
+	pthread_attr_setdetachstate(&attr, detached ? PTHREAD_CREATE_DETACHED : PTHREAD_CREATE_JOINABLE);
+	r = pthread_create(ret, &attr, run, ctx);
+	pthread_attr_destroy(&attr);
+	return -r;
+}
+
+static void take_visit(struct lbc_doors *all, int fd)
+{
+	struct visit *v = NULL;
+	pthread_t thread;
+
+	if (__atomic_fetch_add(&all->connections, 1, __ATOMIC_ACQ_REL) < CONNECTIONS_MAX)
+		v = malloc(sizeof(*v));
+	if (v) {
+		*v = (struct visit){ .all = all, .fd = fd };
+		if (!start_thread(&thread, true, run_visit, v))
+			return;
+	}
+	free(v);
+	close(fd);
+	__atomic_fetch_sub(&all->connections, 1, __ATOMIC_ACQ_REL);
+}
+
+static void *run_door(void *ctx)
+{
+	struct door *d = ctx;
+	struct pollfd fds[] = { { .fd = d->fd, .events = POLLIN }, { .fd = d->all->stop[0] } };
+
+	for (;;) {
+		int n = poll(fds, ARRAY_SIZE(fds), -1), fd;
+
+		if (n > 0 && fds[1].revents)
+			return NULL;
+		fd = n > 0 ? accept4(d->fd, NULL, NULL, SOCK_CLOEXEC) : -1;
+		if (fd >= 0)
+			take_visit(d->all, fd);
+		else if (n > 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
+			poll(NULL, 0, 100); /* until somebody leaves */
+	}
+}
+
+/* ---- HTTP ---- */
+
+struct post {
+	struct text body;
+	bool too_large;
+};
+
+static enum MHD_Result respond(struct MHD_Connection *c, unsigned status, const char *type, char *text, size_t size)
+{
+	struct MHD_Response *response = MHD_create_response_from_buffer(size, text, MHD_RESPMEM_MUST_FREE);
+	enum MHD_Result r;
+
+	if (!response) {
+		free(text);
+		return MHD_NO;
+	}
+	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+	if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
+		MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "POST");
+	r = MHD_queue_response(c, status, response);
+	MHD_destroy_response(response);
+	return r;
+}
+
+static enum MHD_Result refuse(struct MHD_Connection *c, unsigned status, const char *why)
+{
+	char *text = strdup(why);
+
+	return text ? respond(c, status, "text/plain", text, strlen(text)) : MHD_NO;
+}
+
+static enum MHD_Result answer_post(struct lbc_doors *all, struct MHD_Connection *c, struct post *post)
+{
+	struct text answer = {};
+
+	if (post->too_large)
+		return refuse(c, MHD_HTTP_CONTENT_TOO_LARGE, "the request is too large\n");
+	ab_lbc_answer(all->lbc, post->body.p ? post->body.p : "", post->body.n, &answer);
+	if (answer.failed || post->body.failed) {
+		text_clear(&answer);
+		return refuse(c, MHD_HTTP_INTERNAL_SERVER_ERROR, "memory ran out\n");
+	}
+	return respond(c, MHD_HTTP_OK, "application/json", answer.p, answer.n);
+}
+
+static enum MHD_Result handle(void *ctx, struct MHD_Connection *c, const char *url, const char *method, const char *version,
+			      const char *upload, size_t *upload_size, void **state)
+{
+	struct lbc_doors *all = ctx;
+	struct post *post = *state;
+
+	if (!post) {
+		*state = array_new(1, sizeof(*post));
+		return *state ? MHD_YES : MHD_NO;
+	}
+	if (*upload_size) {
+		post->too_large |= *upload_size > all->body - MIN(all->body, post->body.n);
+		if (!post->too_large)
+			text_add(&post->body, upload, *upload_size);
+		*upload_size = 0;
+		return MHD_YES;
+	}
+	if (strcmp(url, "/lbc"))
+		return refuse(c, MHD_HTTP_NOT_FOUND, "only /lbc is here\n");
+	if (strcmp(method, "POST"))
+		return refuse(c, MHD_HTTP_METHOD_NOT_ALLOWED, "only POST is taken\n");
+	return answer_post(all, c, post);
+}
+
+static void forget_post(void *ctx, struct MHD_Connection *c, void **state, enum MHD_RequestTerminationCode code)
+{
+	struct post *post = *state;
+
+	if (post)
+		text_clear(&post->body);
+	free(post);
+}
+
+static int start_http(struct door *d, struct ab_error *err)
+{
+	d->http = MHD_start_daemon(MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC, 0, NULL, NULL,
+				   handle, d->all, MHD_OPTION_LISTEN_SOCKET, d->fd, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
+				   MHD_OPTION_CONNECTION_TIMEOUT, TIMEOUT_SECONDS, MHD_OPTION_THREAD_STACK_SIZE, (size_t)STACK_SIZE,
+				   MHD_OPTION_NOTIFY_COMPLETED, forget_post, NULL, MHD_OPTION_END);
+	return d->http ? 0 : ab_fail(err, AB_ERROR_IO, -EIO, "lbc: libmicrohttpd does not start");
+}
+
+/* ---- all doors ---- */
+
+static int open_door(struct lbc_doors *all, const char *place, struct ab_error *err)
+{
+	bool is_http = str_starts(place, "http:");
+	struct door *d = &all->doors[all->n];
+	int r;
+
+	if (!is_http && !str_starts(place, "tcp:"))
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "lbc: '%s' is not http:ADDRESS:PORT or tcp:ADDRESS:PORT", place);
+	*d = (struct door){ .all = all, .fd = -1 };
+	r = listen_at(place, &d->fd, err);
+	if (r < 0)
+		return r;
+	all->n++;
+	if (is_http)
+		r = start_http(d, err);
+	else if (start_thread(&d->thread, false, run_door, d) < 0)
+		r = ab_fail_memory(err);
+	else
+		d->has_thread = true;
+	if (!r)
+		log_listening(is_http ? "http" : "tcp", d->fd);
+	return r;
+}
+
+int ab_lbc_open(struct lbc *lbc, char *const *places, size_t n, size_t body, struct lbc_doors **ret_doors, struct ab_error *err)
+{
+	struct lbc_doors *all = array_new(1, sizeof(*all));
+	int r = 0;
+
+	if (!all)
+		return ab_fail_memory(err);
+	*all = (struct lbc_doors){ .lbc = lbc, .body = body, .stop = { -1, -1 }, .doors = array_new(n, sizeof(*all->doors)) };
+	if (!all->doors || pipe2(all->stop, O_CLOEXEC) < 0)
+		r = ab_fail_memory(err);
+	for (size_t i = 0; !r && i < n; i++)
+		r = open_door(all, places[i], err);
+	if (r < 0) {
+		ab_lbc_close(all, 0);
+		return r;
+	}
+	*ret_doors = all;
+	return 0;
+}
+
+void ab_lbc_close(struct lbc_doors *all, unsigned seconds)
+{
+	uint64_t until = ab_now_ms() + seconds * 1000ull;
+	bool empty;
+
+	if (!all)
+		return;
+	for (size_t i = 0; i < all->n; i++)
+		if (all->doors[i].http)
+			MHD_quiesce_daemon(all->doors[i].http);
+	/* A build goes on to its end; a client that only waits is sent away. */
+	ab__close(&all->stop[1]);
+	for (size_t i = 0; i < all->n; i++) {
+		if (all->doors[i].has_thread)
+			pthread_join(all->doors[i].thread, NULL);
+		ab__close(&all->doors[i].fd);
+	}
+	while (!(empty = !__atomic_load_n(&all->connections, __ATOMIC_ACQUIRE)) && ab_now_ms() < until)
+		poll(NULL, 0, 10);
+	for (size_t i = 0; i < all->n; i++)
+		if (all->doors[i].http)
+			MHD_stop_daemon(all->doors[i].http);
+	if (!empty)
+		return; /* threads still use it; the process ends */
+	ab__close(&all->stop[0]);
+	free(all->doors);
+	free(all);
+}
