@@ -396,6 +396,7 @@ def test_every_kind_of_file(objects, tmp_path, make):
 @needs_root
 def test_json_lines(objects):
     out = lines(run(objects / "events.bpf.o", "--json", "--map", "calls", calls=[70001, 70001, 70002]))
+    assert out.pop(0) == {"type": "attached", "programs": 1}
     assert [line["type"] for line in out] == ["event"] * 3 + ["map", "summary"]
     assert out[0]["data"] == EVENT and out[2]["data"]["kind"] == "KIND_EVEN"
     assert out[3] == {"type": "map", "map": "calls", "entries": [{"key": 70001, "value": 2}, {"key": 70002, "value": 1}]}
@@ -680,9 +681,9 @@ def test_interval_and_clear(objects):
 @needs_root
 def test_default_maps(objects):
     out = run(objects / "events.bpf.o", "--silent", "--json", calls=[70001])
-    assert [line.get("map") for line in lines(out)] == ["sizes", "sizes_by", None]
+    assert [line.get("map") for line in lines(out)] == [None, "sizes", "sizes_by", None]
     out = run(objects / "stacks.bpf.o", "--json", calls=[70001])
-    assert [line.get("map") for line in lines(out)] == ["by_stack", None]
+    assert [line.get("map") for line in lines(out)] == [None, "by_stack", None]
 
 
 # ---- run: stacks and iterators ----

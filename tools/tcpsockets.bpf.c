@@ -40,8 +40,7 @@ int sockets(struct bpf_iter__tcp *ctx)
 	if (!common)
 		return 0;
 	if (ctx->meta->seq_num == 0)
-		BPF_SEQ_PRINTF(seq, "%-12s %5s %10s %10s %7s %5s %8s  %s %s\n", "STATE", "UID", "SENT", "RECEIVED",
-			       "RTT_US", "CWND", "RETRANS", "LOCAL", "REMOTE");
+		BPF_SEQ_PRINTF(seq, "STATE          UID       SENT   RECEIVED  RTT_US  CWND  RETRANS  LOCAL REMOTE\n");
 	if (!listening && common->skc_state == TCP_LISTEN)
 		return 0;
 	BPF_SEQ_PRINTF(seq, "%-12s %5u ", state_name(common->skc_state), ctx->uid);

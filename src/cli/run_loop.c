@@ -90,6 +90,21 @@ static const char *state_word(enum ab_program_state state)
 	return words[state];
 }
 
+/* For programs that wait for it: what happens from now on is seen. */
+static int print_attached(struct run *run, struct ab_error *err)
+{
+	_text_ struct text t = {};
+	struct json j = { &t };
+
+	json_open(&j, '{');
+	json_key(&j, "type");
+	json_str(&j, "attached");
+	json_key(&j, "programs");
+	json_uint(&j, run->attached);
+	json_close(&j, '}');
+	return cli_print_json(run->cli, &t, err);
+}
+
 static void say_attached(struct run *run)
 {
 	_text_ struct text t = {};
@@ -427,7 +442,9 @@ int run_loop(struct run *run, struct ab_error *err)
 	/* A run of nothing but iterators is over when they were printed, unless it shall repeat. */
 	if (r == 0 && run->iterators && !run->attached && !run->opts->interval)
 		run->done = true;
-	else if (r == 0)
+	else if (r == 0 && run->cli->json)
+		r = print_attached(run, err);
+	if (r == 0 && !run->done)
 		say_attached(run);
 	if (r == 0)
 		r = run_until_end(run, &c, err);

@@ -35,6 +35,7 @@ static int make_dir(struct test_run *run, struct ab_error *err)
 static int compile(struct test_run *run, struct ab_builder *builder, size_t index, struct ab_error *err)
 {
 	const char *source = run->lab.cli->operands[index];
+	AB_OPTS(ab_build_opts, opts, .arch = run->opts->lab.arch);
 	struct ab_artifact *artifact = NULL;
 	_free_ char *text = NULL;
 	size_t size;
@@ -43,7 +44,7 @@ static int compile(struct test_run *run, struct ab_builder *builder, size_t inde
 	if (r == 0)
 		r = make_dir(run, err);
 	if (r == 0)
-		r = ab_builder_build(builder, source, text, size, NULL, &artifact, err);
+		r = ab_builder_build(builder, source, text, size, &opts, &artifact, err);
 	if (r < 0)
 		return r;
 	if (asprintf(&run->made[index], "%s/%zu.bpf.o", run->dir, index) < 0) {

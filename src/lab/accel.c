@@ -46,11 +46,7 @@ static const char *probe(struct ab_lab *lab, const struct ab_image *image, const
 
 static bool may_work(const struct ab_lab *lab)
 {
-#ifdef __aarch64__
-	return !strcmp(lab->arch, "arm64") && access("/dev/kvm", R_OK | W_OK) == 0;
-#else
-	return !strcmp(lab->arch, "amd64") && access("/dev/kvm", R_OK | W_OK) == 0;
-#endif
+	return ab_lab_is_native(lab) && access("/dev/kvm", R_OK | W_OK) == 0;
 }
 
 static void find_accelerator(struct ab_lab *lab, const struct ab_image *image, const char *qemu)

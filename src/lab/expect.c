@@ -85,7 +85,7 @@ bool ab_range_valid(const char *range)
 
 /* ---- checking ---- */
 
-enum shape { TEXT, NUMBER, TEXTS, ANY_TABLE, RANGE, VERSION, COUNT, WHERE, TABLES };
+enum shape { TEXT, NUMBER, TEXTS, RANGE, VERSION, COUNT, WHERE, PREDICATE, TABLES };
 
 struct key {
 	const char *name;
@@ -100,14 +100,18 @@ static const struct key event_keys[] = {
 static const struct key map_keys[] = {
 	{ "name", TEXT, true }, { "where", WHERE }, { "count", COUNT }, {},
 };
+static const struct key line_keys[] = {
+	{ "program", TEXT }, { "text", PREDICATE, true }, { "count", COUNT }, {},
+};
 static const struct key missing_keys[] = {
-	{ "program", TEXT, true }, { "kernels", RANGE }, { "reason", TEXT, true }, {},
+	{ "program", TEXT, true }, { "kernels", RANGE }, { "arch", TEXT }, { "reason", TEXT, true }, {},
 };
 static const struct key skip_keys[] = {
-	{ "kernels", RANGE, true }, { "reason", TEXT, true }, {},
+	{ "kernels", RANGE, true }, { "arch", TEXT }, { "reason", TEXT, true }, {},
 };
 static const struct key root_keys[] = {
 	{ "args", TEXTS },
+	{ "setup", TEXTS },
 	{ "workload", TEXTS },
 	{ "modules", TEXTS },
 	{ "files", TEXTS },
@@ -116,6 +120,7 @@ static const struct key root_keys[] = {
 	{ "minimum_kernel", VERSION },
 	{ "event", TABLES, false, event_keys },
 	{ "map", TABLES, false, map_keys },
+	{ "line", TABLES, false, line_keys },
 	{ "missing", TABLES, false, missing_keys },
 	{ "skip", TABLES, false, skip_keys },
 	{},
@@ -242,11 +247,12 @@ static int check_value(json_t *value, const struct key *key, const char *where, 
 			if ((r = check_predicate(where, name, item, err)) < 0)
 				return r;
 		return 0;
+	case PREDICATE:
+		return check_predicate(where, key->name, value, err);
 	case TABLES:
 		return check_tables(value, key, err);
-	default:
-		return 0;
 	}
+	return 0;
 }
 
 static int check_table(json_t *table, const struct key *keys, const char *where, struct ab_error *err)

@@ -32,7 +32,7 @@ struct run_output {
 	size_t out_size;
 	bool ended;
 	int status;
-	const char *release;        /* of the guest's kernel */
+	const char *release, *arch; /* of the guest's kernel */
 };
 
 /*

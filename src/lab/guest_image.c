@@ -49,7 +49,7 @@ static int busybox_from_archive(struct ab_lab *lab, char **ret_path, struct ab_e
 {
 	_free_ char *deb = NULL, *path = NULL, *dir = NULL;
 	const struct archive_row *row;
-	struct unpack unpack = { .file = "busybox" };
+	struct unpack unpack = { .file = "/bin/busybox" };
 	int r = ab_lab_update(lab, UINT32_MAX, err);
 
 	if (r == 0)
@@ -63,13 +63,16 @@ static int busybox_from_archive(struct ab_lab *lab, char **ret_path, struct ab_e
 	dir = path ? strndup(path, strlen(path) - strlen("/busybox")) : NULL;
 	if (!dir)
 		return ab_fail_memory(err);
-	if (access(path, R_OK) < 0) {
+	if (!is_static(path, lab->arch)) {
 		r = ab_archive_fetch(lab, row, &deb, err);
 		unpack.dir = dir;
 		if (r == 0)
 			r = ab_package_unpack(deb, &unpack, err);
 		if (r < 0)
 			return r;
+		if (!is_static(path, lab->arch))
+			return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "the archive's busybox-static %s holds no static busybox for %s",
+				       row->version, lab->arch);
 	}
 	*ret_path = TAKE(path);
 	return 0;

@@ -14,7 +14,7 @@
  *	await ID MS TEXT        until its output contained TEXT, it ended, or MS passed
  *	settle ID MS            until it ended or MS passed
  *	run ID MS ARG...        start a program and wait; after MS it is killed
- *	stop ID MS              SIGINT, and SIGKILL after MS
+ *	stop ID MS              SIGINT, and SIGKILL after MS; what it left in the background is killed
  *	shell ARG...            an interactive program on the console
  *
  * Up: frames through the port. A guest that does not get as far as the 'S' frame with the token has failed, whatever it

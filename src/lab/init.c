@@ -33,6 +33,7 @@
 struct program {
 	int id;
 	pid_t pid;           /* 0: ended */
+	pid_t group;         /* it and what it started */
 	int out, err;        /* -1: closed */
 	bool killed;
 	/* await: the text looked for, and the end of what was seen, for a text that two reads cut. */
@@ -261,6 +262,7 @@ static struct program *start_program(int id, char **argv)
 	*p = (struct program){ .id = id, .out = out[0], .err = err[0], .pid = fork() };
 	if (p->pid == 0)
 		exec_program(argv, out[1], err[1]);
+	p->group = p->pid;
 	close(out[1]);
 	close(err[1]);
 	if (p->pid < 0) {
@@ -399,11 +401,13 @@ static void kill_program(struct program *p)
 static void stop_program(struct program *p, long long ms)
 {
 	p->await = NULL;
-	if (!p->pid)
-		return;
-	kill(p->pid, SIGINT);
-	if (!wait_program(p, ms))
-		kill_program(p);
+	if (p->pid) {
+		kill(p->pid, SIGINT);
+		if (!wait_program(p, ms))
+			kill_program(p);
+	}
+	/* What it left in the background would be in the way of whoever comes next. */
+	kill(-p->group, SIGKILL);
 }
 
 static void await_text(struct program *p, long long ms, const char *text)

@@ -224,22 +224,63 @@ static size_t count_entries(const struct judge *j, json_t *wanted)
 	return n;
 }
 
-static void check_wanted(struct judge *j, const char *key, size_t (*count)(const struct judge *, json_t *))
+/* Of what iterators printed. */
+static size_t count_lines(const struct judge *j, json_t *wanted)
+{
+	json_t *name = json_object_get(wanted, "program"), *predicate = json_object_get(wanted, "text"), *line;
+	size_t i, n = 0;
+
+	json_array_foreach(j->lines, i, line) {
+		const char *text = json_string_value(json_object_get(line, "text"));
+
+		if (!is_type(line, "iter") || (name && !json_equal(name, json_object_get(line, "program"))))
+			continue;
+		while (text && *text) {
+			size_t size = strcspn(text, "\n");
+			json_t *one = json_stringn(text, size);
+
+			n += holds(one, predicate);
+			json_decref(one);
+			text += size + (text[size] == '\n');
+		}
+	}
+	return n;
+}
+
+/* The kinds of expectations: whose table, what names the source, what the predicates are on. */
+static const struct wanted_kind {
+	const char *table, *source, *where, *noun;
+	size_t (*count)(const struct judge *j, json_t *wanted);
+} wanted_kinds[] = {
+	{ "event", "channel", "where", "events", count_events },
+	{ "map", "name", "where", "entries", count_entries },
+	{ "line", "program", "text", "lines", count_lines },
+};
+
+static void check_wanted(struct judge *j, const struct wanted_kind *kind)
 {
 	json_t *wanted;
 	size_t i;
 
-	json_array_foreach(json_object_get(j->expect->root, key), i, wanted) {
-		size_t n = count(j, wanted);
-		const char *name = json_string_value(json_object_get(wanted, strcmp(key, "map") ? "channel" : "name"));
+	json_array_foreach(json_object_get(j->expect->root, kind->table), i, wanted) {
+		size_t n = kind->count(j, wanted);
+		const char *name = json_string_value(json_object_get(wanted, kind->source));
 		char where[300];
 
 		if (in_count(n, json_object_get(wanted, "count")))
 			continue;
-		describe(json_object_get(wanted, "where"), where, sizeof(where));
-		complain(j, "%zu %s%s%s%s where %s", n, strcmp(key, "map") ? "events" : "entries", name ? " of '" : "",
-			 name ? name : "", name ? "'" : "", where);
+		describe(json_object_get(wanted, kind->where), where, sizeof(where));
+		complain(j, "%zu %s%s%s%s where %s", n, kind->noun, name ? " of '" : "", name ? name : "", name ? "'" : "", where);
 	}
+}
+
+/* Whether a [[missing]] or [[skip]] is about this guest. */
+static bool is_about(const struct judge *j, json_t *table)
+{
+	const char *range = json_string_value(json_object_get(table, "kernels"));
+	const char *arch = json_string_value(json_object_get(table, "arch"));
+
+	return (!range || ab_range_has(range, j->run->release)) && (!arch || !strcmp(arch, j->run->arch));
 }
 
 static bool may_be_missing(const struct judge *j, const char *program)
@@ -247,12 +288,9 @@ static bool may_be_missing(const struct judge *j, const char *program)
 	json_t *missing;
 	size_t i;
 
-	json_array_foreach(json_object_get(j->expect->root, "missing"), i, missing) {
-		const char *range = json_string_value(json_object_get(missing, "kernels"));
-
-		if (same_text(json_object_get(missing, "program"), program) && (!range || ab_range_has(range, j->run->release)))
+	json_array_foreach(json_object_get(j->expect->root, "missing"), i, missing)
+		if (same_text(json_object_get(missing, "program"), program) && is_about(j, missing))
 			return true;
-	}
 	return false;
 }
 
@@ -283,7 +321,7 @@ static const char *find_skip(const struct judge *j, char *buf, size_t cap)
 	size_t i;
 
 	json_array_foreach(json_object_get(j->expect->root, "skip"), i, skip)
-		if (ab_range_has(json_string_value(json_object_get(skip, "kernels")), j->run->release))
+		if (is_about(j, skip))
 			return json_string_value(json_object_get(skip, "reason"));
 	if (!minimum)
 		return NULL;
@@ -309,8 +347,8 @@ static void check_run(struct judge *j)
 	if (j->failures.n)
 		return;
 	check_programs(j);
-	check_wanted(j, "event", count_events);
-	check_wanted(j, "map", count_entries);
+	for (size_t i = 0; i < ARRAY_SIZE(wanted_kinds); i++)
+		check_wanted(j, &wanted_kinds[i]);
 }
 
 /* ---- the document ---- */
@@ -323,7 +361,7 @@ static void add_seen(const struct judge *j, struct text *t)
 	json_array_foreach(j->lines, i, line) {
 		_free_ char *text = NULL;
 
-		if (is_type(line, "summary") || (is_type(line, "event") && shown++ >= SHOWN_EVENTS))
+		if (is_type(line, "summary") || is_type(line, "attached") || (is_type(line, "event") && shown++ >= SHOWN_EVENTS))
 			continue;
 		text = json_dumps(line, JSON_COMPACT);
 		if (text && t->n < DETAIL_LIMIT)

@@ -70,6 +70,11 @@ static const char *own_arch(void)
 #endif
 }
 
+bool ab_lab_is_native(const struct ab_lab *lab)
+{
+	return !strcmp(lab->arch, own_arch());
+}
+
 int ab_lab_open(const struct ab_lab_opts *opts, struct ab_lab **ret_lab, struct ab_error *err)
 {
 	const char *arch = OPT(opts, arch) ? opts->arch : own_arch();
@@ -122,8 +127,8 @@ static bool try_own(const struct ab_lab *lab, const char *dir, const char *place
 {
 	_text_ struct text t = {};
 
-	text_printf(&t, "%s%s/%s%s%s", dir, place, name, strcmp(lab->arch, own_arch()) ? "-" : "",
-		    strcmp(lab->arch, own_arch()) ? lab->arch : "");
+	text_printf(&t, "%s%s/%s%s%s", dir, place, name, ab_lab_is_native(lab) ? "" : "-",
+		    ab_lab_is_native(lab) ? "" : lab->arch);
 	if (!t.p || access(t.p, R_OK) < 0)
 		return false;
 	*ret_path = text_take(&t);
@@ -145,9 +150,10 @@ int ab_lab_find_own(struct ab_lab *lab, const char *name, char **ret_path, struc
 	for (size_t i = 0; i < ARRAY_SIZE(places); i++)
 		if (try_own(lab, dir, places[i], name, ret_path))
 			return 0;
-	if (strcmp(lab->arch, own_arch()))
-		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "'%s-%s', which guests of that architecture need, is not in '%s'",
-			       name, lab->arch, dir);
+	if (!ab_lab_is_native(lab))
+		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT,
+			       "'%s-%s', which guests of that architecture need, is not in '%s'; 'scripts/deps --lab' and 'make static' "
+			       "build it", name, lab->arch, dir);
 	return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT,
 		       "'%s', which guests need, is not in '%s'; 'make' and 'make static' build it", name, dir);
 }

@@ -26,6 +26,8 @@ struct ab_lab {
 
 void ab_lab_warn(struct ab_lab *lab, const char *fmt, ...) PRINTF_LIKE(2, 3);
 uint64_t ab_lab_now_ns(void);
+/* Whether guests are of this machine's architecture. */
+bool ab_lab_is_native(const struct ab_lab *lab);
 /* "CACHE/a/b" as a new string; makes the directories above the last part. NULL with err filled. */
 char *ab_lab_path(struct ab_lab *lab, struct ab_error *err, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* A program or data file of the lab's own: in guest_dir, beside the program that runs, or in its ../libexec/anybpf. */
@@ -59,7 +61,7 @@ size_t ab_kernel_parts(struct ab_lab *lab, const struct ab_kernel *kernel, const
 struct unpack {
 	const char *dir;            /* where kernel, modules.builtin and modules/ go */
 	const char *const *modules; /* wanted names, NULL-terminated */
-	const char *file;           /* a file by its name, whatever its folder; NULL: none */
+	const char *file;           /* a file by the end of its path, kept under its last part; NULL: none */
 	char *kernel;               /* path of the kernel found, malloced */
 	char *release;              /* from its name */
 	size_t module_count;        /* modules written */

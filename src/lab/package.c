@@ -104,11 +104,11 @@ static int take_entry(struct archive *a, struct archive_entry *entry, const char
 
 		return r < 0 ? r : write_part(unpack, "modules.builtin", t.p ? t.p : "", t.n, err);
 	}
-	if (unpack->file && !strcmp(path_base(name), unpack->file)) {
+	if (unpack->file && str_ends(name, unpack->file)) {
 		_text_ struct text t = {};
 		int r = ab_archive_read_entry(a, entry, path, MODULE_LIMIT, &t, err);
 
-		return r < 0 ? r : write_part(unpack, unpack->file, t.p ? t.p : "", t.n, err);
+		return r < 0 ? r : write_part(unpack, path_base(unpack->file), t.p ? t.p : "", t.n, err);
 	}
 	if (module_name(name, module, sizeof(module)) && in_list(unpack->modules, module))
 		return take_module(a, entry, path, module, unpack, err);

@@ -6,12 +6,15 @@
 #include <unistd.h>
 #include "test.h"
 
+/* What `anybpf run --json` prints when everything is attached (anybpf-run(1)). */
+#define ATTACHED "{\"type\":\"attached\""
 #define START_MS 20000     /* for loading and attaching */
 #define SETTLE_MS 300
 #define STOP_MS 10000
 #define BOOT_MS 40000      /* what a guest may take beside its objects */
 #define COMMANDS_MAX 60    /* workload commands of an object: ids are 64 apart */
 #define IDS 64
+#define COMMAND_TEXT 1000  /* bytes of what a command said, in a failure's detail */
 #define OBJECTS_MAX 1000
 
 /* ---- what is tested ---- */
@@ -22,9 +25,9 @@ static void clear_object(struct test_object *object)
 	free(object->name);
 	free(object->guest_path);
 	free(object->args);
-	free(object->workload);
+	free(object->commands);
 	free(object->modules);
-	free(object->files);
+	globfree(&object->files);
 }
 
 /* "a/execsnoop.bpf.o" to "execsnoop". */
@@ -39,7 +42,45 @@ static char *name_of(const char *file)
 	return strdup(base);
 }
 
-static int open_object(struct test_object *object, const char *file, const char *source, size_t index, struct ab_error *err)
+/* `setup` and `workload` one behind the other: the guest's programs are numbered in this order. */
+static int list_commands(struct test_object *object, const char *path, struct ab_error *err)
+{
+	_free_ const char **setup = ab_expect_strings(&object->expect, "setup", &object->setup_count);
+	_free_ const char **workload = ab_expect_strings(&object->expect, "workload", &object->command_count);
+
+	object->command_count += object->setup_count;
+	object->commands = array_new(object->command_count + 1, sizeof(*object->commands));
+	if (!setup || !workload || !object->commands)
+		return ab_fail_memory(err);
+	if (object->command_count > COMMANDS_MAX)
+		return ab_fail(err, AB_ERROR_LIMIT, -E2BIG, "'%s': more than %d commands in setup and workload", path, COMMANDS_MAX);
+	memcpy(object->commands, setup, object->setup_count * sizeof(*setup));
+	memcpy(object->commands + object->setup_count, workload, (object->command_count - object->setup_count) * sizeof(*workload));
+	return 0;
+}
+
+/* `files` are patterns, so that one file serves machines that keep their libraries in different places. */
+static int find_files(struct ab_lab *lab, struct test_object *object, const char *path, struct ab_error *err)
+{
+	size_t count = 0;
+	_free_ const char **patterns = ab_expect_strings(&object->expect, "files", &count);
+
+	if (!patterns)
+		return ab_fail_memory(err);
+	object->foreign = count && !ab_lab_is_native(lab);
+	for (size_t i = 0; i < count && !object->foreign; i++) {
+		int r = glob(patterns[i], i ? GLOB_APPEND : 0, NULL, &object->files);
+
+		if (r == GLOB_NOSPACE)
+			return ab_fail_memory(err);
+		if (r)
+			return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "'%s': no file of this machine is '%s'", path, patterns[i]);
+	}
+	return 0;
+}
+
+static int open_object(struct ab_lab *lab, struct test_object *object, const char *file, const char *source, size_t index,
+		       struct ab_error *err)
 {
 	_text_ struct text path = {};
 	const char *slash = strrchr(source, '/');
@@ -61,14 +102,12 @@ static int open_object(struct test_object *object, const char *file, const char 
 	if (asprintf(&object->guest_path, "/lab/%zu/%s%s", index, object->name, str_ends(file, ".so") ? ".so" : ".bpf.o") < 0)
 		object->guest_path = NULL;
 	object->args = ab_expect_strings(&object->expect, "args", &object->arg_count);
-	object->workload = ab_expect_strings(&object->expect, "workload", &object->command_count);
 	object->modules = ab_expect_strings(&object->expect, "modules", NULL);
-	object->files = ab_expect_strings(&object->expect, "files", &object->file_count);
 	object->timeout_ms = ab_expect_number(&object->expect, "timeout_s", START_MS / 1000) * 1000;
-	if (!object->guest_path || !object->args || !object->workload || !object->modules || !object->files)
+	if (!object->guest_path || !object->args || !object->modules)
 		return ab_fail_memory(err);
-	if (object->command_count > COMMANDS_MAX)
-		return ab_fail(err, AB_ERROR_LIMIT, -E2BIG, "'%s': more than %d commands in the workload", path.p, COMMANDS_MAX);
+	if ((r = list_commands(object, path.p, err)) < 0 || (r = find_files(lab, object, path.p, err)) < 0)
+		return r;
 	return ab_hash_file(file, object->hash, err);
 }
 
@@ -87,7 +126,7 @@ static int open_objects(struct test *t, struct ab_error *err)
 	if (!t->objects)
 		return ab_fail_memory(err);
 	for (size_t i = 0; r == 0 && i < t->object_count; i++)
-		r = open_object(&t->objects[i], opts->files[i], OPT(opts, sources) ? opts->sources[i] : opts->files[i], i, err);
+		r = open_object(t->lab, &t->objects[i], opts->files[i], OPT(opts, sources) ? opts->sources[i] : opts->files[i], i, err);
 	return r;
 }
 
@@ -130,55 +169,72 @@ static void add_file(struct plan *plan, const char *path)
 	plan->files[plan->file_count++] = (struct ab_guest_file){ .path = path, .host_path = path, .mode = 0755 };
 }
 
+/* Runs, or stops, commands `from` to `to` of an object. */
+static int plan_commands(struct plan *plan, const struct test_object *object, int id, size_t from, size_t to, enum ab_step_kind kind,
+			 struct ab_error *err)
+{
+	for (size_t i = from; i < to; i++) {
+		const char **shell = kind == AB_STEP_RUN ? new_argv(plan, 3) : NULL;
+
+		if (shell) {
+			shell[0] = "/bin/sh";
+			shell[1] = "-c";
+			shell[2] = object->commands[i];
+		} else if (kind == AB_STEP_RUN) {
+			return ab_fail_memory(err);
+		}
+		plan->steps[plan->step_count++] = (struct ab_step){
+			.kind = kind, .id = id + 1 + (int)i, .ms = object->timeout_ms, .argv = shell
+		};
+	}
+	return 0;
+}
+
 static int plan_object(struct plan *plan, const struct test_object *object, size_t index, struct ab_error *err)
 {
 	static const char *const run[] = { "/bin/anybpf", "run", "--json" };
 	int id = (int)(index * IDS + 1);
 	const char **argv = new_argv(plan, ARRAY_SIZE(run) + 1 + object->arg_count);
 	unsigned settle = ab_expect_number(&object->expect, "settle_ms", SETTLE_MS);
+	int r;
 
 	if (!argv)
 		return ab_fail_memory(err);
+	r = plan_commands(plan, object, id, 0, object->setup_count, AB_STEP_RUN, err);
+	if (r < 0)
+		return r;
 	memcpy(argv, run, sizeof(run));
 	argv[ARRAY_SIZE(run)] = object->guest_path;
 	memcpy(argv + ARRAY_SIZE(run) + 1, object->args, object->arg_count * sizeof(*argv));
 	plan->files[plan->file_count++] = (struct ab_guest_file){ .path = object->guest_path, .host_path = object->path };
 	plan->steps[plan->step_count++] = (struct ab_step){ .kind = AB_STEP_START, .id = id, .argv = argv };
 	plan->steps[plan->step_count++] = (struct ab_step){
-		.kind = AB_STEP_AWAIT, .id = id, .ms = object->timeout_ms, .text = "anybpf: attached "
+		.kind = AB_STEP_AWAIT, .id = id, .ms = object->timeout_ms, .text = ATTACHED
 	};
-	for (size_t i = 0; i < object->command_count; i++) {
-		const char **shell = new_argv(plan, 3);
-
-		if (!shell)
-			return ab_fail_memory(err);
-		shell[0] = "/bin/sh";
-		shell[1] = "-c";
-		shell[2] = object->workload[i];
-		plan->steps[plan->step_count++] = (struct ab_step){
-			.kind = AB_STEP_RUN, .id = id + 1 + (int)i, .ms = object->timeout_ms, .argv = shell
-		};
-	}
-	if (object->command_count)
+	r = plan_commands(plan, object, id, object->setup_count, object->command_count, AB_STEP_RUN, err);
+	if (r < 0)
+		return r;
+	if (object->command_count > object->setup_count)
 		plan->steps[plan->step_count++] = (struct ab_step){ .kind = AB_STEP_SETTLE, .id = id, .ms = settle };
 	plan->steps[plan->step_count++] = (struct ab_step){ .kind = AB_STEP_STOP, .id = id, .ms = STOP_MS };
-	for (size_t i = 0; i < object->file_count; i++)
-		add_file(plan, object->files[i]);
+	r = plan_commands(plan, object, id, 0, object->command_count, AB_STEP_STOP, err);
+	for (size_t i = 0; i < object->files.gl_pathc; i++)
+		add_file(plan, object->files.gl_pathv[i]);
 	for (size_t i = 0; object->modules[i]; i++)
 		plan->modules[plan->module_count++] = object->modules[i];
 	plan->ms += object->timeout_ms + settle + STOP_MS;
-	return 0;
+	return r;
 }
 
 /* For the objects that have no verdict yet. */
 static int make_plan(const struct test *t, const bool *done, const char *anybpf, struct plan *plan, bool *ret_tools,
 		     struct ab_error *err)
 {
-	size_t steps = t->object_count * (COMMANDS_MAX + 4), modules = 0, files = 1;
+	size_t steps = t->object_count * (2 * COMMANDS_MAX + 4), modules = 0, files = 1;
 	int r = 0;
 
 	for (size_t i = 0; i < t->object_count; i++) {
-		files += 1 + t->objects[i].file_count;
+		files += 1 + t->objects[i].files.gl_pathc;
 		for (size_t k = 0; t->objects[i].modules[k]; k++)
 			modules++;
 	}
@@ -220,14 +276,14 @@ static void settle_verdict(struct test *t, size_t image, size_t object, json_t *
 	pthread_mutex_unlock(&t->lock);
 }
 
-/* A command of the workload that ran into its time limit. */
+/* A command that ran into its time limit. */
 static const char *find_endless(const struct test_object *object, const struct ab_guest_result *result, int id)
 {
 	for (size_t i = 0; i < object->command_count; i++) {
 		const struct ab_guest_program *p = ab_guest_program(result, id + 1 + (int)i);
 
 		if (p && p->killed)
-			return object->workload[i];
+			return object->commands[i];
 	}
 	return NULL;
 }
@@ -252,14 +308,34 @@ static json_t *excuse_modules(struct test *t, size_t image, const struct test_ob
 	return doc;
 }
 
-static json_t *judge_object(const struct test_object *object, const struct ab_guest_result *result, size_t index,
+/* What the commands said and how they ended, for a failure's detail: a workload that could not work explains most of them. */
+static void add_commands(const struct test_object *object, const struct ab_guest_result *result, int id, json_t *doc)
+{
+	const char *verdict = json_string_value(json_object_get(doc, "verdict"));
+	_text_ struct text t = {};
+
+	if (!verdict || strcmp(verdict, "fail"))
+		return;
+	text_puts(&t, json_string_value(json_object_get(doc, "detail")));
+	for (size_t i = 0; i < object->command_count; i++) {
+		const struct ab_guest_program *p = ab_guest_program(result, id + 1 + (int)i);
+
+		if (!p || (!p->status && !p->err_size))
+			continue;
+		text_printf(&t, "'%s' ended with status %d: %.*s\n", object->commands[i], p->status, COMMAND_TEXT, p->err ? p->err : "");
+	}
+	if (t.p)
+		json_object_set_new(doc, "detail", ab_expect_text(t.p));
+}
+
+static json_t *judge_object(const struct test_object *object, const char *arch, const struct ab_guest_result *result, size_t index,
 			    struct ab_error *err)
 {
 	int id = (int)(index * IDS + 1);
 	const struct ab_guest_program *p = ab_guest_program(result, id);
 	struct run_output run = { .out = p && p->out ? p->out : "", .out_size = p ? p->out_size : 0,
 				  .err = p && p->err ? p->err : "", .ended = p && p->ended && !p->killed,
-				  .status = p ? p->status : 0, .release = result->release };
+				  .status = p ? p->status : 0, .release = result->release, .arch = arch };
 	const char *endless = find_endless(object, result, id);
 	char reason[512];
 	json_t *doc = NULL;
@@ -269,7 +345,10 @@ static json_t *judge_object(const struct test_object *object, const struct ab_gu
 			 object->timeout_ms / 1000);
 		return make_doc("fail", reason, result->notes);
 	}
-	return ab_expect_judge(&object->expect, &run, &doc, err) < 0 ? NULL : doc;
+	if (ab_expect_judge(&object->expect, &run, &doc, err) < 0)
+		return NULL;
+	add_commands(object, result, id, doc);
+	return doc;
 }
 
 /* ---- logs of guests that failed ---- */
@@ -332,7 +411,7 @@ static void take_verdicts(struct test *t, size_t image, bool *done, const struct
 		if (i == culprit) {
 			doc = make_doc("fail", result->reason, tail_of(result->console));
 		} else {
-			doc = judge_object(&t->objects[i], result, i, &err);
+			doc = judge_object(&t->objects[i], t->lab->arch, result, i, &err);
 			if (!doc)
 				doc = make_doc("fail", err.msg, "");
 			else
@@ -392,13 +471,16 @@ static void test_image(struct test *t, size_t index)
 
 	if (!done)
 		return;
-	for (size_t i = 0; OPT(t->opts, cached) && i < t->object_count; i++) {
-		json_t *doc = ab_verdict_recall(t, index, i);
+	for (size_t i = 0; i < t->object_count; i++) {
+		json_t *doc = OPT(t->opts, cached) ? ab_verdict_recall(t, index, i) : NULL;
+		bool cached = doc;
 
+		if (!doc && t->objects[i].foreign)
+			doc = make_doc("skip", "needs files of a machine of the guest's architecture", "");
 		if (!doc)
 			continue;
 		done[i] = true;
-		settle_verdict(t, index, i, doc, true);
+		settle_verdict(t, index, i, doc, cached);
 	}
 	/* Each round settles at least one object, so this ends. */
 	while (!all_done(t, done))

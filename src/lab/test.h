@@ -3,6 +3,7 @@
 #ifndef AB_LAB_TEST_H
 #define AB_LAB_TEST_H
 
+#include <glob.h>
 #include "expect.h"
 #include "lab.h"
 
@@ -12,8 +13,11 @@ struct test_object {
 	char *name, *guest_path;
 	char hash[HASH_TEXT];
 	struct expect expect;
-	const char **args, **workload, **modules, **files; /* strings of `expect` */
-	size_t arg_count, command_count, file_count;
+	const char **args, **modules; /* strings of `expect` */
+	const char **commands;        /* those of `setup`, then those of `workload` */
+	glob_t files;                 /* of this machine */
+	size_t arg_count, setup_count, command_count;
+	bool foreign;                 /* wants files of this machine, which are for another architecture than the guest's */
 	unsigned timeout_ms;
 };
 

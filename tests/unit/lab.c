@@ -90,7 +90,7 @@ static void refuse(const char *toml, const char *part)
 TEST(mistakes_in_expectation_files_are_named)
 {
 	refuse("args = [", "line 1");
-	refuse("\n\nworkloads = []", "no key 'workloads'; there are args, workload");
+	refuse("\n\nworkloads = []", "no key 'workloads'; there are args, setup, workload");
 	refuse("workload = 'x'", "'workload' takes an array of texts");
 	refuse("workload = [1]", "'workload' takes an array of texts");
 	refuse("[event]", "'event' takes tables");
@@ -105,6 +105,10 @@ TEST(mistakes_in_expectation_files_are_named)
 	refuse("[[skip]]\nkernels = '< 5.8'", "skip 1: 'reason' is missing");
 	refuse("[[skip]]\nreason = 'x'", "skip 1: 'kernels' is missing");
 	refuse("[[skip]]\nkernels = 'old'\nreason = 'x'", "'kernels' takes a range");
+	refuse("[[line]]\nprogram = 'p'", "line 1: 'text' is missing");
+	refuse("[[line]]\ntext = { like = 'x' }", "no predicate 'like'");
+	refuse("[[skip]]\nkernels = '5.8'\nreason = 'x'\narch = 64", "'arch' takes text");
+	refuse("setup = 'x'", "'setup' takes an array of texts");
 	refuse("minimum_kernel = '< 5.8'", "'minimum_kernel' takes a version");
 	refuse("timeout_s = -1", "'timeout_s' takes a number");
 }
@@ -122,7 +126,8 @@ static const char *judge(const char *toml, const char *out, const char *release)
 				  .out_size = strlen(out),
 				  .err = "anybpf: attached 1 program\n",
 				  .ended = true,
-				  .release = release };
+				  .release = release,
+				  .arch = "amd64" };
 	static char text[1024];
 	struct ab_error err = {};
 	json_t *doc;
@@ -151,6 +156,14 @@ TEST(missing_programs_are_allowed_by_name_and_kernel)
 
 	ASSERT_STR(judge(toml, SUMMARY("skipped"), "5.10.0"), "pass: r");
 	ASSERT_STR(judge(toml, SUMMARY("skipped"), "5.11.0"), "fail: program 'p' is skipped: r");
+}
+
+TEST(missing_programs_are_allowed_by_architecture)
+{
+	ASSERT_STR(judge("[[missing]]\nprogram = 'p'\narch = 'amd64'\nreason = 'x'", SUMMARY("skipped"), "5.10.0"), "pass: r");
+	ASSERT_STR(judge("[[missing]]\nprogram = 'p'\narch = 'arm64'\nreason = 'x'", SUMMARY("skipped"), "5.10.0"),
+		   "fail: program 'p' is skipped: r");
+	ASSERT_STR(judge("[[skip]]\nkernels = '5.10'\narch = 'arm64'\nreason = 'x'", SUMMARY("attached"), "5.10.0"), "pass: ");
 }
 
 TEST(skips_are_tried)
@@ -225,6 +238,18 @@ TEST(channels_maps_and_counts)
 	ASSERT_STR(judge("[[map]]\nname = 'm'\nwhere = { value = { min = 4 } }", events, "6.1"),
 		   "fail: 0 entries of 'm' where {\"value\":{\"min\":4}}");
 	ASSERT_STR(judge("[[map]]\nname = 'h'\nwhere = { 'slots.0.count' = 2 }", events, "6.1"), "pass: ");
+}
+
+TEST(lines_of_iterators)
+{
+	static const char text[] = "{\"type\":\"attached\",\"programs\":1}\n"
+		"{\"type\":\"iter\",\"program\":\"p\",\"text\":\"PID COMM\\n1 init\\n2 init\\n\\nlast\"}\n" SUMMARY("attached");
+
+	ASSERT_STR(judge("[[line]]\ntext = '1 init'\ncount = 1", text, "6.1"), "pass: ");
+	ASSERT_STR(judge("[[line]]\nprogram = 'p'\ntext = { matches = '^[0-9] init$' }\ncount = 2", text, "6.1"), "pass: ");
+	ASSERT_STR(judge("[[line]]\ntext = 'last'\n[[line]]\ntext = ''\ncount = 1", text, "6.1"), "pass: ");
+	ASSERT_STR(judge("[[line]]\nprogram = 'q'\ntext = '1 init'", text, "6.1"), "fail: 0 lines of 'q' where \"1 init\"");
+	ASSERT_STR(judge("[[line]]\ntext = 'init'", text, "6.1"), "fail: 0 lines where \"init\"");
 }
 
 TEST(cpio_has_every_folder_once)
