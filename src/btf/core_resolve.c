@@ -20,7 +20,8 @@ struct ab_core_target {
 	const struct ab_btf *kernel;
 	const struct ab_btf **modules;
 	size_t n_modules;
-	struct strmap known; /* by type id of the object: struct candidates * */
+	struct candidates **known; /* by type id of the object */
+	size_t n_known;
 };
 
 /* One side of an answer: what the object's types or a kernel's have to say. */
@@ -413,10 +414,9 @@ void ab_core_target_free(struct ab_core_target *target)
 {
 	if (!target)
 		return;
-	for (size_t i = 0; i < target->known.cap; i++)
-		if (target->known.entries[i].key)
-			free_candidates((struct candidates *)target->known.entries[i].value);
-	strmap_clear(&target->known);
+	for (size_t i = 0; i < target->n_known; i++)
+		free_candidates(target->known[i]);
+	free(target->known);
 	free(target->modules);
 	free(target);
 }
@@ -424,20 +424,23 @@ void ab_core_target_free(struct ab_core_target *target)
 static int get_candidates(struct ab_core_target *target, const struct ab_core_spec *spec, struct candidates **ret_candidates,
 			  struct ab_error *err)
 {
-	struct strmap_entry *entry = strmap_put(&target->known, (const char *)&spec->root, sizeof(spec->root), NULL);
-	struct candidates *c;
-	int r;
+	size_t n = MAX(ab_btf_count(spec->btf), target->n_known);
+	int r = 0;
 
-	if (!entry)
-		return ab_fail_memory(err);
-	if (!entry->value) {
-		r = make_candidates(target, spec, &c, err);
-		if (r < 0)
-			return r;
-		entry->value = (uintptr_t)c;
+	if (n > target->n_known) {
+		struct candidates **more = realloc(target->known, n * sizeof(*more));
+
+		if (!more)
+			return ab_fail_memory(err);
+		memset(more + target->n_known, 0, (n - target->n_known) * sizeof(*more));
+		target->known = more;
+		target->n_known = n;
 	}
-	*ret_candidates = (struct candidates *)entry->value;
-	return 0;
+	if (!target->known[spec->root])
+		r = make_candidates(target, spec, &target->known[spec->root], err);
+	if (!r)
+		*ret_candidates = target->known[spec->root];
+	return r;
 }
 
 int ab_core_target_resolve(struct ab_core_target *target, const struct ab_core_spec *spec, struct ab_core_value *ret_value,
