@@ -11,5 +11,6 @@
 #include <anybpf/format.h>
 #include <anybpf/symbol.h>
 #include <anybpf/feature.h>
+#include <anybpf/pack.h>
 
 #endif

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * What bench/pack measures in one process:
+ *
+ *	add PACK FILE...        raw BTF files into a pack: prints kernels, seconds of CPU
+ *	open PACK               prints milliseconds to open
+ *	extract PACK            writes each kernel out: prints the slowest and the median, milliseconds
+ *	check PACK FILE...      compares each kernel with the file it came from, canonically
+ *	defs PACK               milliseconds to make a kernel's set of definitions, the slowest
+ */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <anybpf/pack.h>
+#include <base/base.h>
+#include <btf/pack.h>
+#include "btf_canonical.h"
+
+static double now(clockid_t clock)
+{
+	struct timespec t;
+
+	clock_gettime(clock, &t);
+	return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+static void die(const struct ab_error *err)
+{
+	fprintf(stderr, "bench/pack: %s\n", err->msg);
+	exit(1);
+}
+
+/* The release is the file's name without ".btf". */
+static struct ab_kernel kernel_of(const char *path, char *release, size_t cap)
+{
+	const char *base = path_base(path);
+
+	snprintf(release, cap, "%.*s", (int)strlen(base) - 4, base);
+	return (struct ab_kernel){ .release = release, .arch = strstr(base, "arm64") || strstr(base, "aarch64") || strstr(base, "ky10") ? "aarch64" : "x86_64",
+				   .distribution = strstr(base, "amd64") ? "debian" : "other",
+				   .flavour = strstr(base, "-cloud-") ? "cloud" : strstr(base, "-rt-") ? "rt" : "", .module = "" };
+}
+
+static int run_add(const char *pack, char **files, int n)
+{
+	struct ab_pack_writer *w;
+	struct ab_error err = {};
+	double begin = now(CLOCK_PROCESS_CPUTIME_ID), middle;
+
+	if (ab_pack_writer_open(pack, &w, &err) < 0)
+		die(&err);
+	for (int i = 0; i < n; i++) {
+		char release[256], *data;
+		struct ab_kernel k = kernel_of(files[i], release, sizeof(release));
+		size_t size;
+
+		if (file_read(files[i], 256 << 20, &data, &size, &err) < 0 || ab_pack_writer_add(w, &k, data, size, NULL, 0, &err) < 0)
+			die(&err);
+		free(data);
+	}
+	middle = now(CLOCK_PROCESS_CPUTIME_ID);
+	if (ab_pack_writer_commit(w, &err) < 0)
+		die(&err);
+	ab_pack_writer_free(w);
+	printf("%d %.4f %.4f\n", n, now(CLOCK_PROCESS_CPUTIME_ID) - begin, middle - begin);
+	return 0;
+}
+
+static struct ab_pack *open_pack(const char *path)
+{
+	struct ab_error err = {};
+	struct ab_pack *pack;
+
+	if (ab_pack_open(path, &pack, &err) < 0)
+		die(&err);
+	return pack;
+}
+
+static int compare_times(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static void print_times(double *times, size_t n)
+{
+	qsort(times, n, sizeof(*times), compare_times);
+	printf("%.3f %.3f\n", times[n - 1], times[n / 2]);
+}
+
+static int run_open(const char *path)
+{
+	double times[21];
+
+	for (int i = 0; i < 21; i++) {
+		double begin = now(CLOCK_MONOTONIC);
+		struct ab_pack *pack = open_pack(path);
+
+		times[i] = (now(CLOCK_MONOTONIC) - begin) * 1e3;
+		ab_pack_close(pack);
+	}
+	print_times(times, 21);
+	return 0;
+}
+
+/* A pack freshly opened each time, so that nothing is at hand. */
+static int run_each(const char *path, bool extract)
+{
+	struct ab_pack *pack = open_pack(path);
+	size_t n = ab_pack_count(pack);
+	double *times = array_new(n, sizeof(*times));
+	struct ab_error err = {};
+
+	ab_pack_close(pack);
+	for (size_t i = 0; i < n; i++) {
+		struct ab_pack_defs *defs;
+		double begin;
+		size_t size;
+		void *btf;
+
+		pack = open_pack(path);
+		begin = now(CLOCK_MONOTONIC);
+		if (extract ? ab_pack_extract(pack, i, &btf, &size, &err) < 0 : ab_pack_defs_open(pack, i, &defs, &err) < 0)
+			die(&err);
+		times[i] = (now(CLOCK_MONOTONIC) - begin) * 1e3;
+		if (extract)
+			free(btf);
+		else
+			ab_pack_defs_close(defs);
+		ab_pack_close(pack);
+	}
+	print_times(times, n);
+	free(times);
+	return 0;
+}
+
+static int run_check(const char *path, char **files, int n)
+{
+	struct ab_pack *pack = open_pack(path);
+	struct ab_error err = {};
+	int bad = 0;
+
+	for (int i = 0; i < n; i++) {
+		char release[256], *data, what[512];
+		struct ab_kernel k = kernel_of(files[i], release, sizeof(release));
+		size_t size, out_size;
+		void *out;
+		long index = ab_pack_find(pack, release, k.arch, &err);
+
+		if (index < 0 || file_read(files[i], 256 << 20, &data, &size, &err) < 0 ||
+		    ab_pack_extract(pack, index, &out, &out_size, &err) < 0)
+			die(&err);
+		if (!canonical_equal(data, size, out, out_size, what, sizeof(what))) {
+			fprintf(stderr, "bench/pack: %s: %s\n", files[i], what);
+			bad = 1;
+		}
+		free(data);
+		free(out);
+	}
+	ab_pack_close(pack);
+	return bad;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 3 && !strcmp(argv[1], "add"))
+		return run_add(argv[2], argv + 3, argc - 3);
+	if (argc == 3 && !strcmp(argv[1], "open"))
+		return run_open(argv[2]);
+	if (argc == 3 && (!strcmp(argv[1], "extract") || !strcmp(argv[1], "defs")))
+		return run_each(argv[2], argv[1][0] == 'e');
+	if (argc > 3 && !strcmp(argv[1], "check"))
+		return run_check(argv[2], argv + 3, argc - 3);
+	fprintf(stderr, "bench/pack: add|open|extract|defs|check PACK [FILE...]\n");
+	return 2;
+}

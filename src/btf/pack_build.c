@@ -1,0 +1,673 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * Definitions back to BTF. Definitions come first and know their type ids from the start; unnamed types follow, each once: a record that reads like one that
+ * is there is that one. What a pack holds is believed only as far as its bounds are checked here.
+ */
+#include "pack_build.h"
+
+static void fault_memory(struct builder *b)
+{
+	b->c.bad = true;
+	if (!b->fault)
+		b->fault = ab_fail_memory(b->err);
+}
+
+/* ---- names of definitions ---- */
+
+static uint32_t slot_hash(uint8_t class, uint32_t name, uint32_t variant)
+{
+	uint64_t h = ((uint64_t)name << 3 | class) * 0x9e3779b97f4a7c15u ^ variant * 0xff51afd7ed558ccdu;
+
+	return h >> 32;
+}
+
+static bool grow_slots(struct builder *b)
+{
+	uint32_t mask = MAX(2 * b->slot_mask + 1, 1023u);
+	struct named_slot *slots = calloc((size_t)mask + 1, sizeof(*slots));
+
+	if (!slots)
+		return false;
+	for (uint32_t i = 0; b->slots && i <= b->slot_mask; i++) {
+		const struct named_slot *s = &b->slots[i];
+		uint32_t at = slot_hash(s->class, s->name, s->variant) & mask;
+
+		if (!s->id)
+			continue;
+		while (slots[at].id)
+			at = (at + 1) & mask;
+		slots[at] = *s;
+	}
+	free(b->slots);
+	b->slots = slots;
+	b->slot_mask = mask;
+	return true;
+}
+
+static struct named_slot *find_slot(const struct builder *b, uint8_t class, uint32_t name, uint32_t variant)
+{
+	uint32_t i = slot_hash(class, name, variant) & b->slot_mask;
+
+	while (b->slots[i].id && (b->slots[i].name != name || b->slots[i].variant != variant || b->slots[i].class != class))
+		i = (i + 1) & b->slot_mask;
+	return &b->slots[i];
+}
+
+static bool add_name(struct builder *b, const struct pack_def *def, uint32_t id)
+{
+	uint8_t class = ab_pack_class(def->kind);
+	uint32_t variant = def->kind & PACK_VARIANT && def->size >= 4 ? get_le32(def->body) : 0;
+	struct named_slot *slot;
+
+	if (class == PACK_CLASSES)
+		return true;
+	if (2 * (b->n_slots + 1) > b->slot_mask && !grow_slots(b))
+		return false;
+	slot = find_slot(b, class, def->name, variant);
+	if (!slot->id) {
+		*slot = (struct named_slot){ def->name, variant, id, class };
+		b->n_slots++;
+	}
+	return true;
+}
+
+/* ---- records ---- */
+
+static void push_words(struct builder *b, const uint32_t *words, size_t n)
+{
+	buffer_add(&b->scratch, words, n * sizeof(*words));
+	if (b->scratch.failed)
+		fault_memory(b);
+}
+
+static void push_type(struct builder *b, uint32_t name, uint32_t kind, uint32_t vlen, bool kflag, uint32_t size_or_type)
+{
+	uint32_t words[] = { name, kind << 24 | vlen | (uint32_t)kflag << 31, size_or_type };
+
+	push_words(b, words, 3);
+}
+
+static uint32_t hash_words(const uint8_t *p, size_t size)
+{
+	uint64_t h = size;
+
+	for (size_t i = 0; i < size; i += 4) {
+		uint32_t word;
+
+		memcpy(&word, p + i, 4);
+		h = (h ^ word) * 0x9e3779b97f4a7c15u;
+		h ^= h >> 29;
+	}
+	return h >> 16;
+}
+
+static bool grow_cons(struct builder *b)
+{
+	uint32_t mask = MAX(2 * b->cons_mask + 1, 4095u);
+	uint32_t *cons = calloc((size_t)mask + 1, sizeof(*cons));
+	void *records = realloc(b->records, ((size_t)mask + 1) / 2 * sizeof(*b->records));
+
+	if (records)
+		b->records = records;
+	if (!cons || !records) {
+		free(cons);
+		return false;
+	}
+	b->cap_records = (mask + 1) / 2;
+	for (uint32_t n = 0; n < b->n_cons; n++) {
+		uint32_t i = hash_words(b->unnamed.p + b->records[n].at, b->records[n].size) & mask;
+
+		while (cons[i])
+			i = (i + 1) & mask;
+		cons[i] = n + 1;
+	}
+	free(b->cons);
+	b->cons = cons;
+	b->cons_mask = mask;
+	return true;
+}
+
+static void add_unnamed(struct builder *b, const void *p, size_t size)
+{
+	buffer_add(&b->unnamed, p, size);
+	if (b->unnamed.failed)
+		fault_memory(b);
+	b->next_id++;
+}
+
+/* The id of the unnamed type whose record is at the top of scratch from `start` on; takes it off. */
+static uint32_t pop_record(struct builder *b, size_t start)
+{
+	const uint8_t *p = b->scratch.p + start;
+	size_t size = b->scratch.n - start;
+	uint32_t i;
+
+	if (b->c.bad)
+		return 0;
+	if (b->n_cons + 1 > b->cap_records && !grow_cons(b)) {
+		fault_memory(b);
+		return 0;
+	}
+	b->scratch.n = start;
+	for (i = hash_words(p, size) & b->cons_mask; b->cons[i]; i = (i + 1) & b->cons_mask) {
+		uint32_t n = b->cons[i] - 1;
+
+		if (b->records[n].size == size && !memcmp(b->unnamed.p + b->records[n].at, p, size))
+			return b->records[n].id;
+	}
+	b->records[b->n_cons].at = b->unnamed.n;
+	b->records[b->n_cons].size = size;
+	b->records[b->n_cons].id = b->next_id;
+	b->cons[i] = ++b->n_cons;
+	add_unnamed(b, p, size);
+	return b->next_id - 1;
+}
+
+static uint32_t make_record(struct builder *b, uint32_t name, uint32_t kind, bool kflag, uint32_t type)
+{
+	size_t start = b->scratch.n;
+
+	push_type(b, name, kind, 0, kflag, type);
+	return pop_record(b, start);
+}
+
+/* ---- strings ---- */
+
+/* The offset in the BTF of a string of the pack. */
+static uint32_t string_offset(struct builder *b, uint32_t string)
+{
+	const char *s;
+	size_t n;
+	int r;
+
+	if (!string)
+		return 0;
+	if (b->string_at[string])
+		return b->string_at[string] - 1;
+	r = ab_pack_string(b->pack, string, &s, &n, b->err);
+	if (r < 0) {
+		b->fault = r;
+		b->c.bad = true;
+		return 0;
+	}
+	b->string_at[string] = b->strings.n + 1;
+	buffer_add(&b->strings, s, n + 1);
+	if (b->strings.failed)
+		fault_memory(b);
+	return b->string_at[string] - 1;
+}
+
+static uint32_t take_number(struct builder *b)
+{
+	uint64_t token = take_varint(&b->c), number = token ? token - 1 : ++b->fresh;
+
+	if (number >= b->pack->n_strings) {
+		b->c.bad = true;
+		return 0;
+	}
+	return number;
+}
+
+static uint32_t take_str(struct builder *b)
+{
+	return string_offset(b, take_number(b));
+}
+
+static uint32_t take_word(struct builder *b)
+{
+	uint64_t v = take_varint(&b->c);
+
+	if (v > UINT32_MAX)
+		b->c.bad = true;
+	return v;
+}
+
+static uint32_t take_vlen(struct builder *b)
+{
+	uint64_t v = take_varint(&b->c);
+
+	if (v > UINT16_MAX || v > (size_t)(b->c.end - b->c.p))
+		b->c.bad = true;
+	return b->c.bad ? 0 : v;
+}
+
+/* ---- definitions ---- */
+
+static uint32_t take_expr(struct builder *b);
+
+static void take_members(struct builder *b, uint32_t name, uint32_t kind, bool kflag)
+{
+	uint32_t size = take_word(b), vlen = take_vlen(b);
+	int64_t offset = 0;
+
+	push_type(b, name, kind, vlen, kflag, size);
+	for (uint32_t i = 0; i < vlen && !b->c.bad; i++) {
+		uint32_t words[3] = { take_str(b) };
+		uint64_t placement = take_varint(&b->c), bits = placement & 1 ? take_varint(&b->c) : 0;
+
+		offset += placement & 1 ? unzigzag(placement >> 1) : unzigzag(placement >> 1) * 8;
+		if (offset < 0 || offset > (kflag ? 0xffffff : UINT32_MAX) || bits > (kflag ? 255 : 0))
+			b->c.bad = true;
+		words[1] = take_expr(b);
+		words[2] = (uint32_t)offset | (uint32_t)bits << 24;
+		push_words(b, words, 3);
+	}
+}
+
+static void take_enumerators(struct builder *b, uint32_t name, uint32_t kind, bool kflag)
+{
+	uint32_t size = take_word(b), vlen = take_vlen(b);
+	uint64_t value = 0;
+
+	push_type(b, name, kind, vlen, kflag, size);
+	for (uint32_t i = 0; i < vlen && !b->c.bad; i++) {
+		uint32_t words[3] = { take_str(b) };
+
+		value += (uint64_t)unzigzag(take_varint(&b->c));
+		words[1] = value;
+		words[2] = value >> 32;
+		push_words(b, words, kind == BTF_KIND_ENUM ? 2 : 3);
+	}
+}
+
+static void take_proto(struct builder *b)
+{
+	uint32_t vlen = take_vlen(b);
+
+	b->behind++;
+	push_type(b, 0, BTF_KIND_FUNC_PROTO, vlen, false, take_expr(b));
+	for (uint32_t i = 0; i < vlen && !b->c.bad; i++) {
+		uint32_t words[2] = { take_str(b) };
+
+		words[1] = take_expr(b);
+		push_words(b, words, 2);
+	}
+	b->behind--;
+}
+
+static void take_section(struct builder *b, uint32_t name)
+{
+	uint32_t size = take_word(b), vlen = take_vlen(b);
+	uint64_t end = 0;
+
+	push_type(b, name, BTF_KIND_DATASEC, vlen, false, size);
+	for (uint32_t i = 0; i < vlen && !b->c.bad; i++) {
+		uint32_t words[3] = { take_expr(b) };
+
+		words[1] = end + (uint64_t)unzigzag(take_varint(&b->c));
+		words[2] = take_word(b);
+		end = (uint64_t)words[1] + words[2];
+		push_words(b, words, 3);
+	}
+}
+
+/* Pushes a DECL_TAG for each; what they are on is not known yet. */
+static void push_tags(struct builder *b)
+{
+	uint32_t n = take_vlen(b);
+
+	for (uint32_t i = 0; i < n && !b->c.bad; i++) {
+		uint64_t component = take_varint(&b->c);
+		uint32_t index = (component >> 1) - 1;
+
+		if (component > (uint64_t)UINT32_MAX * 2)
+			b->c.bad = true;
+		push_type(b, take_str(b), BTF_KIND_DECL_TAG, 0, component & 1, 0);
+		push_words(b, &index, 1);
+	}
+}
+
+/* Takes them off again, as types that are on type `id`. */
+static void pop_tags(struct builder *b, size_t start, uint32_t id)
+{
+	for (size_t at = start; at < b->scratch.n && !b->c.bad; at += sizeof(struct btf_type) + sizeof(struct btf_decl_tag)) {
+		((struct btf_type *)(b->scratch.p + at))->type = id;
+		add_unnamed(b, b->scratch.p + at, sizeof(struct btf_type) + sizeof(struct btf_decl_tag));
+	}
+	b->scratch.n = start;
+}
+
+static int name_functions(struct builder *b);
+
+static uint32_t take_reference(struct builder *b, uint8_t op)
+{
+	uint8_t class = op >= OP_VARIANT ? op - OP_VARIANT : op - OP_NAMED;
+	uint32_t variant = 0, name;
+	const struct named_slot *slot;
+
+	if (op >= OP_VARIANT) {
+		if (b->c.end - b->c.p < 4) {
+			b->c.bad = true;
+			return 0;
+		}
+		variant = get_le32(b->c.p);
+		b->c.p += 4;
+	}
+	name = take_number(b);
+	if (b->c.bad)
+		return 0;
+	if (b->collect) {
+		b->collect(b, class, name, variant);
+		return 0;
+	}
+	if (class == PACK_FUNC && !b->functions && name_functions(b) < 0)
+		b->c.bad = true;
+	slot = find_slot(b, class, name, variant);
+	if (slot->id)
+		return slot->id;
+	if (b->partial && (class == PACK_STRUCT || class == PACK_UNION))
+		return make_record(b, string_offset(b, name), BTF_KIND_FWD, class == PACK_UNION, 0);
+	b->c.bad = true;
+	return 0;
+}
+
+static void take_array(struct builder *b)
+{
+	uint32_t words[3] = { 0, 0, take_word(b) };
+
+	words[0] = take_expr(b);
+	words[1] = take_expr(b);
+	push_type(b, 0, BTF_KIND_ARRAY, 0, false, 0);
+	push_words(b, words, 3);
+}
+
+/* Leaves the record of an unnamed type at the top of scratch. */
+static void push_unnamed(struct builder *b, uint8_t op)
+{
+	static const uint8_t kinds[] = {
+		[OP_PTR] = BTF_KIND_PTR, [OP_CONST] = BTF_KIND_CONST, [OP_VOLATILE] = BTF_KIND_VOLATILE,
+		[OP_RESTRICT] = BTF_KIND_RESTRICT, [OP_TYPE_TAG] = BTF_KIND_TYPE_TAG, [OP_TYPE_TAG_KFLAG] = BTF_KIND_TYPE_TAG,
+		[OP_STRUCT] = BTF_KIND_STRUCT, [OP_UNION] = BTF_KIND_UNION, [OP_ENUM] = BTF_KIND_ENUM, [OP_ENUM64] = BTF_KIND_ENUM64,
+		[OP_STRUCT_KFLAG] = BTF_KIND_STRUCT, [OP_UNION_KFLAG] = BTF_KIND_UNION, [OP_ENUM_KFLAG] = BTF_KIND_ENUM,
+		[OP_ENUM64_KFLAG] = BTF_KIND_ENUM64,
+	};
+	bool kflag = op >= OP_STRUCT_KFLAG || op == OP_TYPE_TAG_KFLAG;
+	uint32_t name = 0;
+
+	switch (op) {
+	case OP_TYPE_TAG:
+	case OP_TYPE_TAG_KFLAG:
+		name = take_str(b);
+		push_type(b, name, kinds[op], 0, kflag, take_expr(b));
+		break;
+	case OP_PTR:
+		b->behind++;
+		push_type(b, 0, kinds[op], 0, false, take_expr(b));
+		b->behind--;
+		break;
+	case OP_CONST:
+	case OP_VOLATILE:
+	case OP_RESTRICT:
+		push_type(b, 0, kinds[op], 0, false, take_expr(b));
+		break;
+	case OP_ARRAY:
+		take_array(b);
+		break;
+	case OP_FUNC_PROTO:
+		take_proto(b);
+		break;
+	case OP_STRUCT:
+	case OP_UNION:
+	case OP_STRUCT_KFLAG:
+	case OP_UNION_KFLAG:
+		take_members(b, 0, kinds[op], kflag);
+		break;
+	case OP_ENUM:
+	case OP_ENUM64:
+	case OP_ENUM_KFLAG:
+	case OP_ENUM64_KFLAG:
+		take_enumerators(b, 0, kinds[op], kflag);
+		break;
+	default:
+		b->c.bad = true;
+	}
+}
+
+/* Types with tags are not looked for among those that there are: the tags would have to be compared too, and there are hardly any. */
+static uint32_t take_tagged(struct builder *b)
+{
+	size_t tags = b->scratch.n, start;
+	uint32_t id;
+
+	push_tags(b);
+	start = b->scratch.n;
+	push_unnamed(b, take_byte(&b->c));
+	if (b->c.bad)
+		return 0;
+	id = b->next_id;
+	add_unnamed(b, b->scratch.p + start, b->scratch.n - start);
+	b->scratch.n = start;
+	pop_tags(b, tags, id);
+	return id;
+}
+
+static uint32_t take_expr(struct builder *b)
+{
+	uint8_t op = take_byte(&b->c);
+	size_t start = b->scratch.n;
+	uint32_t id = 0;
+
+	if (b->c.bad || op == OP_VOID)
+		return 0;
+	if (op >= OP_NAMED)
+		return take_reference(b, op);
+	if (++b->depth > PACK_MAX_NESTING + 1) {
+		b->c.bad = true;
+	} else if (op == OP_TAGGED) {
+		id = take_tagged(b);
+	} else {
+		push_unnamed(b, op);
+		id = pop_record(b, start);
+	}
+	b->depth--;
+	return id;
+}
+
+static void take_body(struct builder *b, const struct pack_def *def)
+{
+	uint32_t kind = def->kind & PACK_KIND, name = string_offset(b, def->name), word;
+	bool kflag = def->kind & PACK_KFLAG;
+
+	switch (kind) {
+	case BTF_KIND_INT:
+		word = take_word(b);
+		push_type(b, name, kind, 0, kflag, word);
+		word = take_word(b);
+		push_words(b, &word, 1);
+		break;
+	case BTF_KIND_FLOAT:
+		push_type(b, name, kind, 0, kflag, take_word(b));
+		break;
+	case BTF_KIND_STRUCT:
+	case BTF_KIND_UNION:
+		take_members(b, name, kind, kflag);
+		break;
+	case BTF_KIND_ENUM:
+	case BTF_KIND_ENUM64:
+		take_enumerators(b, name, kind, kflag);
+		break;
+	case BTF_KIND_FWD:
+		push_type(b, name, kind, 0, kflag, 0);
+		break;
+	case BTF_KIND_FUNC:
+		word = take_word(b);
+		if (word > UINT16_MAX)
+			b->c.bad = true;
+		push_type(b, name, kind, word, kflag, take_expr(b));
+		break;
+	case BTF_KIND_VAR:
+		word = take_word(b);
+		push_type(b, name, kind, 0, kflag, take_expr(b));
+		push_words(b, &word, 1);
+		break;
+	case BTF_KIND_DATASEC:
+		take_section(b, name);
+		break;
+	case BTF_KIND_TYPEDEF:
+		push_type(b, name, kind, 0, kflag, take_expr(b));
+		break;
+	case 0:
+		take_expr(b);
+		break;
+	default:
+		b->c.bad = true;
+	}
+}
+
+int ab_builder_def(struct builder *b, uint32_t number, uint32_t id)
+{
+	struct pack_def def;
+	int r = ab_pack_def(b->pack, number, &def, b->err);
+
+	if (r < 0)
+		return r;
+	b->c = (struct cursor){ def.body, def.body + def.size, false };
+	b->def = number;
+	b->fresh = def.name;
+	b->depth = 0;
+	b->scratch.n = 0;
+	if (def.kind & PACK_VARIANT)
+		b->c.p += MIN(def.size, 4);
+	take_body(b, &def);
+	if (!b->c.bad) {
+		buffer_add(&b->named, b->scratch.p, b->scratch.n);
+		b->scratch.n = 0;
+	}
+	if (def.kind & PACK_TAGS) {
+		push_tags(b);
+		pop_tags(b, 0, id);
+	}
+	if (b->named.failed)
+		fault_memory(b);
+	if (b->fault)
+		return b->fault;
+	return b->c.bad || b->c.p != b->c.end ? ab_pack_bad_def(b->pack, number, b->err) : 0;
+}
+
+/* ---- sets ---- */
+
+/* Calls for each definition of the set with the id that its type has; 0 for roots. */
+static int each_in_set(struct builder *b, const uint64_t *bits, int (*fn)(struct builder *b, uint32_t def, uint32_t id))
+{
+	uint32_t id = b->first_id;
+	int r = 0;
+
+	for (size_t i = 0; i < PACK_BITS(b->pack->n_defs) && r == 0; i++) {
+		for (uint64_t word = bits[i]; word && r == 0; word &= word - 1) {
+			uint32_t def = 64 * i + __builtin_ctzll(word), name;
+			uint8_t kind;
+
+			r = ab_pack_head(b->pack, def, &kind, &name, b->err);
+			if (r == 0)
+				r = fn(b, def, kind & PACK_KIND ? id++ : 0);
+		}
+	}
+	b->next_id = r == 0 && b->next_id < id ? id : b->next_id;
+	return r;
+}
+
+static int name_definition(struct builder *b, uint32_t number, uint32_t id)
+{
+	struct pack_def def = {};
+	int r = ab_pack_head(b->pack, number, &def.kind, &def.name, b->err);
+
+	if (r < 0 || (ab_pack_class(def.kind) == PACK_FUNC) != b->functions)
+		return r;
+	if (def.kind & PACK_VARIANT)
+		r = ab_pack_def(b->pack, number, &def, b->err);
+	if (r == 0 && !add_name(b, &def, id))
+		r = ab_fail_memory(b->err);
+	return r;
+}
+
+/* Functions are as many as all else and hardly ever referred to, so they are named only when one is. */
+static int name_functions(struct builder *b)
+{
+	b->functions = true;
+	b->fault = b->bits ? each_in_set(b, b->bits, name_definition) : 0;
+	return b->fault;
+}
+
+int ab_builder_add(struct builder *b, const uint64_t *bits)
+{
+	int r;
+
+	b->bits = bits;
+	b->first_id = b->next_id;
+	b->functions = false;
+	r = each_in_set(b, bits, name_definition);
+	return r < 0 ? r : each_in_set(b, bits, ab_builder_def);
+}
+
+int ab_builder_init(struct builder *b, const struct ab_pack *pack, struct ab_error *err)
+{
+	*b = (struct builder){ .pack = pack, .err = err, .next_id = 1 };
+	b->string_at = array_new(pack->n_strings, sizeof(*b->string_at));
+	buffer_add(&b->strings, "", 1);
+	if (!b->string_at || b->strings.failed || !grow_slots(b) || !grow_cons(b)) {
+		ab_builder_clear(b);
+		return ab_fail_memory(err);
+	}
+	return 0;
+}
+
+void ab_builder_clear(struct builder *b)
+{
+	buffer_clear(&b->named);
+	buffer_clear(&b->unnamed);
+	buffer_clear(&b->strings);
+	buffer_clear(&b->scratch);
+	free(b->string_at);
+	free(b->slots);
+	free(b->cons);
+	free(b->records);
+}
+
+int ab_builder_finish(const struct builder *b, size_t named, size_t unnamed, size_t strings, void **ret_btf, size_t *ret_size)
+{
+	size_t types = b->named.n - named + (b->unnamed.n - unnamed), text = b->strings.n - strings;
+	struct btf_header h = {
+		.magic = BTF_MAGIC, .version = BTF_VERSION, .hdr_len = sizeof(h), .type_len = types, .str_off = types, .str_len = text,
+	};
+	uint8_t *p = types + text > UINT32_MAX ? NULL : malloc(sizeof(h) + types + text);
+
+	if (!p)
+		return ab_fail_memory(b->err);
+	memcpy(p, &h, sizeof(h));
+	memcpy(p + sizeof(h), b->named.p + named, b->named.n - named);
+	memcpy(p + sizeof(h) + (b->named.n - named), b->unnamed.p + unnamed, b->unnamed.n - unnamed);
+	memcpy(p + sizeof(h) + types, b->strings.p + strings, text);
+	*ret_btf = p;
+	*ret_size = sizeof(h) + types + text;
+	return 0;
+}
+
+/* A module's set is built behind its kernel's. */
+int ab_pack_extract(const struct ab_pack *pack, size_t index, void **ret_btf, size_t *ret_size, struct ab_error *err)
+{
+	uint32_t base = pack->kernels[index].base;
+	size_t named = 0, unnamed = 0, strings = 0;
+	_free_ uint64_t *bits = NULL, *base_bits = NULL;
+	struct builder b;
+	int r;
+
+	r = ab_builder_init(&b, pack, err);
+	if (r < 0)
+		return r;
+	r = base ? ab_pack_set(pack, base - 1, &base_bits, err) : 0;
+	if (r == 0 && base)
+		r = ab_builder_add(&b, base_bits);
+	if (base) {
+		named = b.named.n;
+		unnamed = b.unnamed.n;
+		strings = b.strings.n;
+	}
+	if (r == 0)
+		r = ab_pack_set(pack, index, &bits, err);
+	if (r == 0)
+		r = ab_builder_add(&b, bits);
+	if (r == 0)
+		r = ab_builder_finish(&b, named, unnamed, strings, ret_btf, ret_size);
+	ab_builder_clear(&b);
+	return r;
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/* One BTF on its way into a pack: its definitions (pack_encode.c) and which of them are the same (pack_refine.c). */
+#ifndef AB_BTF_PACK_ENCODE_H
+#define AB_BTF_PACK_ENCODE_H
+
+#include "pack_internal.h"
+
+#define NONE UINT32_MAX
+
+/* A named type, or a root. */
+struct node {
+	uint64_t hash;          /* of body, kind and name as they are in this writer */
+	uint32_t id;            /* type id */
+	uint32_t name;          /* string number */
+	uint32_t body, size;    /* in encoder.bodies */
+	uint32_t refs, n_refs;  /* in encoder.refs */
+	uint32_t entry, next;   /* the name it shares, the next node with it; NONE */
+	uint32_t variant;       /* 0: none */
+	uint8_t kind;
+};
+
+/* A class and name that nodes are referred to by. */
+struct entry {
+	uint32_t name, first; /* first: node */
+	uint8_t class;
+	bool ambiguous, has_full;
+	bool in_base;         /* nodes of the base have it */
+	uint64_t seen;        /* of a full node; what pack_refine.c compares with */
+};
+
+/* One of the two BTFs that a module has: its own and its kernel's. */
+struct part {
+	const uint8_t *types;
+	const char *strings;
+	uint32_t n_types, n_strings, first_type, first_string;
+	size_t types_size;
+	struct ab_btf *swapped; /* owns the bytes if they had to be converted */
+};
+
+struct encoder {
+	struct encoder *next; /* idle ones */
+	struct ab_pack_writer *writer;
+	struct part base, own;
+	uint32_t n;           /* type ids with void */
+	uint32_t *offsets;    /* by id, into the part's types */
+	uint32_t *node_of;    /* by id: node plus 1; 0: unnamed, or no type that can be referred to */
+	uint8_t *seen;        /* by id: an unnamed type that a definition contains */
+	uint32_t *strings;    /* by offset: string number plus 1, with UNIT_NAME; 0: not yet asked */
+	uint32_t *first_tag, *next_tag; /* decl tags: by type id, by tag id; 0 ends. NULL: there are none */
+	size_t cap_types, cap_strings;
+	struct node *nodes;
+	uint32_t n_nodes, n_base_nodes, cap_nodes;
+	struct entry *entries;
+	uint32_t n_entries, *entry_slots, entry_mask;
+	uint32_t *refs;       /* node numbers */
+	size_t n_refs, cap_refs;
+	uint8_t *ambiguous;   /* by node: references to it carry a variant */
+	struct buffer bodies;
+	bool variants;        /* second time: references carry variants */
+	uint32_t unit_names;  /* of the definition at hand */
+	unsigned depth;
+	const char *fault;    /* what is wrong with the BTF */
+	uint32_t fault_id;
+	int fault_code;       /* 0: damaged */
+};
+
+/* Encodes a node's body at the end of e->bodies. */
+void ab_encode_node(struct encoder *e, struct node *node);
+/* Tells nodes of one name apart: sets variants, re-encodes what refers to them. */
+int ab_pack_refine(struct encoder *e, uint32_t first, struct ab_error *err);
+
+#endif

@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/* The writer: kernels are added in memory, and committed (pack_commit.c) as one new file. */
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+#include "pack_encode.h"
+
+/* ---- what the pack has already ---- */
+
+/* A body on its way from string numbers of the file to those of the writer. */
+struct import {
+	struct walk walk;
+	const uint32_t *strings; /* by number in the file: number in the writer */
+	uint32_t n_strings, fresh;
+	struct buffer out;
+};
+
+static void import_raw(struct walk *w, const uint8_t *p, size_t n)
+{
+	buffer_add(&((struct import *)w)->out, p, n);
+}
+
+static void import_str(struct walk *w, uint64_t token)
+{
+	struct import *i = (struct import *)w;
+	uint64_t number = token ? token - 1 : ++i->fresh;
+
+	if (number >= i->n_strings) {
+		w->c.bad = true;
+		return;
+	}
+	buffer_varint(&i->out, i->strings[number]);
+}
+
+static int import_strings(struct ab_pack_writer *w, const struct ab_pack *pack, uint32_t *numbers, bool keep, struct ab_error *err)
+{
+	for (uint32_t i = 0; i < pack->n_strings; i++) {
+		const char *s;
+		size_t n;
+		int r = ab_pack_string(pack, i, &s, &n, err);
+
+		if (r < 0)
+			return r;
+		numbers[i] = n ? ab_table_put(&w->strings, s, n, 0, 0, ab_pack_hash(s, n, 0)) : 0;
+		if (numbers[i] == NONE)
+			return ab_fail_memory(err);
+		if (keep)
+			ab_table_item(&w->strings, numbers[i])->final = i + 1;
+	}
+	return 0;
+}
+
+/* Takes over a pack's definitions: *ret_defs is by definition of the pack. `keep`: with the numbers that they have there. */
+static int import_defs(struct ab_pack_writer *w, const struct ab_pack *pack, bool keep, uint32_t **ret_defs, struct ab_error *err)
+{
+	_free_ uint32_t *strings = array_new(pack->n_strings, sizeof(*strings)), *defs = array_new(pack->n_defs, sizeof(*defs));
+	struct import i = { .walk = { .str = import_str, .raw = import_raw }, .strings = strings, .n_strings = pack->n_strings };
+	int r = strings && defs ? import_strings(w, pack, strings, keep, err) : ab_fail_memory(err);
+
+	for (uint32_t n = 0; n < pack->n_defs && r == 0; n++) {
+		struct pack_def def;
+
+		r = ab_pack_def(pack, n, &def, err);
+		if (r < 0)
+			break;
+		i.fresh = def.name;
+		i.out.n = 0;
+		if (!ab_pack_walk(&i.walk, def.kind, def.body, def.size)) {
+			r = ab_pack_bad_def(pack, n, err);
+			break;
+		}
+		defs[n] = i.out.failed ? NONE : ab_table_put(&w->defs, i.out.p, i.out.n, strings[def.name], def.kind,
+							       ab_def_hash(i.out.p, i.out.n, strings[def.name], def.kind));
+		if (defs[n] == NONE)
+			r = ab_fail_memory(err);
+		else if (keep)
+			ab_table_item(&w->defs, defs[n])->final = n + 1;
+	}
+	buffer_clear(&i.out);
+	if (r == 0)
+		*ret_defs = TAKE(defs);
+	return r;
+}
+
+int ab_writer_load_old(struct ab_pack_writer *w, struct ab_error *err)
+{
+	return w->old && !w->old_defs ? import_defs(w, w->old, true, &w->old_defs, err) : 0;
+}
+
+/* ---- kernels ---- */
+
+static void free_kernel(struct new_kernel *k)
+{
+	free((char *)k->key.release);
+	free((char *)k->key.arch);
+	free((char *)k->key.distribution);
+	free((char *)k->key.flavour);
+	free((char *)k->key.module);
+	free(k->defs);
+}
+
+static bool copy_text(const char **to, const char *from)
+{
+	*to = strdup(from ? from : "");
+	return *to;
+}
+
+static bool copy_key(struct ab_kernel *to, const struct ab_kernel *from)
+{
+	*to = (struct ab_kernel){ .build_id_size = MIN(from->build_id_size, sizeof(to->build_id)) };
+	memcpy(to->build_id, from->build_id, to->build_id_size);
+	return copy_text(&to->release, from->release) && copy_text(&to->arch, from->arch) &&
+	       copy_text(&to->distribution, from->distribution) && copy_text(&to->flavour, from->flavour) &&
+	       copy_text(&to->module, from->module);
+}
+
+static long find_old(const struct ab_pack_writer *w, const struct ab_kernel *key)
+{
+	for (uint32_t i = 0; w->old && i < w->old->n_kernels; i++)
+		if (!w->dropped[i] && ab_kernel_compare(&w->old->kernels[i].key, key) == 0)
+			return i;
+	return -1;
+}
+
+static long find_added(const struct ab_pack_writer *w, const struct ab_kernel *key)
+{
+	for (size_t i = 0; i < w->n_added; i++)
+		if (ab_kernel_compare(&w->added[i].key, key) == 0)
+			return (long)i;
+	return -1;
+}
+
+static bool has_base(const struct ab_pack_writer *w, const struct ab_kernel *module)
+{
+	for (uint32_t i = 0; w->old && i < w->old->n_kernels; i++)
+		if (!w->dropped[i] && ab_kernel_is_base(&w->old->kernels[i].key, module))
+			return true;
+	for (size_t i = 0; i < w->n_added; i++)
+		if (ab_kernel_is_base(&w->added[i].key, module))
+			return true;
+	return false;
+}
+
+static int fail_conflict(const struct ab_kernel *k, const char *path, struct ab_error *err)
+{
+	return ab_fail(err, AB_ERROR_CONFLICT, -EEXIST, "'%s' has other types of %s%s%s (%s) already; drop those first, or tell the two "
+		       "apart by flavour", path, k->release, *k->module ? " module " : "", k->module, k->arch);
+}
+
+/* 1: the very same types are there; 0: no such kernel. -EEXIST: others are. */
+static int look_up(struct ab_pack_writer *w, const struct new_kernel *k, struct ab_error *err)
+{
+	long old = find_old(w, &k->key), added = find_added(w, &k->key);
+	_free_ uint64_t *bits = NULL;
+	int r;
+
+	if (added >= 0) {
+		const struct new_kernel *there = &w->added[added];
+
+		return there->n_defs == k->n_defs && !memcmp(there->defs, k->defs, k->n_defs * sizeof(*k->defs)) ?
+		       1 : fail_conflict(&k->key, w->path, err);
+	}
+	if (old < 0)
+		return 0;
+	if (w->old->kernels[old].n_defs != k->n_defs)
+		return fail_conflict(&k->key, w->path, err);
+	r = ab_pack_set(w->old, old, &bits, err);
+	if (r < 0)
+		return r;
+	for (uint32_t i = 0; i < k->n_defs; i++) {
+		uint32_t final = ab_table_item(&w->defs, k->defs[i])->final;
+
+		if (!final || !(bits[(final - 1) / 64] >> (final - 1) % 64 & 1))
+			return fail_conflict(&k->key, w->path, err);
+	}
+	return 1;
+}
+
+/* Takes k's memory if it returns 1. */
+static int add_kernel(struct ab_pack_writer *w, struct new_kernel *k, struct ab_error *err)
+{
+	int r = look_up(w, k, err);
+
+	if (r)
+		return r < 0 ? r : 0;
+	if (*k->key.module && !has_base(w, &k->key))
+		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "module %s: its kernel %s (%s) is not in '%s'; add that first", k->key.module,
+			       k->key.release, k->key.arch, w->path);
+	if (w->n_added == w->cap_added) {
+		size_t cap = MAX(2 * w->cap_added, 16);
+		struct new_kernel *added = realloc(w->added, cap * sizeof(*added));
+
+		if (!added)
+			return ab_fail_memory(err);
+		w->added = added;
+		w->cap_added = cap;
+	}
+	w->added[w->n_added++] = *k;
+	*k = (struct new_kernel){};
+	return 1;
+}
+
+static struct encoder *take_encoder(struct ab_pack_writer *w)
+{
+	struct encoder *e;
+
+	pthread_mutex_lock(&w->mutex);
+	e = w->idle;
+	if (e)
+		w->idle = e->next;
+	pthread_mutex_unlock(&w->mutex);
+	return e ? e : ab_encoder_new();
+}
+
+int ab_pack_writer_add(struct ab_pack_writer *w, const struct ab_kernel *kernel, const void *btf, size_t size, const void *base_btf,
+		       size_t base_size, struct ab_error *err)
+{
+	struct new_kernel k = {};
+	struct encoder *e;
+	int r = 0;
+
+	if (!kernel->release || !*kernel->release)
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "a kernel without a release cannot be in a pack");
+	if ((kernel->module && *kernel->module) != (base_btf != NULL))
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "types of a module come with those of its kernel, and only they do");
+	pthread_mutex_lock(&w->mutex);
+	r = ab_writer_load_old(w, err);
+	pthread_mutex_unlock(&w->mutex);
+	e = r == 0 ? take_encoder(w) : NULL;
+	if (r == 0 && (!e || !copy_key(&k.key, kernel)))
+		r = ab_fail_memory(err);
+	if (r == 0)
+		r = ab_pack_encode(w, e, btf, size, base_btf, base_size, &k.defs, &k.n_defs, err);
+	pthread_mutex_lock(&w->mutex);
+	if (r == 0)
+		r = add_kernel(w, &k, err);
+	if (e) {
+		e->next = w->idle;
+		w->idle = e;
+	}
+	pthread_mutex_unlock(&w->mutex);
+	free_kernel(&k);
+	return r;
+}
+
+/* ---- whole packs ---- */
+
+static int add_from_pack(struct ab_pack_writer *w, const struct ab_pack *pack, uint32_t kernel, const uint32_t *defs, struct ab_error *err)
+{
+	struct new_kernel k = {};
+	_free_ uint64_t *bits = NULL;
+	int r = ab_pack_set(pack, kernel, &bits, err);
+
+	if (r < 0)
+		return r;
+	k.defs = array_new(pack->kernels[kernel].n_defs, sizeof(*k.defs));
+	if (!k.defs || !copy_key(&k.key, &pack->kernels[kernel].key)) {
+		free_kernel(&k);
+		return ab_fail_memory(err);
+	}
+	for (uint32_t i = 0; i < pack->n_defs; i++)
+		if (bits[i / 64] >> i % 64 & 1)
+			k.defs[k.n_defs++] = defs[i];
+	ab_sort_numbers(k.defs, k.n_defs);
+	r = add_kernel(w, &k, err);
+	free_kernel(&k);
+	return r;
+}
+
+/* All kernels of a pack, except those that `leave_out` says; kernels before modules. */
+static int add_pack(struct ab_pack_writer *w, const struct ab_pack *pack, const uint32_t *defs, const bool *leave_out, struct ab_error *err)
+{
+	int r = 0;
+
+	for (int modules = 0; modules < 2; modules++)
+		for (uint32_t i = 0; i < pack->n_kernels && r >= 0; i++)
+			if (!(leave_out && leave_out[i]) && !*pack->kernels[i].key.module == !modules)
+				r = add_from_pack(w, pack, i, defs, err);
+	return r < 0 ? r : 0;
+}
+
+int ab_pack_writer_merge(struct ab_pack_writer *w, const struct ab_pack *other, struct ab_error *err)
+{
+	_free_ uint32_t *defs = NULL;
+	int r;
+
+	pthread_mutex_lock(&w->mutex);
+	r = ab_writer_load_old(w, err);
+	if (r == 0)
+		r = import_defs(w, other, false, &defs, err);
+	if (r == 0)
+		r = add_pack(w, other, defs, NULL, err);
+	w->rewrite = true;
+	pthread_mutex_unlock(&w->mutex);
+	return r;
+}
+
+int ab_pack_writer_drop(struct ab_pack_writer *w, const struct ab_kernel *kernel, struct ab_error *err)
+{
+	long found;
+
+	pthread_mutex_lock(&w->mutex);
+	found = find_old(w, kernel);
+	for (uint32_t i = 0; found >= 0 && i < w->old->n_kernels; i++)
+		if (i == found || w->old->kernels[i].base == (uint32_t)found + 1)
+			w->dropped[i] = w->rewrite = true;
+	pthread_mutex_unlock(&w->mutex);
+	return found >= 0 ? 0 : ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "no kernel %s (%s) in '%s'", kernel->release, kernel->arch, w->path);
+}
+
+/* Everything anew, as one segment: what stays of the old pack is added like what is new. */
+int ab_writer_take_old(struct ab_pack_writer *w, struct ab_error *err)
+{
+	struct ab_pack *old = w->old;
+	bool *dropped = w->dropped;
+	int r = ab_writer_load_old(w, err);
+
+	if (r < 0 || !old)
+		return r;
+	w->old = NULL;
+	r = add_pack(w, old, w->old_defs, dropped, err);
+	w->old = old;
+	return r;
+}
+
+/* ---- opening ---- */
+
+static int lock_pack(struct ab_pack_writer *w, struct ab_error *err)
+{
+	w->lock = open(w->lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+	if (w->lock < 0)
+		return ab_fail_errno(err, -errno, "'%s'", w->lock_path);
+	while (flock(w->lock, LOCK_EX) < 0)
+		if (errno != EINTR)
+			return ab_fail_errno(err, -errno, "'%s'", w->lock_path);
+	return 0;
+}
+
+static int open_old(struct ab_pack_writer *w, struct ab_error *err)
+{
+	int r = access(w->path, F_OK) < 0 && errno == ENOENT ? 0 : ab_pack_open(w->path, &w->old, err);
+
+	if (r == 0)
+		w->dropped = array_new(w->old ? w->old->n_kernels : 0, sizeof(*w->dropped));
+	if (r == 0 && (!w->dropped || ab_table_init(&w->strings) < 0 || ab_table_init(&w->defs) < 0))
+		r = ab_fail_memory(err);
+	/* String 0 is "" from the start. */
+	if (r == 0 && ab_table_put(&w->strings, "", 0, 0, 0, 0) != 0)
+		r = ab_fail_memory(err);
+	if (r == 0)
+		ab_table_item(&w->strings, 0)->final = 1;
+	return r;
+}
+
+static void close_old(struct ab_pack_writer *w)
+{
+	for (size_t i = 0; i < w->n_added; i++)
+		free_kernel(&w->added[i]);
+	w->n_added = 0;
+	ab_pack_close(w->old);
+	w->old = NULL;
+	free(w->old_defs);
+	w->old_defs = NULL;
+	free(w->dropped);
+	w->dropped = NULL;
+	w->rewrite = false;
+	ab_table_clear(&w->strings);
+	ab_table_clear(&w->defs);
+}
+
+int ab_pack_writer_open(const char *path, struct ab_pack_writer **ret_writer, struct ab_error *err)
+{
+	struct ab_pack_writer *w = array_new(1, sizeof(*w));
+	int r;
+
+	if (!w)
+		return ab_fail_memory(err);
+	w->lock = -1;
+	pthread_mutex_init(&w->mutex, NULL);
+	w->path = strdup(path);
+	if (!w->path || asprintf(&w->lock_path, "%s.lock", path) < 0) {
+		w->lock_path = NULL;
+		r = ab_fail_memory(err);
+	} else {
+		r = lock_pack(w, err);
+	}
+	if (r == 0)
+		r = open_old(w, err);
+	if (r < 0) {
+		ab_pack_writer_free(w);
+		return r;
+	}
+	*ret_writer = w;
+	return 0;
+}
+
+/* The writer goes on with what it has written. */
+int ab_pack_writer_commit(struct ab_pack_writer *w, struct ab_error *err)
+{
+	int r;
+
+	if (!w->n_added && !w->rewrite)
+		return 0;
+	r = ab_pack_commit(w, err);
+	if (r < 0)
+		return r;
+	close_old(w);
+	return open_old(w, err);
+}
+
+void ab_pack_writer_free(struct ab_pack_writer *w)
+{
+	if (!w)
+		return;
+	close_old(w);
+	free(w->added);
+	for (struct encoder *e = w->idle, *next; e; e = next) {
+		next = e->next;
+		ab_encoder_free(e);
+	}
+	if (w->lock >= 0)
+		close(w->lock);
+	pthread_mutex_destroy(&w->mutex);
+	free(w->lock_path);
+	free(w->path);
+	free(w);
+}
