@@ -42,6 +42,12 @@ struct check {
 	struct ab_error *err;
 };
 
+/* As newer kernels write it: kinds with their lengths follow. */
+struct long_header {
+	struct btf_header h;
+	uint32_t layout_off, layout_len;
+};
+
 static const struct btf_type void_type;
 
 /* ---- reading ---- */
@@ -51,14 +57,28 @@ uint32_t ab_btf_count(const struct ab_btf *btf)
 	return btf->n;
 }
 
+uint32_t ab_btf_start(const struct ab_btf *btf)
+{
+	return btf->base ? btf->start : 1;
+}
+
 const struct btf_type *ab_btf_type(const struct ab_btf *btf, uint32_t id)
 {
-	return id && id < btf->n ? (const struct btf_type *)(btf->types + btf->slots[id].offset) : &void_type;
+	uint32_t offset;
+
+	if (!id || id >= btf->n)
+		return &void_type;
+	while (id < btf->start)
+		btf = btf->base;
+	offset = ab_btf_slot(btf, id - btf->start)->offset;
+	return offset == OPAQUE ? &void_type : (const struct btf_type *)(btf->types + offset);
 }
 
 const char *ab_btf_str(const struct ab_btf *btf, uint32_t offset)
 {
-	return offset < btf->n_strings ? btf->strings + offset : "";
+	while (offset < btf->strings_start)
+		btf = btf->base;
+	return offset < btf->n_strings ? btf->strings + (offset - btf->strings_start) : "";
 }
 
 size_t ab_btf_pointer_size(const struct ab_btf *btf)
@@ -88,26 +108,26 @@ static bool is_qualifier(uint32_t kind)
 
 uint32_t ab_btf_unqualify(const struct ab_btf *btf, uint32_t id)
 {
-	while (id < btf->n && is_qualifier(btf->slots[id].kind))
+	while (id < btf->n && is_qualifier(ab_btf_slot(btf, id)->kind))
 		id = ab_btf_type(btf, id)->type;
 	return id;
 }
 
 uint32_t ab_btf_resolve(const struct ab_btf *btf, uint32_t id)
 {
-	while (id < btf->n && (is_qualifier(btf->slots[id].kind) || btf->slots[id].kind == BTF_KIND_TYPEDEF))
+	while (id < btf->n && (is_qualifier(ab_btf_slot(btf, id)->kind) || ab_btf_slot(btf, id)->kind == BTF_KIND_TYPEDEF))
 		id = ab_btf_type(btf, id)->type;
 	return id < btf->n ? id : 0;
 }
 
 size_t ab_btf_size(const struct ab_btf *btf, uint32_t id)
 {
-	return id < btf->n ? btf->slots[id].size : 0;
+	return id < btf->n ? ab_btf_slot(btf, id)->size : 0;
 }
 
 size_t ab_btf_align(const struct ab_btf *btf, uint32_t id)
 {
-	return id < btf->n ? btf->slots[id].align : 1;
+	return id < btf->n ? ab_btf_slot(btf, id)->align : 1;
 }
 
 struct member ab_btf_member(const struct ab_btf *btf, const struct btf_type *t, uint32_t i)
@@ -125,7 +145,7 @@ struct member ab_btf_member(const struct ab_btf *btf, const struct btf_type *t, 
 	if (btf->old_bit_fields && !ab_btf_kflag(t)) {
 		uint32_t id = ab_btf_resolve(btf, m->type);
 
-		if (id < btf->n && btf->slots[id].kind == BTF_KIND_INT) {
+		if (id < btf->n && ab_btf_slot(btf, id)->kind == BTF_KIND_INT) {
 			const struct btf_type *base = ab_btf_type(btf, id);
 			uint32_t info = *(const uint32_t *)ab_btf_data(base);
 
@@ -142,7 +162,7 @@ static bool is_aligned(const struct ab_btf *btf, const struct member *m)
 {
 	if (m->bits)
 		return m->size && m->offset % (8 * m->size) + m->bits <= 8 * m->size;
-	return !(m->offset & (8 * btf->slots[m->type].align - 1));
+	return !(m->offset & (8 * ab_btf_slot(btf, m->type)->align - 1));
 }
 
 bool ab_btf_packed(const struct ab_btf *btf, const struct btf_type *t)
@@ -150,13 +170,18 @@ bool ab_btf_packed(const struct ab_btf *btf, const struct btf_type *t)
 	for (uint32_t i = 0; i < ab_btf_vlen(t); i++) {
 		struct member m = ab_btf_member(btf, t, i);
 
-		if (!is_aligned(btf, &m) || t->size & (btf->slots[m.type].align - 1))
+		if (!is_aligned(btf, &m) || t->size & (ab_btf_slot(btf, m.type)->align - 1))
 			return true;
 	}
 	return false;
 }
 
 /* ---- checks ---- */
+
+static struct slot *own_slot(const struct check *c, uint32_t id)
+{
+	return &c->btf->slots[id - c->btf->start];
+}
 
 static int fail_type(struct check *c, uint32_t id, const char *what)
 {
@@ -170,7 +195,7 @@ static bool is_data_type(const struct ab_btf *btf, uint32_t id)
 
 	if (id >= btf->n)
 		return false;
-	kind = btf->slots[id].kind;
+	kind = ab_btf_slot(btf, id)->kind;
 	return kind != BTF_KIND_FUNC && kind != BTF_KIND_VAR && kind != BTF_KIND_DATASEC && kind != BTF_KIND_DECL_TAG;
 }
 
@@ -190,13 +215,13 @@ static int settle_pointee(struct check *c, uint32_t holder, uint32_t id, unsigne
 
 		if (!is_data_type(btf, id))
 			return fail_type(c, holder, "refers to no type");
-		kind = btf->slots[id].kind;
+		kind = ab_btf_slot(btf, id)->kind;
 		if (is_qualifier(kind)) {
 			id = ab_btf_type(btf, id)->type;
 		} else if (kind == BTF_KIND_ARRAY) {
 			id = ((const struct btf_array *)ab_btf_data(ab_btf_type(btf, id)))->type;
 		} else if (kind == BTF_KIND_PTR || kind == BTF_KIND_FUNC_PROTO ||
-			   ((kind == BTF_KIND_STRUCT || kind == BTF_KIND_UNION) && !btf->slots[id].named)) {
+			   ((kind == BTF_KIND_STRUCT || kind == BTF_KIND_UNION) && !ab_btf_slot(btf, id)->named)) {
 			height = settle(c, id, depth + steps);
 			return height < 0 ? height : height + (int)steps;
 		} else {
@@ -227,8 +252,8 @@ static int settle_array(struct check *c, uint32_t id, const struct btf_type *t, 
 	size = (uint64_t)array->nelems * ab_btf_size(c->btf, array->type);
 	if (size > UINT32_MAX)
 		return fail_type(c, id, "is larger than 4 GiB");
-	c->btf->slots[id].size = size;
-	c->btf->slots[id].align = ab_btf_align(c->btf, array->type);
+	own_slot(c, id)->size = size;
+	own_slot(c, id)->align = ab_btf_align(c->btf, array->type);
 	return height;
 }
 
@@ -237,7 +262,7 @@ static int check_member(struct check *c, uint32_t id, const struct btf_type *t, 
 	uint32_t kind;
 
 	if (m->bits) {
-		kind = c->btf->slots[ab_btf_resolve(c->btf, m->type)].kind;
+		kind = ab_btf_slot(c->btf, ab_btf_resolve(c->btf, m->type))->kind;
 		if (kind != BTF_KIND_INT && kind != BTF_KIND_ENUM && kind != BTF_KIND_ENUM64)
 			return fail_type(c, id, "has a bit-field that is no integer");
 		if (m->bits > 8 * m->size)
@@ -271,11 +296,11 @@ static int settle_struct(struct check *c, uint32_t id, const struct btf_type *t,
 		if (r < 0)
 			return r;
 		packed |= !is_aligned(c->btf, &m);
-		align = MAX(align, c->btf->slots[m.type].align);
+		align = MAX(align, ab_btf_slot(c->btf, m.type)->align);
 		highest = MAX(highest, height);
 	}
-	c->btf->slots[id].size = t->size;
-	c->btf->slots[id].align = packed || t->size & (align - 1) ? 1 : align;
+	own_slot(c, id)->size = t->size;
+	own_slot(c, id)->align = packed || t->size & (align - 1) ? 1 : align;
 	return highest;
 }
 
@@ -306,8 +331,8 @@ static int check_enum(struct check *c, uint32_t id, const struct btf_type *t)
 	for (uint32_t i = 0; i < ab_btf_vlen(t); i++)
 		if ((wide ? e64[i].name_off : e[i].name_off) >= c->btf->n_strings)
 			return fail_type(c, id, "has an enumerator whose name is out of bounds");
-	c->btf->slots[id].size = t->size;
-	c->btf->slots[id].align = t->size ? t->size : 1;
+	own_slot(c, id)->size = t->size;
+	own_slot(c, id)->align = t->size ? t->size : 1;
 	return 0;
 }
 
@@ -323,8 +348,8 @@ static int check_number(struct check *c, uint32_t id, const struct btf_type *t)
 			return fail_type(c, id, "is an integer with more bits than bytes for them");
 	}
 	/* 12 and 10 bytes (long double of old machines) are printed as arrays of what fits. */
-	c->btf->slots[id].size = t->size;
-	c->btf->slots[id].align = t->size & -t->size;
+	own_slot(c, id)->size = t->size;
+	own_slot(c, id)->align = t->size & -t->size;
 	return 0;
 }
 
@@ -332,9 +357,9 @@ static int check_section(struct check *c, uint32_t id, const struct btf_type *t)
 {
 	const struct btf_var_secinfo *v = ab_btf_data(t);
 
-	c->btf->slots[id].size = t->size;
+	own_slot(c, id)->size = t->size;
 	for (uint32_t i = 0; i < ab_btf_vlen(t); i++) {
-		uint32_t kind = v[i].type < c->btf->n ? c->btf->slots[v[i].type].kind : 0;
+		uint32_t kind = v[i].type < c->btf->n ? ab_btf_slot(c->btf, v[i].type)->kind : 0;
 
 		if (kind != BTF_KIND_VAR && kind != BTF_KIND_FUNC)
 			return fail_type(c, id, "is a section of something else than variables and functions");
@@ -344,7 +369,7 @@ static int check_section(struct check *c, uint32_t id, const struct btf_type *t)
 
 static int check_tag(struct check *c, uint32_t id, const struct btf_type *t)
 {
-	if (!t->type || t->type >= c->btf->n || c->btf->slots[t->type].kind == BTF_KIND_DECL_TAG)
+	if (!t->type || t->type >= c->btf->n || ab_btf_slot(c->btf, t->type)->kind == BTF_KIND_DECL_TAG)
 		return fail_type(c, id, "is a tag on no type");
 	c->btf->n_tags++;
 	return 0;
@@ -356,12 +381,12 @@ static int settle_body(struct check *c, uint32_t id, unsigned depth)
 	const struct btf_type *t = ab_btf_type(btf, id);
 	int height;
 
-	switch (btf->slots[id].kind) {
+	switch (ab_btf_slot(btf, id)->kind) {
 	case BTF_KIND_INT:
 	case BTF_KIND_FLOAT:
 		return check_number(c, id, t);
 	case BTF_KIND_PTR:
-		btf->slots[id].size = btf->slots[id].align = btf->pointer_size;
+		own_slot(c, id)->size = own_slot(c, id)->align = btf->pointer_size;
 		return settle_pointee(c, id, t->type, depth);
 	case BTF_KIND_ARRAY:
 		return settle_array(c, id, t, depth);
@@ -379,8 +404,8 @@ static int settle_body(struct check *c, uint32_t id, unsigned depth)
 	case BTF_KIND_VAR:
 		height = settle_value(c, id, t->type, depth);
 		if (height >= 0) {
-			btf->slots[id].size = btf->slots[t->type].size;
-			btf->slots[id].align = btf->slots[t->type].align;
+			own_slot(c, id)->size = ab_btf_slot(btf, t->type)->size;
+			own_slot(c, id)->align = ab_btf_slot(btf, t->type)->align;
 		}
 		return height;
 	case BTF_KIND_FUNC_PROTO:
@@ -388,7 +413,7 @@ static int settle_body(struct check *c, uint32_t id, unsigned depth)
 	case BTF_KIND_FWD:
 		return t->name_off ? 0 : fail_type(c, id, "is a forward declaration of nothing");
 	case BTF_KIND_FUNC:
-		if (t->type >= btf->n || btf->slots[t->type].kind != BTF_KIND_FUNC_PROTO)
+		if (t->type >= btf->n || ab_btf_slot(btf, t->type)->kind != BTF_KIND_FUNC_PROTO)
 			return fail_type(c, id, "is a function without prototype");
 		return 0;
 	case BTF_KIND_DATASEC:
@@ -405,9 +430,12 @@ static int settle_body(struct check *c, uint32_t id, unsigned depth)
  */
 static int settle(struct check *c, uint32_t id, unsigned depth)
 {
-	struct slot *slot = &c->btf->slots[id];
+	struct slot *slot;
 	int height;
 
+	if (id < c->btf->start)
+		return ab_btf_slot(c->btf, id)->height;
+	slot = own_slot(c, id);
 	if (slot->height && slot->height != BUSY)
 		return slot->height;
 	if (slot->height == BUSY)
@@ -443,11 +471,11 @@ static int index_tags(struct ab_btf *btf, struct ab_error *err)
 	btf->tags = array_new(btf->n_tags, sizeof(*btf->tags));
 	if (!btf->tags)
 		return ab_fail_memory(err);
-	for (uint32_t id = 1; id < btf->n; id++) {
+	for (uint32_t id = ab_btf_start(btf); id < btf->n; id++) {
 		const struct btf_type *t = ab_btf_type(btf, id);
 		const struct btf_decl_tag *tag = ab_btf_data(t);
 
-		if (btf->slots[id].kind == BTF_KIND_DECL_TAG)
+		if (ab_btf_slot(btf, id)->kind == BTF_KIND_DECL_TAG)
 			btf->tags[n++] = (struct tag_entry){ t->type, id, tag->component_idx };
 	}
 	qsort(btf->tags, n, sizeof(*btf->tags), compare_tags);
@@ -459,8 +487,8 @@ static int check_references(struct ab_btf *btf, struct ab_error *err)
 	struct check c = { .btf = btf, .err = err };
 	int r = 0;
 
-	for (uint32_t id = 1; id < btf->n && r >= 0; id++)
-		r = btf->slots[id].height ? 0 : settle(&c, id, 0);
+	for (uint32_t id = ab_btf_start(btf); id < btf->n && r >= 0; id++)
+		r = own_slot(&c, id)->height ? 0 : settle(&c, id, 0);
 	return r < 0 ? r : index_tags(btf, err);
 }
 
@@ -475,7 +503,7 @@ static void swap_words(void *p, size_t n)
 /* `long` is as wide as a pointer in every kernel. GCC and clang write its name differently. */
 static void note_integer(struct ab_btf *btf, const struct btf_type *t)
 {
-	const char *name = btf->strings + t->name_off;
+	const char *name = ab_btf_str(btf, t->name_off);
 
 	btf->old_bit_fields |= BTF_INT_BITS(*(const uint32_t *)ab_btf_data(t)) != 8 * t->size;
 	if ((!strcmp(name, "long int") || !strcmp(name, "long") || !strcmp(name, "long unsigned int") ||
@@ -483,9 +511,9 @@ static void note_integer(struct ab_btf *btf, const struct btf_type *t)
 		btf->pointer_size = t->size;
 }
 
-static int add_slot(struct ab_btf *btf, size_t *cap, const struct btf_type *t)
+static int add_slot(struct ab_btf *btf, size_t *cap, const struct btf_type *t, bool known)
 {
-	if (btf->n == *cap) {
+	if (btf->n - btf->start == *cap) {
 		struct slot *more = realloc(btf->slots, 2 * *cap * sizeof(*more));
 
 		if (!more)
@@ -493,8 +521,27 @@ static int add_slot(struct ab_btf *btf, size_t *cap, const struct btf_type *t)
 		btf->slots = more;
 		*cap *= 2;
 	}
-	btf->slots[btf->n++] = (struct slot){ .offset = (const uint8_t *)t - btf->types, .kind = ab_btf_kind(t),
-					       .align = 1, .named = t->name_off };
+	btf->slots[btf->n++ - btf->start] = (struct slot){
+		.offset = known ? (const uint8_t *)t - btf->types : OPAQUE, .kind = known ? ab_btf_kind(t) : BTF_KIND_UNKN,
+		.align = 1, .height = !known, .named = known && t->name_off,
+	};
+	return 0;
+}
+
+/* How long a type of that kind is; kinds from the future are described in the BTF itself, or in its base. */
+static int find_layout(const struct ab_btf *btf, uint32_t kind, struct kind_layout *ret, struct ab_error *err)
+{
+	const struct ab_btf *holder = btf->n_layout || !btf->base ? btf : btf->base;
+
+	if (kind && kind < ARRAY_SIZE(kinds)) {
+		*ret = kinds[kind];
+		return 0;
+	}
+	if (!kind || kind >= holder->n_layout)
+		return DAMAGED(err, "BTF has a type of unknown kind %u (type %u) and does not say how long it is", kind, btf->n);
+	*ret = (struct kind_layout){ holder->layout[kind][0], holder->layout[kind][1] };
+	if (ret->fixed % 4 || ret->element % 4)
+		return DAMAGED(err, "damaged BTF: types of kind %u are not aligned", kind);
 	return 0;
 }
 
@@ -506,30 +553,36 @@ static int index_types(struct ab_btf *btf, size_t len, bool swap, struct ab_erro
 	btf->slots = malloc(cap * sizeof(*btf->slots));
 	if (!btf->slots)
 		return ab_fail_memory(err);
-	btf->slots[0] = (struct slot){ .align = 1, .height = 1 };
-	btf->n = 1;
+	btf->n = btf->start;
+	if (!btf->base)
+		btf->slots[btf->n++] = (struct slot){ .align = 1, .height = 1 };
 	for (size_t at = 0; at < len;) {
 		struct btf_type *t = (struct btf_type *)(btf->types + at);
 		size_t body, left = len - at;
+		struct kind_layout layout = {};
 		uint32_t kind;
+		bool known;
+		int r;
 
 		if (left < sizeof(*t))
 			return DAMAGED(err, "damaged BTF: type %u is cut off", btf->n);
 		if (swap)
 			swap_words(t, sizeof(*t) / 4);
 		kind = ab_btf_kind(t);
-		if (!kind || kind >= ARRAY_SIZE(kinds))
-			return DAMAGED(err, "BTF has a type of unknown kind %u (type %u)", kind, btf->n);
-		body = kinds[kind].fixed + (size_t)kinds[kind].element * ab_btf_vlen(t);
+		known = kind < ARRAY_SIZE(kinds);
+		r = find_layout(btf, kind, &layout, err);
+		if (r < 0)
+			return r;
+		body = layout.fixed + (size_t)layout.element * ab_btf_vlen(t);
 		if (left - sizeof(*t) < body)
 			return DAMAGED(err, "damaged BTF: type %u is cut off", btf->n);
-		if (swap)
+		if (swap && known)
 			swap_words(t + 1, body / 4);
 		if (t->name_off >= btf->n_strings)
 			return DAMAGED(err, "damaged BTF: the name of type %u is out of bounds", btf->n);
 		if (kind == BTF_KIND_INT)
 			note_integer(btf, t);
-		if (add_slot(btf, &cap, t) < 0)
+		if (add_slot(btf, &cap, t, known) < 0)
 			return ab_fail_memory(err);
 		at += sizeof(*t) + body;
 	}
@@ -555,8 +608,42 @@ static int check_header(const struct btf_header *h, size_t size, struct ab_error
 	return 0;
 }
 
+/* The lengths of kinds, which newer kernels add, if they are there. */
+static int find_layouts(struct ab_btf *btf, const struct btf_header *h, bool swap, struct ab_error *err)
+{
+	size_t room = btf->size - h->hdr_len;
+	struct long_header l;
+
+	if (h->hdr_len < sizeof(l))
+		return 0;
+	memcpy(&l, btf->data, sizeof(l));
+	if (swap)
+		swap_words(&l.layout_off, 2);
+	if (l.layout_off > room || l.layout_len > room - l.layout_off || l.layout_len % sizeof(*btf->layout))
+		return DAMAGED(err, "damaged BTF: the lengths of kinds are out of bounds");
+	btf->layout = (const void *)(btf->data + h->hdr_len + l.layout_off);
+	btf->n_layout = l.layout_len / sizeof(*btf->layout);
+	return 0;
+}
+
+/* Strings begin with "", unless they go on from those of a base. */
+static int find_strings(struct ab_btf *btf, const struct btf_header *h, struct ab_error *err)
+{
+	btf->strings = (const char *)btf->data + h->hdr_len + h->str_off;
+	btf->strings_start = btf->base ? btf->base->n_strings : 0;
+	if (h->str_len > UINT32_MAX - btf->strings_start)
+		return DAMAGED(err, "damaged BTF: more than 4 GiB of strings");
+	btf->n_strings = btf->strings_start + h->str_len;
+	if ((!h->str_len && btf->base) || (h->str_len && !btf->strings[h->str_len - 1] && (btf->base || !btf->strings[0])))
+		return 0;
+	if (h->str_len && !btf->strings[h->str_len - 1])
+		return DAMAGED(err, "split BTF, as modules have it: its kernel's BTF is needed too");
+	return DAMAGED(err, "damaged BTF: the string section does not begin and end with NUL");
+}
+
 static int parse(struct ab_btf *btf, struct ab_error *err)
 {
+	const struct ab_btf *base = btf->base;
 	struct btf_header h;
 	bool swap;
 	int r;
@@ -574,12 +661,14 @@ static int parse(struct ab_btf *btf, struct ab_error *err)
 		return r;
 	btf->swapped = swap;
 	btf->types = btf->data + h.hdr_len + h.type_off;
-	btf->strings = (const char *)btf->data + h.hdr_len + h.str_off;
-	btf->n_strings = h.str_len;
-	btf->pointer_size = 8;
-	if (!h.str_len || btf->strings[0] || btf->strings[h.str_len - 1])
-		return DAMAGED(err, "damaged BTF: the string section does not begin and end with NUL");
-	r = index_types(btf, h.type_len, swap, err);
+	btf->start = base ? base->n : 0;
+	btf->pointer_size = base ? base->pointer_size : 8;
+	btf->old_bit_fields = base && base->old_bit_fields;
+	r = find_layouts(btf, &h, swap, err);
+	if (!r)
+		r = find_strings(btf, &h, err);
+	if (!r)
+		r = index_types(btf, h.type_len, swap, err);
 	return r < 0 ? r : check_references(btf, err);
 }
 
@@ -591,7 +680,8 @@ static int fail_size(struct ab_error *err)
 }
 
 /* Takes `data`, also on failure: allocated, or mapped. */
-static int open_take(void *data, size_t size, bool mapped, struct ab_btf **ret_btf, struct ab_error *err)
+static int open_take(void *data, size_t size, bool mapped, const struct ab_btf *base, struct ab_btf **ret_btf,
+		     struct ab_error *err)
 {
 	struct ab_btf *btf = array_new(1, sizeof(*btf));
 	int r;
@@ -606,6 +696,7 @@ static int open_take(void *data, size_t size, bool mapped, struct ab_btf **ret_b
 	btf->data = data;
 	btf->size = size;
 	btf->mapped = mapped;
+	btf->base = base;
 	r = size > MAX_SIZE ? fail_size(err) : parse(btf, err);
 	if (r < 0) {
 		ab_btf_close(btf);
@@ -617,6 +708,12 @@ static int open_take(void *data, size_t size, bool mapped, struct ab_btf **ret_b
 
 int ab_btf_open_mem(const void *data, size_t size, struct ab_btf **ret_btf, struct ab_error *err)
 {
+	return ab_btf_open_split_mem(data, size, NULL, ret_btf, err);
+}
+
+int ab_btf_open_split_mem(const void *data, size_t size, const struct ab_btf *base, struct ab_btf **ret_btf,
+			  struct ab_error *err)
+{
 	void *copy;
 
 	if (size > MAX_SIZE)
@@ -625,7 +722,7 @@ int ab_btf_open_mem(const void *data, size_t size, struct ab_btf **ret_btf, stru
 	if (!copy)
 		return ab_fail_memory(err);
 	memcpy(copy, data, size);
-	return open_take(copy, size, false, ret_btf, err);
+	return open_take(copy, size, false, base, ret_btf, err);
 }
 
 static Elf_Data *find_section(Elf *elf, const char *name)
@@ -649,13 +746,13 @@ static Elf_Data *find_section(Elf *elf, const char *name)
 }
 
 /* Ends `elf`. */
-static int open_elf(Elf *elf, struct ab_btf **ret_btf, struct ab_error *err)
+static int open_elf(Elf *elf, const struct ab_btf *base, struct ab_btf **ret_btf, struct ab_error *err)
 {
 	Elf_Data *data = find_section(elf, ".BTF");
 	int r;
 
 	if (data && data->d_buf && data->d_size)
-		r = ab_btf_open_mem(data->d_buf, data->d_size, ret_btf, err);
+		r = ab_btf_open_split_mem(data->d_buf, data->d_size, base, ret_btf, err);
 	else
 		r = ab_fail(err, AB_ERROR_NO_TYPES, -ENOENT, "an ELF file without BTF (no .BTF section)");
 	if (elf)
@@ -663,7 +760,7 @@ static int open_elf(Elf *elf, struct ab_btf **ret_btf, struct ab_error *err)
 	return r;
 }
 
-static int open_fd(int fd, const char *path, struct ab_btf **ret_btf, struct ab_error *err)
+static int open_fd(int fd, const char *path, const struct ab_btf *base, struct ab_btf **ret_btf, struct ab_error *err)
 {
 	char magic[SELFMAG];
 	size_t size;
@@ -673,26 +770,31 @@ static int open_fd(int fd, const char *path, struct ab_btf **ret_btf, struct ab_
 	elf_version(EV_CURRENT);
 	/* A vmlinux with debug information is much larger than its BTF: libelf reads what is asked for. */
 	if (pread(fd, magic, sizeof(magic), 0) == sizeof(magic) && !memcmp(magic, ELFMAG, SELFMAG))
-		return open_elf(elf_begin(fd, ELF_C_READ, NULL), ret_btf, err);
+		return open_elf(elf_begin(fd, ELF_C_READ, NULL), base, ret_btf, err);
 	r = file_read_fd(fd, path, MAX_SIZE, &data, &size, err);
 	if (r < 0)
 		return r;
 	if (size >= SELFMAG && !memcmp(data, ELFMAG, SELFMAG)) {
-		r = open_elf(elf_memory(data, size), ret_btf, err);
+		r = open_elf(elf_memory(data, size), base, ret_btf, err);
 		free(data);
 		return r;
 	}
-	return open_take(data, size, false, ret_btf, err);
+	return open_take(data, size, false, base, ret_btf, err);
 }
 
 int ab_btf_open_file(const char *path, struct ab_btf **ret_btf, struct ab_error *err)
+{
+	return ab_btf_open_split_file(path, NULL, ret_btf, err);
+}
+
+int ab_btf_open_split_file(const char *path, const struct ab_btf *base, struct ab_btf **ret_btf, struct ab_error *err)
 {
 	_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
 	int r;
 
 	if (fd < 0)
 		return ab_fail_errno(err, -errno, "unable to open '%s'", path);
-	r = open_fd(fd, path, ret_btf, err);
+	r = open_fd(fd, path, base, ret_btf, err);
 	if (r == -EBADMSG || r == -ENOENT)
 		ab_error_prefix(err, "'%s'", path);
 	return r;
@@ -712,11 +814,11 @@ int ab_btf_open_kernel(struct ab_btf **ret_btf, struct ab_error *err)
 	/* Kernels from 6.16 on can map it. It never changes, unlike a file, which is therefore copied. */
 	if (fstat(fd, &st) == 0 && st.st_size > 0) {
 		map = mmap(NULL, st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-		r = map == MAP_FAILED ? -1 : open_take(map, st.st_size, true, ret_btf, err);
+		r = map == MAP_FAILED ? -1 : open_take(map, st.st_size, true, NULL, ret_btf, err);
 		if (map != MAP_FAILED)
 			goto out;
 	}
-	r = open_fd(fd, KERNEL_BTF, ret_btf, err);
+	r = open_fd(fd, KERNEL_BTF, NULL, ret_btf, err);
 out:
 	if (r == -EBADMSG)
 		ab_error_prefix(err, "'%s'", KERNEL_BTF);

@@ -18,13 +18,22 @@ struct ab_btf;
 int ab_btf_open_file(const char *path, struct ab_btf **ret_btf, struct ab_error *err);
 /* Raw BTF in memory, which is copied. */
 int ab_btf_open_mem(const void *data, size_t size, struct ab_btf **ret_btf, struct ab_error *err);
+/*
+ * The same for split BTF, a module's, whose ids and strings go on where those of `base` end. It reads in the base, which
+ * has to stay open; everything below holds for ids of both. -EBADMSG/FORMAT also where it belongs to another kernel.
+ */
+int ab_btf_open_split_file(const char *path, const struct ab_btf *base, struct ab_btf **ret_btf, struct ab_error *err);
+int ab_btf_open_split_mem(const void *data, size_t size, const struct ab_btf *base, struct ab_btf **ret_btf,
+			  struct ab_error *err);
 /* The running kernel's; -ENOENT/NO_TYPES where it has none. */
 int ab_btf_open_kernel(struct ab_btf **ret_btf, struct ab_error *err);
 void ab_btf_close(struct ab_btf *btf);
 
 /* Number of types with void, so ids are 0 .. count - 1; id 0 is void. */
 uint32_t ab_btf_count(const struct ab_btf *btf);
-/* The type of an id, never NULL; void for ids out of range. */
+/* The first id that is its own: 1, or the count of the base. */
+uint32_t ab_btf_start(const struct ab_btf *btf);
+/* The type of an id, never NULL; void for ids out of range, and for kinds that are not known but whose length is. */
 const struct btf_type *ab_btf_type(const struct ab_btf *btf, uint32_t id);
 /* The string at an offset, never NULL; "" out of range. */
 const char *ab_btf_str(const struct ab_btf *btf, uint32_t offset);
@@ -33,9 +42,10 @@ static inline const char *ab_btf_name(const struct ab_btf *btf, const struct btf
 	return ab_btf_str(btf, t->name_off);
 }
 
-static inline uint32_t ab_btf_kind(const struct btf_type *t) { return BTF_INFO_KIND(t->info); }
-static inline uint32_t ab_btf_vlen(const struct btf_type *t) { return BTF_INFO_VLEN(t->info); }
-static inline bool ab_btf_kflag(const struct btf_type *t) { return BTF_INFO_KFLAG(t->info); }
+/* With the bits that newer kernels (7.x) took for more kinds and longer lists; they were zero before. */
+static inline uint32_t ab_btf_kind(const struct btf_type *t) { return t->info >> 24 & 0x7f; }
+static inline uint32_t ab_btf_vlen(const struct btf_type *t) { return t->info & 0xffffff; }
+static inline bool ab_btf_kflag(const struct btf_type *t) { return t->info >> 31; }
 static inline const void *ab_btf_data(const struct btf_type *t) { return t + 1; }
 
 /* A struct's or union's member i in bits: offset from the start, and bit-field width or 0. */
@@ -59,6 +69,13 @@ size_t ab_btf_align(const struct ab_btf *btf, uint32_t id);
 size_t ab_btf_pointer_size(const struct ab_btf *btf);
 
 /*
+ * Whether two types are the same as C has it: kinds, names, sizes, offsets, enumerators, element counts, and the same of
+ * what they are made of; names of parameters do not count. Other named types that they lead to are the same if they have
+ * the same keyword and name, declared or defined; with `deep`, if they are defined the same too.
+ */
+bool ab_btf_equal(const struct ab_btf *a, uint32_t a_id, const struct ab_btf *b, uint32_t b_id, bool deep);
+
+/*
  * The text after `prefix` of the decl tag on a type (component -1) or on one of its members or parameters, or NULL. Tags
  * of anybpf begin with "anybpf:", e.g. ab_btf_tag(btf, id, 2, "anybpf:as="). `nth` counts tags with that prefix.
  */
@@ -66,6 +83,11 @@ const char *ab_btf_tag(const struct ab_btf *btf, uint32_t id, int component, con
 
 /* Appends the type as C writes it without a declarator: "struct foo *", "char[16]", "unsigned long". */
 void ab_btf_type_name(const struct ab_btf *btf, uint32_t id, struct text *out);
+
+/* Appends the declaration of something of the type: "char comm[16]", "void (*fn)(struct sock *)". "" declares nothing: the type's name. */
+void ab_btf_declaration(const struct ab_btf *btf, uint32_t id, const char *name, struct text *out);
+/* The same with any C text in the name's place: "main(int argc)" for a function's result. */
+void ab_btf_declaration_around(const struct ab_btf *btf, uint32_t id, const char *inner, struct text *out);
 
 /* ---- C headers (header.c) ---- */
 

@@ -72,7 +72,7 @@ static int find_candidates(struct candidates *c, const struct ab_btf *btf, const
 	if (r)
 		return r;
 	for (const struct name_entry *e = NULL; !r && (e = ab_btf_lookup(btf, index, base, e));)
-		if (e->enumerator < 0 && ab_core_same_kind(ab_btf_type(btf, e->id), local))
+		if (e->enumerator < 0 && e->id >= ab_btf_start(btf) && ab_core_same_kind(ab_btf_type(btf, e->id), local))
 			r = add_candidate(c, btf, e->id);
 	for (uint32_t i = 0; !r && i < index->n_flavours; i++) {
 		const struct btf_type *t = ab_btf_type(btf, index->flavours[i]);

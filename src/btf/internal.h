@@ -18,14 +18,20 @@ struct slot {
 	bool named;
 };
 
+#define OPAQUE UINT32_MAX /* offset of a type whose kind is not known: its kind is BTF_KIND_UNKN, as of void */
+
 struct ab_btf {
-	const uint8_t *data; /* the whole BTF, in the machine's byte order */
+	const struct ab_btf *base; /* which a split BTF goes on from, or NULL */
+	const uint8_t *data;       /* the whole BTF, in the machine's byte order */
 	size_t size;
 	bool mapped;
-	const uint8_t *types; /* the type section */
+	const uint8_t *types;      /* the type section */
 	const char *strings;
-	uint32_t n, n_strings; /* types with void; bytes of strings */
-	struct slot *slots;    /* by id */
+	uint32_t n, start;         /* types with void and those of the base; those of the base */
+	uint32_t n_strings, strings_start; /* the same of bytes of strings */
+	struct slot *slots;        /* by id - start */
+	const uint8_t (*layout)[4]; /* by kind, if it comes with it: bytes of the fixed part and of an element, flags */
+	uint32_t n_layout;
 	struct tag_entry *tags; /* by target, component, id */
 	uint32_t n_tags;
 	uint8_t pointer_size;
@@ -33,6 +39,14 @@ struct ab_btf {
 	bool old_bit_fields; /* there are INTs with fewer bits than their size */
 	struct name_index *index; /* made by the first ab_btf_index(); atomic */
 };
+
+/* Of an id that exists. */
+static inline const struct slot *ab_btf_slot(const struct ab_btf *btf, uint32_t id)
+{
+	while (id < btf->start)
+		btf = btf->base;
+	return &btf->slots[id - btf->start];
+}
 
 /* A member as the compiler sees it: `bits` is the width of a bit-field (also of the old encoding in an INT), else 0. */
 struct member {
@@ -70,6 +84,8 @@ struct alias {
 #define CLASHES UINT32_MAX
 
 struct name_index {
+	const struct name_index *base; /* of the BTF that it goes on from; ids below `start` are there */
+	uint32_t start;
 	uint32_t n, mask, n_duplicates, n_aliases, n_flavours;
 	uint32_t *heads; /* index + 1 of a chain's first entry */
 	struct name_entry *entries;

@@ -228,8 +228,20 @@ static void put_union_padding(struct printer *p, uint64_t bits)
 	put(p, "};\n");
 }
 
+/* Of a kind that is not known: nothing can be said but where it is. */
+static bool is_opaque(const struct ab_btf *btf, uint32_t id)
+{
+	const struct btf_type *t = ab_btf_type(btf, ab_btf_resolve(btf, id));
+
+	while (ab_btf_kind(t) == BTF_KIND_ARRAY)
+		t = ab_btf_type(btf, ab_btf_resolve(btf, ((const struct btf_array *)ab_btf_data(t))->type));
+	return ab_btf_kind(t) == BTF_KIND_UNKN;
+}
+
 static void put_member(struct printer *p, const struct member *m)
 {
+	if (is_opaque(p->btf, m->type))
+		return;
 	put_indent(p);
 	put_declaration(p, m->type, m->name);
 	if (m->bits) {
@@ -511,6 +523,23 @@ void ab_btf_type_name(const struct ab_btf *btf, uint32_t id, struct text *out)
 	put_declaration(&p, id, "");
 }
 
+void ab_btf_declaration(const struct ab_btf *btf, uint32_t id, const char *name, struct text *out)
+{
+	struct printer p = { .btf = btf, .out = out, .limit = out->n + (64 << 10) };
+
+	put_declaration(&p, id, name);
+}
+
+void ab_btf_declaration_around(const struct ab_btf *btf, uint32_t id, const char *inner, struct text *out)
+{
+	struct printer p = { .btf = btf, .out = out, .limit = out->n + (64 << 10) };
+
+	put_left(&p, id, 0);
+	put_space(&p);
+	put(&p, inner);
+	put_right(&p, id);
+}
+
 /* ---- a header in order ---- */
 
 static void define(struct printer *p, uint32_t id);
@@ -695,7 +724,7 @@ int ab_btf_print(const struct ab_btf *btf, const uint8_t *need, struct text *out
 	_free_ uint8_t *state = array_new(btf->n, 1);
 	/* Real headers are at most twice as large as the BTF; anonymous types and padding could grow without end. */
 	struct printer p = { .btf = btf, .index = ab_btf_index(btf), .out = out, .err = err, .state = state,
-			     .limit = out->n + ((size_t)4 << 20) + 8 * btf->size };
+			     .limit = out->n + ((size_t)4 << 20) + 8 * (btf->size + (btf->base ? btf->base->size : 0)) };
 
 	if (!state || !p.index)
 		return ab_fail_memory(err);

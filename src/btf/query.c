@@ -113,7 +113,7 @@ static void add_name(const struct ab_btf *btf, struct name_index *index, uint32_
 		     uint32_t name_off)
 {
 	index->entries[index->n++] = (struct name_entry){
-		.hash = hash_name(btf->strings + name_off), .name_off = name_off, .id = id, .enumerator = enumerator,
+		.hash = hash_name(ab_btf_str(btf, name_off)), .name_off = name_off, .id = id, .enumerator = enumerator,
 	};
 }
 
@@ -142,15 +142,15 @@ static int add_flavour(struct name_index *index, uint32_t id)
 
 static int add_names(const struct ab_btf *btf, struct name_index *index)
 {
-	for (uint32_t id = 1; id < btf->n; id++) {
+	for (uint32_t id = ab_btf_start(btf); id < btf->n; id++) {
 		const struct btf_type *t;
 
-		if (!is_indexed(btf->slots[id].kind))
+		if (!is_indexed(ab_btf_slot(btf, id)->kind))
 			continue;
 		t = ab_btf_type(btf, id);
 		if (t->name_off) {
 			add_name(btf, index, id, -1, t->name_off);
-			if (has_flavour(btf->strings + t->name_off) && add_flavour(index, id) < 0)
+			if (has_flavour(ab_btf_str(btf, t->name_off)) && add_flavour(index, id) < 0)
 				return -ENOMEM;
 		}
 		if (ab_btf_is_enum(t))
@@ -165,17 +165,23 @@ static bool is_tag_name(const struct ab_btf *btf, const struct name_entry *e)
 	return e->enumerator < 0 && is_tag(ab_btf_type(btf, e->id));
 }
 
-/* One more than the latest of that name in the same name space, which is near the front of the chain if there is one. */
+/*
+ * One more than the latest of that name in the same name space, which is near the front of the chain if there is one; in a
+ * split BTF, its base counts too.
+ */
 static uint32_t next_ordinal(const struct ab_btf *btf, const struct name_index *index, const struct name_entry *new,
 			     bool tag)
 {
-	for (uint32_t at = index->heads[new->hash & index->mask]; at; at = index->entries[at - 1].next) {
-		const struct name_entry *e = &index->entries[at - 1];
+	const char *name = ab_btf_str(btf, new->name_off);
 
-		if (e->hash == new->hash && e->ordinal && tag == is_tag_name(btf, e) &&
-		    !strcmp(btf->strings + e->name_off, btf->strings + new->name_off))
-			return e->ordinal + 1;
-	}
+	for (; index; index = index->base)
+		for (uint32_t at = index->heads[new->hash & index->mask]; at; at = index->entries[at - 1].next) {
+			const struct name_entry *e = &index->entries[at - 1];
+
+			if (e->hash == new->hash && e->ordinal && tag == is_tag_name(btf, e) &&
+			    !strcmp(ab_btf_str(btf, e->name_off), name))
+				return e->ordinal + 1;
+		}
 	return 1;
 }
 
@@ -193,7 +199,7 @@ static int link_names(const struct ab_btf *btf, struct name_index *index)
 			__builtin_prefetch(&index->heads[e[16].hash & index->mask]);
 		if (i + 8 < index->n && index->heads[e[8].hash & index->mask])
 			__builtin_prefetch(&index->entries[index->heads[e[8].hash & index->mask] - 1]);
-		if (e->enumerator >= 0 || tag || btf->slots[e->id].kind == BTF_KIND_TYPEDEF)
+		if (e->enumerator >= 0 || tag || ab_btf_slot(btf, e->id)->kind == BTF_KIND_TYPEDEF)
 			e->ordinal = next_ordinal(btf, index, e, tag);
 		e->next = *head;
 		*head = i + 1;
@@ -247,13 +253,16 @@ static void find_aliases(const struct ab_btf *btf, struct name_index *index)
 
 static struct name_index *make_index(const struct ab_btf *btf)
 {
-	struct name_index *index = array_new(1, sizeof(*index));
+	const struct name_index *base = btf->base ? ab_btf_index(btf->base) : NULL;
+	struct name_index *index = !base && btf->base ? NULL : array_new(1, sizeof(*index));
 	size_t n = 0, cap = 64, forward = 0;
 
 	if (!index)
 		return NULL;
-	for (uint32_t id = 1; id < btf->n; id++) {
-		uint32_t kind = btf->slots[id].kind;
+	index->base = base;
+	index->start = btf->start;
+	for (uint32_t id = ab_btf_start(btf); id < btf->n; id++) {
+		uint32_t kind = ab_btf_slot(btf, id)->kind;
 		bool is_enum = kind == BTF_KIND_ENUM || kind == BTF_KIND_ENUM64;
 
 		n += is_indexed(kind) + (is_enum ? ab_btf_vlen(ab_btf_type(btf, id)) : 0);
@@ -277,8 +286,11 @@ static struct name_index *make_index(const struct ab_btf *btf)
 
 uint32_t ab_btf_ordinal(const struct name_index *index, uint32_t id, int32_t enumerator)
 {
-	uint32_t from = 0, to = index->n_duplicates;
+	uint32_t from = 0, to;
 
+	while (id < index->start)
+		index = index->base;
+	to = index->n_duplicates;
 	while (from < to) {
 		uint32_t middle = from + (to - from) / 2;
 		const struct duplicate *d = &index->duplicates[middle];
@@ -296,10 +308,13 @@ uint32_t ab_btf_ordinal(const struct name_index *index, uint32_t id, int32_t enu
 uint32_t ab_btf_definition(const struct ab_btf *btf, const struct name_index *index, uint32_t id)
 {
 	const struct btf_type *t = ab_btf_type(btf, id);
-	uint32_t from = 0, to = index->n_aliases;
+	uint32_t from = 0, to;
 
 	if (!t->name_off || !ab_btf_is_forward(t))
 		return id;
+	while (id < index->start)
+		index = index->base;
+	to = index->n_aliases;
 	while (from + 1 < to) {
 		uint32_t middle = from + (to - from) / 2;
 
@@ -339,17 +354,30 @@ void ab_btf_index_free(struct name_index *index)
 	free(index);
 }
 
+static bool is_entry_of(const struct name_index *index, const struct name_entry *e)
+{
+	return e >= index->entries && e < index->entries + index->n;
+}
+
 const struct name_entry *ab_btf_lookup(const struct ab_btf *btf, const struct name_index *index, const char *name,
 				       const struct name_entry *after)
 {
 	uint32_t hash = after ? after->hash : hash_name(name);
-	uint32_t at = after ? after->next : index->heads[hash & index->mask];
 
-	for (; at; at = index->entries[at - 1].next) {
-		const struct name_entry *e = &index->entries[at - 1];
+	for (; index; index = index->base) {
+		uint32_t at = index->heads[hash & index->mask];
 
-		if (e->hash == hash && !strcmp(btf->strings + e->name_off, name))
-			return e;
+		if (after && !is_entry_of(index, after))
+			continue;
+		if (after)
+			at = after->next;
+		after = NULL;
+		for (; at; at = index->entries[at - 1].next) {
+			const struct name_entry *e = &index->entries[at - 1];
+
+			if (e->hash == hash && !strcmp(ab_btf_str(btf, e->name_off), name))
+				return e;
+		}
 	}
 	return NULL;
 }
@@ -359,7 +387,7 @@ const struct name_entry *ab_btf_lookup(const struct ab_btf *btf, const struct na
 static uint32_t find_slowly(const struct ab_btf *btf, const char *name, uint32_t kind)
 {
 	for (uint32_t id = 1; id < btf->n; id++) {
-		uint32_t k = btf->slots[id].kind;
+		uint32_t k = ab_btf_slot(btf, id)->kind;
 		bool is_text = k == BTF_KIND_DECL_TAG || k == BTF_KIND_TYPE_TAG;
 
 		if ((kind ? k == kind : !is_text) && !strcmp(ab_btf_name(btf, ab_btf_type(btf, id)), name))
@@ -379,7 +407,7 @@ uint32_t ab_btf_find(const struct ab_btf *btf, const char *name, uint32_t kind)
 	if (!index)
 		return find_slowly(btf, name, kind);
 	for (const struct name_entry *e = NULL; (e = ab_btf_lookup(btf, index, name, e));)
-		if (e->enumerator < 0 && (!kind || btf->slots[e->id].kind == kind))
+		if (e->enumerator < 0 && (!kind || ab_btf_slot(btf, e->id)->kind == kind))
 			id = e->id; /* the last in the chain has the lowest id */
 	return id || kind ? id : find_slowly(btf, name, 0);
 }
@@ -479,15 +507,16 @@ const char *ab_btf_tag(const struct ab_btf *btf, uint32_t id, int component, con
 {
 	size_t n = strlen(prefix);
 
-	for (uint32_t i = first_tag(btf, id, component); i < btf->n_tags; i++) {
-		const struct tag_entry *e = &btf->tags[i];
-		const char *name = ab_btf_name(btf, ab_btf_type(btf, e->id));
+	for (; btf; btf = btf->base)
+		for (uint32_t i = first_tag(btf, id, component); i < btf->n_tags; i++) {
+			const struct tag_entry *e = &btf->tags[i];
+			const char *name = ab_btf_name(btf, ab_btf_type(btf, e->id));
 
-		if (e->target != id || e->component != component)
-			break;
-		if (!strncmp(name, prefix, n) && !nth--)
-			return name + n;
-	}
+			if (e->target != id || e->component != component)
+				break;
+			if (!strncmp(name, prefix, n) && !nth--)
+				return name + n;
+		}
 	return NULL;
 }
 

@@ -1,118 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /* The BTF reader, on BTFs made by hand: of every kind, of either byte order, and damaged in each way that it must notice. */
-#include <byteswap.h>
 #include <fcntl.h>
 #include <unistd.h>
-#include <btf/internal.h>
-#include "unit.h"
-
-/* ---- a BTF by hand: types as words, names at known offsets ---- */
-
-struct maker {
-	uint32_t words[8192];
-	uint32_t n, n_types;
-	char strings[4096];
-	uint32_t n_strings;
-};
-
-static struct maker maker;
-
-static void start(void)
-{
-	memset(&maker, 0, sizeof(maker));
-	maker.n_strings = 1;
-}
-
-static uint32_t name(const char *s)
-{
-	uint32_t at = maker.n_strings;
-
-	if (!*s)
-		return 0;
-	memcpy(maker.strings + at, s, strlen(s) + 1);
-	maker.n_strings += strlen(s) + 1;
-	return at;
-}
-
-static void word(uint32_t w)
-{
-	maker.words[maker.n++] = w;
-}
-
-#define KFLAG 0x80000000u
-
-/* The id of a type of that kind; `kind` may have KFLAG; its elements follow as words. */
-static uint32_t type(const char *type_name, uint32_t kind, uint32_t vlen, uint32_t size_or_type)
-{
-	word(name(type_name));
-	word((kind & ~KFLAG) << 24 | vlen | (kind & KFLAG));
-	word(size_or_type);
-	return ++maker.n_types;
-}
-
-static uint32_t integer(const char *type_name, uint32_t size, uint32_t encoding)
-{
-	uint32_t id = type(type_name, BTF_KIND_INT, 0, size);
-
-	word(encoding << 24 | 8 * size);
-	return id;
-}
-
-static void member(const char *member_name, uint32_t member_type, uint32_t offset)
-{
-	word(name(member_name));
-	word(member_type);
-	word(offset);
-}
-
-static uint32_t array(uint32_t element, uint32_t n)
-{
-	uint32_t id = type("", BTF_KIND_ARRAY, 0, 0);
-
-	word(element);
-	word(1);
-	word(n);
-	return id;
-}
-
-struct bytes {
-	uint8_t p[65536];
-	size_t n;
-};
-
-static struct bytes raw(void)
-{
-	struct btf_header h = { .magic = BTF_MAGIC, .version = 1, .hdr_len = sizeof(h), .type_len = 4 * maker.n,
-				.str_off = 4 * maker.n, .str_len = maker.n_strings };
-	struct bytes b = { .n = sizeof(h) + 4 * maker.n + maker.n_strings };
-
-	memcpy(b.p, &h, sizeof(h));
-	memcpy(b.p + sizeof(h), maker.words, 4 * maker.n);
-	memcpy(b.p + sizeof(h) + 4 * maker.n, maker.strings, maker.n_strings);
-	return b;
-}
-
-static struct ab_btf *opened(void)
-{
-	struct bytes b = raw();
-	struct ab_error err = {};
-	struct ab_btf *btf = NULL;
-
-	ASSERT_OK(ab_btf_open_mem(b.p, b.n, &btf, &err), err);
-	return btf;
-}
-
-#define ASSERT_REFUSED(damaged, part)                                                                   \
-	do {                                                                                            \
-		struct bytes _b = (damaged);                                                            \
-		struct ab_error _err = {};                                                              \
-		struct ab_btf *_btf = NULL;                                                             \
-		ASSERT_INT(ab_btf_open_mem(_b.p, _b.n, &_btf, &_err), -EBADMSG);                        \
-		ASSERT(!_btf);                                                                          \
-		ASSERT_INT(_err.kind, AB_ERROR_FORMAT);                                                 \
-		if (!strstr(_err.msg, part))                                                            \
-			FAIL("\"%s\" does not say \"%s\"", _err.msg, part);                             \
-	} while (0)
+#include "maker.h"
 
 /* One of each kind, in the order of kinds: ids 1 to 19 are BTF_KIND_INT to BTF_KIND_ENUM64. */
 static void make_every_kind(void)
@@ -295,6 +185,188 @@ TEST(an_unknown_kind_is_named)
 	start();
 	type("", 20, 0, 0);
 	ASSERT_REFUSED(raw(), "unknown kind 20");
+}
+
+/* As newer kernels write it: the lengths of kinds 0 to 20 behind the strings; `fixed` bytes and `element` bytes for 20. */
+static struct bytes raw_with_lengths(uint8_t fixed, uint8_t element)
+{
+	struct bytes plain = raw(), b;
+	struct btf_header h;
+	uint32_t rest = plain.n - sizeof(h), layout[2] = { rest + -rest % 4, 21 * 4 };
+
+	memcpy(&h, plain.p, sizeof(h));
+	h.hdr_len = sizeof(h) + 8;
+	memset(&b, 0, sizeof(b));
+	memcpy(b.p, &h, sizeof(h));
+	memcpy(b.p + sizeof(h), layout, sizeof(layout));
+	memcpy(b.p + sizeof(h) + 8, plain.p + sizeof(h), rest);
+	b.n = sizeof(h) + 8 + layout[0] + layout[1];
+	b.p[b.n - 4] = fixed;
+	b.p[b.n - 3] = element;
+	return b;
+}
+
+TEST(an_unknown_kind_of_known_length_is_skipped)
+{
+	struct ab_error err = {};
+	_text_ struct text out = {};
+	struct ab_btf *btf;
+	struct bytes b;
+
+	start();
+	integer("int", 4, 0);
+	type("novelty", 20, 2, 77);
+	word(1), word(2), word(3), word(4), word(5);
+	type("s", BTF_KIND_STRUCT, 2, 16);
+	member("a", 1, 0);
+	member("new", 2, 32);
+	type("", BTF_KIND_PTR, 0, 2);
+	b = raw_with_lengths(4, 8);
+	ASSERT_OK(ab_btf_open_mem(b.p, b.n, &btf, &err), err);
+	ASSERT_INT(ab_btf_count(btf), 5);
+	ASSERT_INT(ab_btf_kind(ab_btf_type(btf, 2)), BTF_KIND_UNKN);
+	ASSERT_INT(ab_btf_find(btf, "novelty", 0), 0);
+	ASSERT_INT(ab_btf_find(btf, "s", BTF_KIND_STRUCT), 3);
+	ASSERT_OK(ab_btf_header(btf, NULL, &out, &err), err);
+	ASSERT(strstr(out.p, "struct s {\n\tint a;\n\tlong: 32;\n\tlong: 64;\n};"));
+	ab_btf_close(btf);
+	ASSERT_REFUSED(raw_with_lengths(2, 8), "not aligned");
+	ASSERT_REFUSED(raw_with_lengths(200, 8), "cut off");
+	b.p[sizeof(struct btf_header)] += 4;
+	ASSERT_REFUSED(b, "lengths of kinds are out of bounds");
+}
+
+TEST(lists_may_be_longer_than_they_were)
+{
+	struct ab_btf *btf;
+
+	start();
+	type("e", BTF_KIND_ENUM, 0x10001, 4);
+	for (uint32_t i = 0; i < 2; i++)
+		word(name("A")), word(1);
+	ASSERT_REFUSED(raw(), "cut off");
+	make_every_kind();
+	btf = opened();
+	ab_btf_close(btf);
+}
+
+TEST(split_btf_goes_on_from_its_base)
+{
+	struct ab_btf *base, *btf;
+	struct ab_error err = {};
+	_text_ struct text out = {};
+	struct bytes b;
+	uint32_t twin;
+
+	make_every_kind();
+	base = opened();
+	start_split();
+	twin = type("s", BTF_KIND_STRUCT, 1, 8);
+	member("back", 2, 0);
+	type("module", BTF_KIND_STRUCT, 2, 24);
+	member("kernels", 4, 0);
+	member("own", twin, 128);
+	type("tag:own", BTF_KIND_DECL_TAG, 0, twin);
+	word(-1);
+	btf = opened_split(base);
+	ASSERT_INT(ab_btf_start(btf), 20);
+	ASSERT_INT(ab_btf_count(btf), 23);
+	ASSERT_STR(ab_btf_name(btf, ab_btf_type(btf, 20)), "s");
+	ASSERT_STR(ab_btf_name(btf, ab_btf_type(btf, 7)), "later");
+	ASSERT_INT(ab_btf_size(btf, 21), 24);
+	ASSERT_INT(ab_btf_find(btf, "s", BTF_KIND_STRUCT), 4);
+	ASSERT_INT(ab_btf_find(btf, "module", BTF_KIND_STRUCT), 21);
+	ASSERT_INT(ab_btf_find(base, "module", 0), 0);
+	ASSERT_STR(ab_btf_tag(btf, 20, -1, "tag:", 0), "own");
+	ASSERT_STR(ab_btf_tag(btf, 4, 1, "tag:", 0), "two");
+	ASSERT_OK(ab_btf_header(btf, NULL, &out, &err), err);
+	ASSERT(strstr(out.p, "struct module {\n\tstruct s kernels;\n\tstruct s___2 own;\n}"));
+	b = raw();
+	ab_btf_close(btf);
+	ab_btf_close(base);
+	ASSERT_REFUSED(b, "its kernel's BTF is needed");
+}
+
+TEST(split_btf_of_another_kernel_is_refused)
+{
+	struct ab_btf *base, *btf = NULL;
+	struct ab_error err = {};
+	struct bytes b;
+
+	make_every_kind();
+	start_split();
+	type("", BTF_KIND_PTR, 0, 19);
+	type("module", BTF_KIND_STRUCT, 1, 8);
+	member("p", 20, 0);
+	b = raw();
+	start();
+	integer("int", 4, 0);
+	base = opened();
+	ASSERT_INT(ab_btf_open_split_mem(b.p, b.n, base, &btf, &err), -EBADMSG);
+	ab_btf_close(base);
+}
+
+/* ---- sameness ---- */
+
+/* struct node { struct node *next; struct other *o; int value; } with a declaration or definition of `other`. */
+static struct ab_btf *list_of(const char *member_name, uint32_t other_size, bool first_unused)
+{
+	uint32_t node, pointer, other, number;
+
+	start();
+	if (first_unused)
+		type("unused", BTF_KIND_FWD, 0, 0);
+	number = integer("int", 4, 0);
+	node = maker.n_types + 1, pointer = node + 1, other = node + 3;
+	type("node", BTF_KIND_STRUCT, 3, 24);
+	member("next", pointer, 0);
+	member("o", other + 1, 64);
+	member(member_name, number, 128);
+	type("", BTF_KIND_PTR, 0, node);
+	type("name", BTF_KIND_TYPEDEF, 0, node);
+	if (other_size)
+		type("other", BTF_KIND_STRUCT, 0, other_size);
+	else
+		type("other", BTF_KIND_FWD, 0, 0);
+	type("", BTF_KIND_PTR, 0, other);
+	return opened();
+}
+
+TEST(types_are_the_same_whatever_their_numbers)
+{
+	struct ab_btf *a = list_of("value", 8, false), *b = list_of("value", 8, true);
+
+	ASSERT(ab_btf_equal(a, ab_btf_find_c(a, "struct node"), b, ab_btf_find_c(b, "struct node"), true));
+	ASSERT(ab_btf_equal(a, ab_btf_find_c(a, "name"), b, ab_btf_find_c(b, "name"), true));
+	ASSERT(!ab_btf_equal(a, ab_btf_find_c(a, "struct node"), b, ab_btf_find_c(b, "struct other"), true));
+	ASSERT(!ab_btf_equal(a, ab_btf_find_c(a, "struct node"), b, 0, false));
+	ASSERT(ab_btf_equal(a, 0, b, 0, true));
+	ab_btf_close(a);
+	ab_btf_close(b);
+}
+
+TEST(types_differ_by_what_they_are_made_of)
+{
+	struct ab_btf *a = list_of("value", 8, false), *b = list_of("count", 8, true);
+
+	ASSERT(!ab_btf_equal(a, ab_btf_find_c(a, "struct node"), b, ab_btf_find_c(b, "struct node"), false));
+	ASSERT(ab_btf_equal(a, ab_btf_find_c(a, "name"), b, ab_btf_find_c(b, "name"), false));
+	ASSERT(!ab_btf_equal(a, ab_btf_find_c(a, "name"), b, ab_btf_find_c(b, "name"), true));
+	ab_btf_close(a);
+	ab_btf_close(b);
+}
+
+TEST(types_differ_deep_down)
+{
+	struct ab_btf *a = list_of("value", 8, false), *b = list_of("value", 16, false), *fwd = list_of("value", 0, false);
+	uint32_t id = ab_btf_find_c(a, "struct node");
+
+	ASSERT(ab_btf_equal(a, id, b, id, false));
+	ASSERT(!ab_btf_equal(a, id, b, id, true));
+	ASSERT(ab_btf_equal(a, id, fwd, id, true));
+	ab_btf_close(a);
+	ab_btf_close(b);
+	ab_btf_close(fwd);
 }
 
 TEST(types_that_contain_themselves_are_refused)
