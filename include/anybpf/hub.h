@@ -67,6 +67,73 @@ struct ab_import_result {
 AB_API int ab_import(const char *const *inputs, size_t count, const struct ab_import_opts *opts, struct ab_import_result *ret_result,
 		     struct ab_error *err);
 
+/* ---- crawling: the archives of distributions (docs/format-sources.md) ---- */
+
+enum ab_crawl_status {
+	AB_CRAWL_LISTED,        /* would be fetched */
+	AB_CRAWL_DONE,          /* its kernels were given to `found` and are committed */
+	AB_CRAWL_NONE,          /* holds no types */
+	AB_CRAWL_FAILED,        /* `why` says why; tried again at `retry_at` */
+};
+
+struct ab_crawl_event {
+	enum ab_crawl_status status;
+	const char *source;
+	const char *name;       /* of the package; of a suite or index when that failed */
+	const char *version;
+	const char *arch;
+	uint64_t size;          /* bytes to fetch */
+	const struct ab_error *why;
+	int64_t retry_at;       /* seconds since 1970; 0: with the next crawl */
+};
+
+struct ab_crawl_result {
+	size_t listed;          /* kernels that the sources have */
+	size_t skipped;         /* of those, done before, or failed and not due yet */
+	size_t done, none, failed;
+	size_t sources_failed;  /* suites, repositories and indexes that could not be read */
+	uint64_t fetched;       /* bytes of packages */
+};
+
+struct ab_crawl_opts {
+	size_t sz;
+	const char *state;      /* file; needed */
+	const char *cache;      /* directory for downloads; needed */
+	const char *queue;      /* redis://HOST[:PORT][/NAME]; NULL: all work is done here */
+	const char *const *only; /* names of sources, NULL-terminated; NULL: all */
+	unsigned downloads;     /* at a time; 0: 4 */
+	unsigned jobs;          /* packages read at a time; 0: as many as CPUs */
+	uint64_t rate;          /* bytes a second for all downloads together; 0: no limit */
+	const char *tmp_dir;    /* as for ab_import() */
+	bool list;              /* fetch no package */
+	bool retry;             /* try what failed now */
+	bool forget;            /* what was done before is not there any more: do it again */
+	/* As for ab_import(). */
+	int (*found)(void *ctx, const struct ab_found *found, struct ab_error *err);
+	int (*find_base)(void *ctx, const struct ab_kernel *module, void **ret_btf, size_t *ret_size, struct ab_error *err);
+	/* Makes durable what was found. Called from time to time and at the end; its failure ends the crawl. */
+	int (*commit)(void *ctx, struct ab_error *err);
+	/* Whether the kernel's types are there already, so that no debug package is fetched for it. NULL: no. */
+	bool (*known)(void *ctx, const char *release, const char *arch);
+	/* Asked often: whether to stop, with what was found committed. NULL: no. */
+	bool (*stopped)(void *ctx);
+	void (*event)(void *ctx, const struct ab_crawl_event *event);
+	void (*progress)(void *ctx, size_t done, size_t total, uint64_t fetched);
+	void *ctx;
+	size_t :0;
+};
+
+/*
+ * Finds the kernels that the sources in a file have, fetches those that are new, checks them, and gives their types to `found`. A source or
+ * package that fails is told to `event`, remembered and tried again later; the others go on. Errors: what is wrong with the file of
+ * sources, the state, the queue or a commit.
+ */
+AB_API int ab_crawl(const char *sources, const struct ab_crawl_opts *opts, struct ab_crawl_result *ret_result, struct ab_error *err);
+
+/* Goes through what the state file remembers as failed, oldest first, and counts the rest. `event` may be NULL. */
+AB_API int ab_crawl_status(const char *state, void (*event)(void *ctx, const struct ab_crawl_event *event), void *ctx,
+			   struct ab_crawl_result *ret_result, struct ab_error *err);
+
 #ifdef __cplusplus
 }
 #endif

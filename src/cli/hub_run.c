@@ -1,18 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
-/* anybpf hub: imports. Only in anybpf-hub. */
+/* anybpf hub: imports, and what they share with crawls. Only in anybpf-hub. */
 #include <pthread.h>
 #include <unistd.h>
 #include <anybpf/hub.h>
 #include "hub_run.h"
-
-#pragma weak ab_pack_writer_open
-#pragma weak ab_pack_writer_add
-#pragma weak ab_pack_writer_commit
-#pragma weak ab_pack_writer_free
-#pragma weak ab_pack_open
-#pragma weak ab_pack_find
-#pragma weak ab_pack_extract
-#pragma weak ab_pack_close
 
 /* ---- what is shown ---- */
 
@@ -211,8 +202,7 @@ int hub_import(struct hub_run *run, const char *const *inputs, size_t count, str
 		r = ab_import(inputs, count, &opts, &result, err);
 	if (r == 0 && run->writer && run->added)
 		r = ab_pack_writer_commit(run->writer, err);
-	if (run->writer)
-		ab_pack_writer_free(run->writer);
+	ab_pack_writer_free(run->writer);
 	run->writer = NULL;
 	if (r < 0)
 		return r;
@@ -227,10 +217,18 @@ int run_hub(struct cli *cli, struct ab_error *err)
 	int r;
 
 	pthread_mutex_init(&run.lock, NULL);
+	pthread_rwlock_init(&run.writing, NULL);
 	if (!strcmp(what, "import"))
 		r = hub_import(&run, cli->operands + 1, cli->operand_count - 1, err);
+	else if (!strcmp(what, "crawl") && cli->operand_count == 2)
+		r = hub_crawl(&run, cli->operands[1], err);
+	else if (!strcmp(what, "crawl"))
+		r = ab_fail(err, AB_ERROR_USAGE, -EINVAL, "a crawl needs one file of sources: 'anybpf hub crawl SOURCES --pack FILE'");
+	else if (!strcmp(what, "status"))
+		r = hub_status(&run, err);
 	else
 		r = ab_fail(err, AB_ERROR_USAGE, -EINVAL, "hub: '%s': there are import, crawl and status", what);
+	pthread_rwlock_destroy(&run.writing);
 	pthread_mutex_destroy(&run.lock);
 	return r;
 }

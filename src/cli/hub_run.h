@@ -13,6 +13,7 @@ struct hub_run {
 	const struct hub_opts *opts;
 	bool progress;
 	struct ab_pack_writer *writer; /* NULL: no pack */
+	pthread_rwlock_t writing;      /* written to while a writer is replaced */
 	pthread_mutex_t lock;          /* of all below, and of output */
 	size_t added, known, failed;
 };
@@ -22,6 +23,8 @@ void hub_show_failed(struct hub_run *run, const char *input, const struct ab_err
 /* Callbacks of ab_import(); `ctx` is the run. */
 int hub_take_found(void *ctx, const struct ab_found *found, struct ab_error *err);
 int hub_find_base(void *ctx, const struct ab_kernel *module, void **ret_btf, size_t *ret_size, struct ab_error *err);
+int hub_crawl(struct hub_run *run, const char *sources, struct ab_error *err);
+int hub_status(struct hub_run *run, struct ab_error *err);
 int hub_import(struct hub_run *run, const char *const *inputs, size_t count, struct ab_error *err);
 
 #endif

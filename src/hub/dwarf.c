@@ -141,13 +141,13 @@ static int write_strings(int fd, const struct strings *s)
 	return r < 0 ? r : write_at(fd, &header, sizeof(header), s->header_at);
 }
 
-static int copy_file(int from, int to)
+int ab_copy_file(int from, off_t offset, int to)
 {
 	static const size_t block = 1u << 20;
 	_free_ char *buffer = NULL;
 	ssize_t n;
 
-	while ((n = copy_file_range(from, NULL, to, NULL, 1u << 30, 0)) > 0)
+	while ((n = copy_file_range(from, &offset, to, NULL, 1u << 30, 0)) > 0)
 		;
 	if (n == 0)
 		return 0;
@@ -155,11 +155,12 @@ static int copy_file(int from, int to)
 	buffer = malloc(block);
 	if (!buffer)
 		return -ENOMEM;
-	while ((n = read(from, buffer, block)) > 0) {
+	while ((n = pread(from, buffer, block, offset)) > 0) {
 		int r = fd_write_all(to, buffer, n);
 
 		if (r < 0)
 			return r;
+		offset += n;
 	}
 	return n < 0 ? -errno : 0;
 }
@@ -185,7 +186,7 @@ static int heal(const char *path, bool may_change, const char *tmp_dir, char **r
 	elf_end(elf);
 	if (r == 0 && healed && !may_change) {
 		r = ab_temporary(tmp_dir, &copy_path, &copy, err);
-		if (r == 0 && (r = copy_file(fd, copy)) < 0)
+		if (r == 0 && (r = ab_copy_file(fd, 0, copy)) < 0)
 			r = ab_fail_errno(err, r, "'%s'", copy_path);
 	}
 	if (r == 0 && healed && (r = write_strings(copy >= 0 ? copy : fd, &s)) < 0)

@@ -75,6 +75,9 @@ size_t ab_dwarf_heal_names(char *strings, size_t size);
 /* A new file for pahole in the directory; the caller closes and unlinks it. */
 int ab_temporary(const char *tmp_dir, char **ret_path, int *ret_fd, struct ab_error *err);
 
+/* Appends what is in `from` behind `offset` to `to`. A negative errno. */
+int ab_copy_file(int from, off_t offset, int to);
+
 /* ---- rpm.c ---- */
 
 struct rpm {
