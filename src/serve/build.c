@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/* Compiles one request, keeps what came of it, and makes answers from what was kept (build.h). */
+#include <unistd.h>
+#include "build.h"
+#include "bundle.h"
+#include "diagnostics.h"
+#include "server.h"
+
+/* ---- options ---- */
+
+struct options {
+	struct ab_build_opts opts;
+	char **include_dirs;
+	char *path; /* of the source */
+};
+
+static void clear_options(struct options *o)
+{
+	for (size_t i = 0; o->include_dirs && o->include_dirs[i]; i++)
+		free(o->include_dirs[i]);
+	free(o->include_dirs);
+	free(o->path);
+}
+
+static int make_options(struct options *o, const struct build_request *build, const char *dir, const struct config *config)
+{
+	size_t n = 0;
+
+	*o = (struct options){ .opts = { .sz = sizeof(o->opts), .defines = build->defines, .arch = build->arch, .isa = build->isa,
+					 .full_header = build->full_header, .timeout_ms = config->compile_seconds * 1000 } };
+	while (build->include_dirs && build->include_dirs[n])
+		n++;
+	o->include_dirs = array_new(n + 1, sizeof(*o->include_dirs));
+	if (!o->include_dirs)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		if (asprintf(&o->include_dirs[i], "%s/%s", dir, build->include_dirs[i]) < 0) {
+			o->include_dirs[i] = NULL;
+			return -ENOMEM;
+		}
+	o->opts.include_dirs = (const char *const *)o->include_dirs;
+	if (asprintf(&o->path, "%s/%s", dir, build->source) < 0) {
+		o->path = NULL;
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+/* ---- records ---- */
+
+/* "lib/tool.bpf.c" and "skel.h": "tool.skel.h". */
+static char *output_name(const struct build_request *build, int output)
+{
+	const char *base = path_base(build->source);
+	size_t n = strlen(base);
+	char *name;
+
+	if (str_ends(base, ".bpf.c"))
+		n -= 6;
+	else if (str_ends(base, ".c"))
+		n -= 2;
+	return asprintf(&name, "%.*s.%s", (int)n, base, ab_output_names[output]) < 0 ? NULL : name;
+}
+
+static int keep_output(struct server *server, const struct ab_artifact *artifact, const struct build_request *build, int output,
+		       struct json *j, struct ab_error *err)
+{
+	_free_ char *name = output_name(build, output);
+	_free_ void *data = NULL;
+	char hex[HEX_DIGEST_SIZE], digest[HEX_DIGEST_SIZE + 8];
+	struct blob *blob;
+	size_t size;
+	int r = name ? ab_artifact_encode(artifact, name, &data, &size, err) : ab_fail_memory(err);
+
+	if (r)
+		return r;
+	ab_digest_of(data, size, hex);
+	ab_store_put(server->store, STORE_ARTIFACT, hex, data, size);
+	blob = ab_blob_new(data, size);
+	if (!blob)
+		return ab_fail_memory(err);
+	ab_cache_put(server->memory, hex, blob);
+	ab_blob_unref(blob);
+	snprintf(digest, sizeof(digest), "sha256:%s", hex);
+	json_open(j, '{');
+	json_key(j, "output");
+	json_str(j, ab_output_names[output]);
+	json_key(j, "name");
+	json_str(j, name);
+	json_key(j, "size");
+	json_uint(j, size);
+	json_key(j, "digest");
+	json_str(j, digest);
+	json_close(j, '}');
+	return 0;
+}
+
+static void write_common(struct json *j, struct server *server, const struct types *types, const char *log, const char *dir)
+{
+	json_key(j, "compiler");
+	json_str(j, ab_jobs_compiler(server->jobs));
+	json_key(j, "kernel");
+	json_str(j, types->release);
+	ab_diagnostics_write(j, log, dir);
+}
+
+/* What the compiler accepted. */
+static int write_record(struct text *out, struct server *server, const struct build_request *build, const struct types *types,
+			const struct ab_artifact *artifact, const char *dir, struct ab_error *err)
+{
+	struct json j = { .out = out };
+	int r = 0;
+
+	json_open(&j, '{');
+	write_common(&j, server, types, ab_artifact_diagnostics(artifact), dir);
+	json_key(&j, "full_header");
+	json_bool(&j, ab_artifact_used_full_header(artifact));
+	json_key(&j, "artifacts");
+	json_open(&j, '[');
+	for (int i = 0; i < OUTPUT_COUNT && !r; i++)
+		if (build->outputs[i])
+			r = keep_output(server, artifact, build, i, &j, err);
+	json_close(&j, ']');
+	json_close(&j, '}');
+	return r ? r : out->failed ? ab_fail_memory(err) : 0;
+}
+
+/* What it refused: as certain as what it accepted, so it is kept too. */
+static int write_refusal(struct text *out, struct server *server, const struct types *types, const char *dir, const struct ab_error *why)
+{
+	struct json j = { .out = out };
+	_text_ struct text detail = {};
+
+	ab_diagnostics_strip(&detail, why->msg, dir);
+	json_open(&j, '{');
+	json_key(&j, "problem");
+	json_str(&j, "compile");
+	json_key(&j, "detail");
+	json_str(&j, detail.p ? detail.p : "");
+	write_common(&j, server, types, why->log ? why->log : "", dir);
+	json_close(&j, '}');
+	return out->failed ? -ENOMEM : 0;
+}
+
+static struct outcome *keep_record(struct server *server, const char *key, struct text *record)
+{
+	struct blob *blob = ab_blob_new(record->p, record->n);
+
+	ab_store_put(server->store, STORE_RESULT, key, record->p, record->n);
+	return blob ? ab_outcome_new(blob, NULL, NULL) : NULL;
+}
+
+static void keep_sources(struct server *server, const struct build_request *build)
+{
+	for (size_t i = 0; i < build->n_files; i++)
+		if (build->files[i].data)
+			ab_store_put(server->store, STORE_SOURCE, build->files[i].digest, build->files[i].data, build->files[i].size);
+}
+
+/* A compiler that crashed or ran out of time may do better the next time: only its verdict on the source is kept. */
+static bool is_verdict(const struct ab_error *err)
+{
+	return err->kind == AB_ERROR_COMPILE && err->log;
+}
+
+static struct outcome *compile(struct server *server, struct ab_builder *builder, const struct build_request *build,
+			       const struct types *types, const char *key, const char *dir, struct ab_error *err)
+{
+	struct config *config = ab_server_config(server);
+	struct ab_artifact *artifact = NULL;
+	_text_ struct text record = {};
+	struct options options;
+	int r = make_options(&options, build, dir, config) ? ab_fail_memory(err) : 0;
+
+	if (!r)
+		r = ab_builder_build(builder, options.path, NULL, 0, &options.opts, &artifact, err);
+	clear_options(&options);
+	ab_config_unref(config);
+	if (!r)
+		r = write_record(&record, server, build, types, artifact, dir, err);
+	else if (is_verdict(err))
+		r = write_refusal(&record, server, types, dir, err);
+	ab_count(!artifact ? r ? COUNT_COMPILER_FAILED : COUNT_REFUSED_SOURCE : COUNT_COMPILED);
+	ab_artifact_free(artifact);
+	return r ? NULL : keep_record(server, key, &record);
+}
+
+struct outcome *ab_build_run(struct server *server, struct ab_builder *builder, const struct build_request *build,
+			     const struct types *types, const char *key)
+{
+	struct outcome *outcome = NULL;
+	_free_ char *dir = NULL, *parent = NULL;
+	struct ab_error err = {};
+
+	keep_sources(server, build);
+	if (asprintf(&parent, "%s/tmp", server->state) < 0)
+		parent = NULL;
+	if (parent && !ab_bundle_unpack(build, server->store, parent, &dir, &err)) {
+		outcome = compile(server, builder, build, types, key, dir, &err);
+		ab_bundle_remove(dir);
+	}
+	if (!outcome) {
+		_text_ struct text detail = {};
+
+		ab_diagnostics_strip(&detail, err.msg, dir);
+		outcome = ab_outcome_new(NULL, err.code ? ab_problem_of_error(&err) : "no-memory", detail.p);
+	}
+	ab_error_clear(&err);
+	return outcome;
+}
+
+/* ---- answers ---- */
+
+struct blob *ab_artifact_get(struct server *server, const char *hex)
+{
+	struct blob *blob = ab_cache_get(server->memory, hex);
+
+	if (blob)
+		return blob;
+	blob = ab_store_get(server->store, STORE_ARTIFACT, hex);
+	if (blob)
+		ab_cache_put(server->memory, hex, blob);
+	return blob;
+}
+
+static int add_data(struct json *j, const struct blob *blob)
+{
+	int r;
+
+	json_key(j, "data");
+	json_raw(j, "\"", 1);
+	r = ab_base64_add(j->out, blob->data, blob->size);
+	text_putc(j->out, '"');
+	return r;
+}
+
+static int add_artifact(struct server *server, struct json *j, json_t *artifact, bool is_inline)
+{
+	const char *digest = json_string_value(json_object_get(artifact, "digest"));
+	struct keyring *keyring;
+	_text_ struct text signature = {};
+	struct blob *blob;
+	int r;
+
+	if (!digest || !str_starts(digest, "sha256:") || !ab_is_hex_digest(digest + 7))
+		return -EBADMSG;
+	blob = ab_artifact_get(server, digest + 7);
+	if (!blob)
+		return -ENOENT;
+	keyring = ab_server_keyring(server);
+	r = ab_keyring_sign(keyring, digest + 7, &signature);
+	ab_keyring_unref(keyring);
+	if (!r) {
+		json_open(j, '{');
+		json_key(j, "output");
+		json_str(j, json_string_value(json_object_get(artifact, "output")));
+		json_key(j, "name");
+		json_str(j, json_string_value(json_object_get(artifact, "name")));
+		json_key(j, "size");
+		json_int(j, json_integer_value(json_object_get(artifact, "size")));
+		json_key(j, "digest");
+		json_str(j, digest);
+		json_key(j, "signature");
+		json_str(j, signature.p);
+		if (is_inline)
+			r = add_data(j, blob);
+		json_close(j, '}');
+	}
+	ab_blob_unref(blob);
+	return r;
+}
+
+/* Copies a member as it is. */
+static void copy_member(struct json *j, json_t *record, const char *name)
+{
+	_free_ char *value = json_dumps(json_object_get(record, name), JSON_COMPACT | JSON_ENCODE_ANY);
+
+	json_key(j, name);
+	json_raw(j, value ? value : "null", value ? strlen(value) : 4);
+}
+
+static int write_success(struct server *server, const char *key, json_t *record, bool is_inline, struct text *out)
+{
+	static const char *const members[] = { "compiler", "kernel", "full_header", "diagnostics", "log" };
+	struct json j = { .out = out };
+	char name[HEX_DIGEST_SIZE + 8];
+	json_t *artifact;
+	size_t i;
+	int r = 0;
+
+	snprintf(name, sizeof(name), "sha256:%s", key);
+	json_open(&j, '{');
+	json_key(&j, "key");
+	json_str(&j, name);
+	for (i = 0; i < ARRAY_SIZE(members); i++)
+		copy_member(&j, record, members[i]);
+	json_key(&j, "artifacts");
+	json_open(&j, '[');
+	json_array_foreach(json_object_get(record, "artifacts"), i, artifact) {
+		r = add_artifact(server, &j, artifact, is_inline);
+		if (r)
+			return r;
+	}
+	json_close(&j, ']');
+	json_close(&j, '}');
+	text_putc(out, '\n');
+	return out->failed ? -ENOMEM : 0;
+}
+
+static int write_problem(const char *kind, const char *request_id, json_t *record, struct text *out)
+{
+	static const char *const members[] = { "compiler", "kernel", "diagnostics", "log" };
+	_text_ struct text extra = {};
+	struct json j = { .out = &extra, .depth = 1 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(members); i++)
+		copy_member(&j, record, members[i]);
+	ab_problem_write(out, kind, json_string_value(json_object_get(record, "detail")), extra.p, request_id);
+	return extra.failed || out->failed ? -ENOMEM : 0;
+}
+
+int ab_build_answer(struct server *server, const char *key, const char *request_id, const struct blob *record, bool is_inline,
+		    struct text *out, const char **ret_problem)
+{
+	json_t *json = json_loadb(record->data, record->size, JSON_ALLOW_NUL, NULL);
+	const char *problem = json_string_value(json_object_get(json, "problem"));
+	int r = -EBADMSG;
+
+	if (problem && !strcmp(problem, "compile")) {
+		r = write_problem("compile", request_id, json, out);
+		*ret_problem = "compile";
+	} else if (json && !problem) {
+		r = write_success(server, key, json, is_inline, out);
+		*ret_problem = NULL;
+	}
+	json_decref(json);
+	return r;
+}

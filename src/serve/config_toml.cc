@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/* Walks a TOML file and hands every value to C with the line it stands on: toml++ has no C interface. */
+#include <cstdio>
+#include <exception>
+#include <string>
+#include <toml++/toml.h>
+#include "config_toml.h"
+
+namespace {
+
+struct walk {
+	toml_take take;
+	void *context;
+	int result;
+};
+
+void visit(walk &w, const std::string &key, const toml::node &node);
+
+void visit_table(walk &w, const std::string &prefix, const toml::table &table)
+{
+	for (auto &&[key, node] : table) {
+		if (w.result)
+			return;
+		visit(w, prefix.empty() ? std::string(key.str()) : prefix + "." + std::string(key.str()), node);
+	}
+}
+
+void give(walk &w, const std::string &key, const toml::node &node, toml_type type, const char *text, int64_t number)
+{
+	w.result = w.take(w.context, key.c_str(), (unsigned)node.source().begin.line, type, text, number);
+}
+
+void visit(walk &w, const std::string &key, const toml::node &node)
+{
+	if (auto table = node.as_table())
+		visit_table(w, key, *table);
+	else if (auto array = node.as_array())
+		for (auto &&element : *array) {
+			if (w.result)
+				return;
+			if (element.is_table() || element.is_array())
+				give(w, key, element, TOML_OTHER, nullptr, 0);
+			else
+				visit(w, key, element);
+		}
+	else if (auto text = node.as_string())
+		give(w, key, node, TOML_STRING, text->get().c_str(), 0);
+	else if (auto number = node.as_integer())
+		give(w, key, node, TOML_INTEGER, nullptr, number->get());
+	else if (auto flag = node.as_boolean())
+		give(w, key, node, TOML_BOOLEAN, nullptr, flag->get());
+	else
+		give(w, key, node, TOML_OTHER, nullptr, 0);
+}
+
+}
+
+extern "C" int ab_toml_walk(const char *text, size_t size, toml_take take, void *context, char *error, size_t cap)
+{
+	try {
+		walk w = { take, context, 0 };
+
+		visit_table(w, "", toml::parse(std::string_view(text, size)));
+		return w.result;
+	} catch (const toml::parse_error &e) {
+		auto what = e.description();
+
+		snprintf(error, cap, "%u: %.*s", (unsigned)e.source().begin.line, (int)what.size(), what.data());
+	} catch (const std::exception &e) {
+		snprintf(error, cap, "1: %s", e.what());
+	}
+	return -1;
+}

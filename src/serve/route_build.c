@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/* POST /v1/build and GET /v1/artifacts/{digest}. */
+#include "build.h"
+#include "server.h"
+
+#define HIT "anybpfd; hit"
+#define MISS "anybpfd; fwd=miss"
+
+/* ---- the key ---- */
+
+static void make_key(const struct request *q, const struct types *types, char key[HEX_DIGEST_SIZE])
+{
+	struct digest *d = ab_digest_begin();
+
+	ab_digest_add_string(d, "anybpfd-build-1");
+	ab_digest_add_string(d, ab_jobs_toolchain(q->server->jobs));
+	ab_digest_add_string(d, types->digest);
+	ab_digest_add_string(d, types->release);
+	ab_build_request_digest(q->build, d);
+	ab_digest_end(d, key);
+}
+
+/* ---- sending ---- */
+
+/* Sends a body that is whole, as an answer or as the last event. */
+static enum MHD_Result send_body(struct request *q, const char *problem, struct blob *body)
+{
+	enum MHD_Result r;
+
+	if (!q->wants_stream)
+		return ab_answer_blob(q, problem ? ab_problem_status(problem) : MHD_HTTP_OK,
+				      problem ? "application/problem+json" : "application/json", body);
+	q->stream = ab_stream_new(q);
+	if (!q->stream) {
+		ab_blob_unref(body);
+		return MHD_NO;
+	}
+	ab_stream_send(q->stream, problem ? "problem" : "result", body->data, body->size, true);
+	ab_blob_unref(body);
+	r = ab_answer(q, MHD_HTTP_OK, ab_stream_response(q->stream));
+	return r;
+}
+
+static void memory_key(char out[HEX_DIGEST_SIZE + 16], const char *key, bool is_inline)
+{
+	snprintf(out, HEX_DIGEST_SIZE + 16, "answer/%s/%d", key, is_inline);
+}
+
+/* Makes the body from a record; -ENOENT when an artifact of it is gone. */
+static int take_record(struct request *q, const char *key, const struct blob *record, bool is_inline, const char **ret_problem,
+		       struct blob **ret_body)
+{
+	char name[HEX_DIGEST_SIZE + 16];
+	_text_ struct text body = {};
+	int r = ab_build_answer(q->server, key, q->id, record, is_inline, &body, ret_problem);
+
+	if (r)
+		return r;
+	*ret_body = ab_blob_new(body.p, body.n);
+	if (!*ret_body)
+		return -ENOMEM;
+	memory_key(name, key, is_inline);
+	if (!*ret_problem)
+		ab_cache_put(q->server->memory, name, *ret_body);
+	return 0;
+}
+
+/* Looks in memory and on disk. */
+static bool find_answer(struct request *q, const char *key, const char **ret_problem, struct blob **ret_body)
+{
+	char name[HEX_DIGEST_SIZE + 16];
+	struct blob *record;
+	int r;
+
+	*ret_problem = NULL;
+	memory_key(name, key, q->build->is_inline);
+	*ret_body = ab_cache_get(q->server->memory, name);
+	if (*ret_body) {
+		ab_count(COUNT_HITS_MEMORY);
+		return true;
+	}
+	record = ab_store_get(q->server->store, STORE_RESULT, key);
+	if (!record)
+		return false;
+	r = take_record(q, key, record, q->build->is_inline, ret_problem, ret_body);
+	ab_blob_unref(record);
+	if (!r)
+		ab_count(COUNT_HITS_DISK);
+	return !r;
+}
+
+/* ---- the route ---- */
+
+/* Answers when files that were named by digest are not here. */
+static bool refuse_missing(struct request *q, enum MHD_Result *ret)
+{
+	_text_ struct text extra = {};
+	struct json j = { .out = &extra, .depth = 1 };
+	size_t missing = 0;
+
+	json_key(&j, "missing");
+	json_open(&j, '[');
+	for (size_t i = 0; i < q->build->n_files; i++) {
+		const struct build_file *f = &q->build->files[i];
+		char digest[HEX_DIGEST_SIZE + 8];
+
+		if (f->data || ab_store_has(q->server->store, STORE_SOURCE, f->digest))
+			continue;
+		snprintf(digest, sizeof(digest), "sha256:%s", f->digest);
+		json_str(&j, digest);
+		missing++;
+	}
+	json_close(&j, ']');
+	if (!missing)
+		return false;
+	*ret = ab_problem(q, "missing-files", extra.p, "%zu of %zu files have to be sent whole", missing, q->build->n_files);
+	return true;
+}
+
+static enum MHD_Result refuse_submission(struct request *q, int r)
+{
+	struct jobs_stats stats;
+
+	ab_jobs_stats(q->server->jobs, &stats);
+	if (r == -EAGAIN)
+		return ab_problem(q, "queue-full", NULL, "%u compiles wait", stats.waiting);
+	if (r == -EDQUOT) {
+		ab_count(COUNT_RATE_LIMITED);
+		return ab_problem(q, "quota", NULL, "the token '%s' may have %lld compiles a day", q->token.name, (long long)q->token.quota);
+	}
+	return ab_problem(q, "no-memory", NULL, "a compile");
+}
+
+static enum MHD_Result submit(struct request *q, const char *key, const struct types *types)
+{
+	int r;
+
+	ab_count(COUNT_MISSES);
+	q->cache_status = MISS;
+	q->key = strdup(key);
+	q->is_inline = q->build->is_inline;
+	if (!q->key)
+		return ab_problem(q, "no-memory", NULL, "a compile");
+	ab_audit("build", q->token.id ? q->token.name : NULL, q->address, q->id, key);
+	if (q->wants_stream) {
+		q->stream = ab_stream_new(q);
+		if (!q->stream)
+			return ab_problem(q, "no-memory", NULL, "a stream");
+	}
+	r = ab_jobs_submit(q->server->jobs, q, key, types);
+	if (r)
+		return refuse_submission(q, r);
+	return q->stream ? ab_answer(q, MHD_HTTP_OK, ab_stream_response(q->stream)) : MHD_YES;
+}
+
+/* The connection was resumed: the work is done. */
+static enum MHD_Result finish(struct request *q)
+{
+	const struct outcome *outcome = q->outcome;
+	const char *problem = NULL;
+	struct blob *body;
+
+	if (outcome->kind)
+		return ab_problem(q, outcome->kind, NULL, "%s", outcome->detail ? outcome->detail : "");
+	if (take_record(q, q->key, outcome->record, q->is_inline, &problem, &body))
+		return ab_problem(q, "internal", NULL, "the result is not there any more: ask again");
+	return send_body(q, problem, body);
+}
+
+enum MHD_Result ab_route_build(struct request *q)
+{
+	const struct types *types;
+	char key[HEX_DIGEST_SIZE];
+	struct ab_error err = {};
+	const char *problem;
+	enum MHD_Result ret;
+	struct blob *body;
+
+	if (q->key)
+		return q->outcome ? finish(q) : ab_problem(q, "no-memory", NULL, "a compile");
+	if (ab_build_request_parse(q->body.p ? q->body.p : "", q->body.n, q->config->files, &q->build, &err) ||
+	    ab_kernels_find(q->server->kernels, q->build->kernel, q->build->arch, &types, &err))
+		return ab_problem_error(q, &err);
+	make_key(q, types, key);
+	if (find_answer(q, key, &problem, &body)) {
+		q->cache_status = HIT;
+		return send_body(q, problem, body);
+	}
+	if (refuse_missing(q, &ret))
+		return ret;
+	return submit(q, key, types);
+}
+
+/* ---- artifacts ---- */
+
+/* One range "bytes=A-B", "bytes=A-" or "bytes=-N". 1: *first to *last; 0: none, or several, all of it is sent; -ERANGE. */
+static int parse_range(const char *text, uint64_t size, uint64_t *first, uint64_t *last)
+{
+	unsigned long long a, b;
+	char *end;
+
+	if (!text || strncmp(text, "bytes=", 6) || strchr(text, ',') || strpbrk(text + 6, " +"))
+		return 0;
+	text += 6;
+	if (*text == '-') {
+		a = strtoull(text + 1, &end, 10);
+		if (end == text + 1 || *end)
+			return 0;
+		if (!a || !size)
+			return -ERANGE;
+		*first = a < size ? size - a : 0;
+		*last = size - 1;
+		return 1;
+	}
+	a = strtoull(text, &end, 10);
+	if (end == text || *end != '-')
+		return 0;
+	text = end + 1;
+	b = *text ? strtoull(text, &end, 10) : UINT64_MAX;
+	if (*text && (*end || b < a))
+		return 0;
+	if (a >= size)
+		return -ERANGE;
+	*first = a;
+	*last = MIN(b, size - 1);
+	return 1;
+}
+
+/* Whether a list of entity tags has this one. */
+static bool has_etag(const char *list, const char *etag)
+{
+	size_t n = strlen(etag);
+
+	for (; list && *list; list += strcspn(list, ",")) {
+		list += strspn(list, ", \t");
+		if (*list == '*')
+			return true;
+		if (!strncmp(list, "W/", 2))
+			list += 2;
+		if (!strncmp(list, etag, n))
+			return true;
+	}
+	return false;
+}
+
+static void release_blob(void *blob)
+{
+	ab_blob_unref(blob);
+}
+
+static enum MHD_Result send_artifact(struct request *q, struct blob *blob, const char *etag, const char *signature)
+{
+	const char *if_range = MHD_lookup_connection_value(q->mhd, MHD_HEADER_KIND, MHD_HTTP_HEADER_IF_RANGE);
+	const char *range = MHD_lookup_connection_value(q->mhd, MHD_HEADER_KIND, MHD_HTTP_HEADER_RANGE);
+	uint64_t first = 0, last = blob->size - 1, size = blob->size;
+	int part = if_range && strcmp(if_range, etag) ? 0 : parse_range(range, size, &first, &last);
+	bool is_known = has_etag(MHD_lookup_connection_value(q->mhd, MHD_HEADER_KIND, MHD_HTTP_HEADER_IF_NONE_MATCH), etag);
+	struct MHD_Response *response;
+	char text[96];
+
+	q->size = is_known || part < 0 ? 0 : part ? last - first + 1 : size;
+	response = MHD_create_response_from_buffer_with_free_callback_cls(q->size, blob->data + (part > 0 ? first : 0), release_blob, blob);
+	if (!response) {
+		ab_blob_unref(blob);
+		return MHD_NO;
+	}
+	(void)MHD_add_response_header(response, MHD_HTTP_HEADER_ETAG, etag);
+	(void)MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "max-age=31536000, immutable");
+	(void)MHD_add_response_header(response, "Anybpf-Signature", signature);
+	if (is_known)
+		return ab_answer(q, MHD_HTTP_NOT_MODIFIED, response);
+	(void)MHD_add_response_header(response, MHD_HTTP_HEADER_ACCEPT_RANGES, "bytes");
+	(void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/octet-stream");
+	if (!part)
+		return ab_answer(q, MHD_HTTP_OK, response);
+	snprintf(text, sizeof(text), "bytes %llu-%llu/%llu", (unsigned long long)first, (unsigned long long)last, (unsigned long long)size);
+	(void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_RANGE, text);
+	return ab_answer(q, MHD_HTTP_PARTIAL_CONTENT, response);
+}
+
+static enum MHD_Result refuse_range(struct request *q, size_t size)
+{
+	snprintf(q->content_range, sizeof(q->content_range), "bytes */%zu", size);
+	return ab_problem(q, "range", NULL, "the artifact has %zu bytes", size);
+}
+
+enum MHD_Result ab_route_artifact(struct request *q)
+{
+	const char *hex = str_starts(q->argument, "sha256:") ? q->argument + 7 : q->argument;
+	const char *range = MHD_lookup_connection_value(q->mhd, MHD_HEADER_KIND, MHD_HTTP_HEADER_RANGE);
+	struct keyring *keyring;
+	_text_ struct text signature = {};
+	char etag[HEX_DIGEST_SIZE + 16];
+	uint64_t first, last;
+	struct blob *blob;
+	int r;
+
+	if (!ab_is_hex_digest(hex))
+		return ab_problem(q, "usage", NULL, "'%.80s' is not a digest: sha256: and 64 lower-case hexadecimal digits", q->argument);
+	blob = ab_artifact_get(q->server, hex);
+	if (!blob)
+		return ab_problem(q, "not-found", NULL, "no artifact sha256:%s is here: build it again", hex);
+	if (parse_range(range, blob->size, &first, &last) < 0) {
+		enum MHD_Result ret = refuse_range(q, blob->size);
+
+		ab_blob_unref(blob);
+		return ret;
+	}
+	snprintf(etag, sizeof(etag), "\"sha256:%s\"", hex);
+	keyring = ab_server_keyring(q->server);
+	r = ab_keyring_sign(keyring, hex, &signature);
+	ab_keyring_unref(keyring);
+	if (r) {
+		ab_blob_unref(blob);
+		return ab_problem(q, "internal", NULL, "the artifact cannot be signed");
+	}
+	return send_artifact(q, blob, etag, signature.p);
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/* The table of routes, and those that need a few lines only. */
+#include "jobs.h"
+#include "openapi.h"
+#include "server.h"
+
+#define JSON "application/json"
+#define TEXT "text/plain; charset=utf-8"
+
+static enum MHD_Result answer_health(struct request *q)
+{
+	struct text out = {};
+
+	text_puts(&out, "ok\n");
+	return ab_answer_text(q, MHD_HTTP_OK, TEXT, &out);
+}
+
+/* What does not work as it should; the server does work without it. */
+static void write_degraded(struct server *server, struct json *j)
+{
+	struct store_stats store;
+
+	ab_store_stats(server->store, &store);
+	json_key(j, "degraded");
+	json_open(j, '[');
+	if (store.failed)
+		json_str(j, "cache: files could not be written");
+	if (!ab_tokens_healthy(server->tokens))
+		json_str(j, "tokens: the database cannot be read");
+	json_close(j, ']');
+}
+
+static enum MHD_Result answer_ready(struct request *q)
+{
+	struct text out = {};
+	struct json j = { .out = &out };
+	struct jobs_stats jobs;
+
+	ab_jobs_stats(q->server->jobs, &jobs);
+	json_open(&j, '{');
+	json_key(&j, "status");
+	json_str(&j, "ready");
+	json_key(&j, "waiting");
+	json_uint(&j, jobs.waiting);
+	json_key(&j, "running");
+	json_uint(&j, jobs.running);
+	write_degraded(q->server, &j);
+	json_close(&j, '}');
+	text_putc(&out, '\n');
+	return ab_answer_text(q, MHD_HTTP_OK, JSON, &out);
+}
+
+static enum MHD_Result answer_version(struct request *q)
+{
+	struct text out = {};
+	struct json j = { .out = &out };
+
+	json_open(&j, '{');
+	json_key(&j, "version");
+	json_str(&j, ANYBPF_VERSION);
+	json_key(&j, "library");
+	json_str(&j, ab_version());
+	json_key(&j, "compiler");
+	json_str(&j, ab_jobs_compiler(q->server->jobs));
+	json_key(&j, "toolchain");
+	json_str(&j, ab_jobs_toolchain(q->server->jobs));
+	json_close(&j, '}');
+	text_putc(&out, '\n');
+	return ab_answer_text(q, MHD_HTTP_OK, JSON, &out);
+}
+
+static const char *route_name(size_t i)
+{
+	return i < ab_routes_count ? ab_routes[i].name : i == ab_routes_count ? "none" : NULL;
+}
+
+static enum MHD_Result answer_metrics(struct request *q)
+{
+	struct server *s = q->server;
+	struct store_stats store;
+	struct jobs_stats jobs;
+	uint64_t entries, bytes;
+	struct text out = {};
+
+	ab_store_stats(s->store, &store);
+	ab_jobs_stats(s->jobs, &jobs);
+	ab_cache_stats(s->memory, &entries, &bytes);
+	struct gauge gauges[] = {
+		{ "anybpfd_connections", "open connections", ab_connections_count(s->connections) },
+		{ "anybpfd_requests_active", "requests that are not answered yet", __atomic_load_n(&s->active, __ATOMIC_RELAXED) },
+		{ "anybpfd_queue_length", "compiles that wait", jobs.waiting },
+		{ "anybpfd_compiles_running", "compiles at this time", jobs.running },
+		{ "anybpfd_builders", "warm compilers", jobs.builders },
+		{ "anybpfd_cache_files", "files of the cache on disk", store.files },
+		{ "anybpfd_cache_bytes", "size of the cache on disk", store.bytes },
+		{ "anybpfd_cache_evicted_total", "files that made room", store.evicted, true },
+		{ "anybpfd_cache_damaged_total", "files that did not verify", store.damaged, true },
+		{ "anybpfd_cache_failed_total", "files that could not be written", store.failed, true },
+		{ "anybpfd_memory_cache_entries", "blobs in memory", entries },
+		{ "anybpfd_memory_cache_bytes", "size of the cache in memory", bytes },
+		{ "anybpfd_draining", "1 while the server takes no new work", __atomic_load_n(&s->draining, __ATOMIC_RELAXED) },
+	};
+	ab_metrics_write(&out, route_name, gauges, ARRAY_SIZE(gauges));
+	return ab_answer_text(q, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", &out);
+}
+
+static enum MHD_Result answer_keys(struct request *q)
+{
+	struct keyring *keyring = ab_server_keyring(q->server);
+	const struct text *json = ab_keyring_json(keyring);
+	struct text out = {};
+
+	text_add(&out, json->p, json->n);
+	text_putc(&out, '\n');
+	ab_keyring_unref(keyring);
+	return ab_answer_text(q, MHD_HTTP_OK, JSON, &out);
+}
+
+static enum MHD_Result answer_kernels(struct request *q)
+{
+	struct text out = {};
+	struct json j = { .out = &out };
+
+	json_open(&j, '{');
+	ab_kernels_write(q->server->kernels, &j);
+	json_close(&j, '}');
+	text_putc(&out, '\n');
+	return ab_answer_text(q, MHD_HTTP_OK, JSON, &out);
+}
+
+static enum MHD_Result answer_openapi(struct request *q)
+{
+	struct text out = {};
+
+	text_add(&out, (const char *)ab_openapi, ab_openapi_size);
+	return ab_answer_text(q, MHD_HTTP_OK, JSON, &out);
+}
+
+const struct route ab_routes[] = {
+	{ "build", "POST", "/v1/build", SCOPE_BUILD, JSON, JSON, true, ab_route_build },
+	{ "artifacts", "GET", "/v1/artifacts/", SCOPE_READ, NULL, "application/octet-stream", false, ab_route_artifact },
+	{ "keys", "GET", "/v1/keys", 0, NULL, JSON, false, answer_keys },
+	{ "kernels", "GET", "/v1/kernels", SCOPE_READ, NULL, JSON, false, answer_kernels },
+	{ "openapi", "GET", "/v1/openapi.json", 0, NULL, JSON, false, answer_openapi },
+	{ "problems", "GET", "/problems/", 0, NULL, TEXT, false, ab_route_problem },
+	{ "healthz", "GET", "/healthz", 0, NULL, TEXT, false, answer_health },
+	{ "readyz", "GET", "/readyz", 0, NULL, JSON, false, answer_ready },
+	{ "metrics", "GET", "/metrics", SCOPE_METRICS, NULL, TEXT, false, answer_metrics },
+	{ "version", "GET", "/version", 0, NULL, JSON, false, answer_version },
+};
+const size_t ab_routes_count = ARRAY_SIZE(ab_routes);

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/* The server as its routes see it: what it holds, connections, requests, and how they are answered. */
+#ifndef AB_SERVE_SERVER_H
+#define AB_SERVE_SERVER_H
+
+#include <microhttpd.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include "config.h"
+#include "log.h"
+#include "lru.h"
+#include "metrics.h"
+#include "store.h"
+#include "tokens.h"
+
+enum { REQUEST_ID_SIZE = 65, RETRY_SECONDS = 1 };
+
+struct server {
+	pthread_rwlock_t lock;     /* of config and keyring, which a reload replaces */
+	struct config *config;
+	struct keyring *keyring;
+	char *state;               /* the directory */
+	struct store *store;
+	struct cache *memory;
+	struct tokens *tokens;
+	struct jobs *jobs;
+	struct kernels *kernels;
+	struct shared *shared;     /* NULL: this server works alone */
+	struct connections *connections;
+	bool draining;             /* atomic */
+	unsigned active;           /* requests that are not answered yet; atomic */
+};
+
+struct config *ab_server_config(struct server *server);
+struct keyring *ab_server_keyring(struct server *server);
+
+/* ---- connections (connections.c) ---- */
+
+enum phase { PHASE_HEADER, PHASE_BODY, PHASE_WORK, PHASE_SEND, PHASE_IDLE, PHASE_EXPIRED };
+
+struct connection {
+	struct connection *prev, *next;
+	struct connections *all;
+	int fd;
+	bool is_tls, is_unix, is_loopback;
+	int phase;                   /* enum phase; atomic */
+	uint64_t since;              /* ms; atomic */
+	char address[INET6_ADDRSTRLEN]; /* "unix" for the unix socket */
+	bool is_client_checked;      /* its certificate, where one is needed */
+	const char *refusal;         /* kind of problem that every request gets, or NULL */
+};
+
+struct connections *ab_connections_new(struct server *server);
+void ab_connections_free(struct connections *all);
+struct connection *ab_connection_opened(struct connections *all, struct MHD_Connection *c, bool is_tls);
+void ab_connection_closed(struct connection *connection);
+/* False: the connection's time is up, it is being closed. */
+bool ab_connection_enter(struct connection *connection, enum phase phase);
+/* Ends connections that are over their time; once a second. */
+void ab_connections_expire(struct connections *all);
+unsigned ab_connections_count(struct connections *all);
+
+/* ---- requests (request.c) ---- */
+
+struct request;
+
+struct route {
+	const char *name;            /* for metrics */
+	const char *method;          /* "GET" serves HEAD too */
+	const char *path;            /* "…/" at the end: the rest is the request's argument */
+	unsigned scope;              /* enum scope, 0: none needed */
+	const char *takes;           /* type of the body, NULL: no body */
+	const char *makes;           /* type of the answer */
+	bool streams;                /* makes text/event-stream too */
+	/* Answers, or suspends the connection and is called again when it was resumed. */
+	enum MHD_Result (*run)(struct request *q);
+};
+
+struct stream;
+
+struct request {
+	struct server *server;
+	struct config *config;
+	struct MHD_Connection *mhd;
+	struct connection *connection;
+	const struct route *route;
+	const char *argument;        /* the rest of the path */
+	char *path;
+	char method[8];
+	char id[REQUEST_ID_SIZE];
+	char address[INET6_ADDRSTRLEN]; /* of the client, as a trusted proxy says */
+	struct token token;
+	struct text body;
+	size_t expected;             /* bytes of the body */
+	bool is_started, is_answered;
+	unsigned retry_seconds;      /* for Retry-After; 0: the usual */
+	unsigned status;
+	size_t size;                 /* of the answer */
+	uint64_t started_us;
+	const char *cache_status;    /* NULL: none */
+	bool wants_stream;
+	struct request *next_waiting; /* of one job */
+	/* What work in another thread has come to; set before the connection is resumed. */
+	struct outcome *outcome;
+	struct stream *stream;       /* events go there, when the client wants them */
+	struct build_request *build;
+	char *key;                   /* of the build that is waited for */
+	bool is_inline;
+	char content_range[48];      /* of a 416; "": none */
+};
+
+/* MHD's callbacks. */
+enum MHD_Result ab_request_handle(void *server, struct MHD_Connection *c, const char *url, const char *method, const char *version,
+				  const char *upload, size_t *upload_size, void **request);
+void ab_request_done(void *server, struct MHD_Connection *c, void **request, enum MHD_RequestTerminationCode code);
+
+/* ---- answers (answer.c) ---- */
+
+/* Queues the response with the headers that all answers have, and lets it go. */
+enum MHD_Result ab_answer(struct request *q, unsigned status, struct MHD_Response *response);
+/* The answer's bytes; takes over the reference or the text. */
+enum MHD_Result ab_answer_blob(struct request *q, unsigned status, const char *type, struct blob *blob);
+enum MHD_Result ab_answer_text(struct request *q, unsigned status, const char *type, struct text *text);
+
+/* Adds Allow: the methods of the request's route. */
+void ab_allow_write(const struct request *q, struct MHD_Response *response);
+
+/*
+ * Problem documents. `kind` is a row of the table in answer.c, which has title and status; `extra` is NULL or more JSON members,
+ * "\"missing\":[…]".
+ */
+enum MHD_Result ab_problem(struct request *q, const char *kind, const char *extra, const char *fmt, ...) PRINTF_LIKE(4, 5);
+/* The same for an error of libanybpf; clears it. */
+enum MHD_Result ab_problem_error(struct request *q, struct ab_error *err);
+unsigned ab_problem_status(const char *kind);
+const char *ab_problem_of_error(const struct ab_error *err);
+void ab_problem_write(struct text *out, const char *kind, const char *detail, const char *extra, const char *id);
+enum MHD_Result ab_route_problem(struct request *q);
+
+/* ---- routes ---- */
+
+extern const struct route ab_routes[];
+extern const size_t ab_routes_count;
+enum MHD_Result ab_route_build(struct request *q);
+enum MHD_Result ab_route_artifact(struct request *q);
+
+#endif
