@@ -12,5 +12,6 @@
 #include <anybpf/symbol.h>
 #include <anybpf/feature.h>
 #include <anybpf/pack.h>
+#include <anybpf/types.h>
 
 #endif

@@ -37,7 +37,7 @@ for input in "$@"; do
 	own="$own $copy"
 done
 # What it exports: libanybpf's list without the build part, its own two functions, and coolbpf's (lbc.c).
-sed -e '/ab_builder_/d; /ab_artifact_/d; /ab_lab_/d; /ab_library_/d; /ab_pack_/d' \
+sed -e '/ab_builder_/d; /ab_artifact_/d; /ab_lab_/d; /ab_library_/d; /ab_pack_/d; /ab_types_/d' \
 	-e 's/^global:/&\n\tab_library_object;\n\tab_library_open;\n\tlbc_*;/' "$map" > "$work/library.map"
 $cc -shared -o "$out" -Wl,--whole-archive $own $compat -Wl,--no-whole-archive -Wl,--start-group $copies -Wl,--end-group \
 	-Wl,-Bsymbolic -Wl,--gc-sections -Wl,-z,defs -Wl,-z,relro -Wl,-z,now -Wl,--build-id=none -Wl,--hash-style=gnu \

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/* anybpf types: what types look like, in one kernel and across kernels. */
+#include <anybpf/types.h>
+#include "cli.h"
+
+struct types_opts {
+	struct common_opts common;
+	const char *pack, *kernel, *arch, *returns, *takes;
+	int64_t limit;
+};
+
+#define O(field) offsetof(struct types_opts, field)
+
+static const char *const words[] = { "show", "diff", "history", "func", "find", NULL };
+
+static const struct opt options[] = {
+	{ "pack", 'p', OPT_STRING, O(pack), "FILE", "a pack of many kernels' types, or a file with the BTF of one; default: "
+	  "$ANYBPF_PACK, else the running kernel's types", HINT_FILE },
+	{ "kernel", 'k', OPT_STRING, O(kernel), "KERNEL", "which kernel, and for history and func which kernels: a release or the "
+	  "beginning of one, a glob, DISTRIBUTION/RELEASE/ARCH, a build id; default: the newest, for history and func all" },
+	{ "arch", 0, OPT_STRING, O(arch), "ARCH", "their architecture, as uname -m says; default: this machine's if the pack has it" },
+	{ "returns", 0, OPT_STRING, O(returns), "TYPE", "find: functions that return this type" },
+	{ "takes", 0, OPT_STRING, O(takes), "TYPE", "find: functions that take a parameter of this type" },
+	{ "limit", 0, OPT_NUMBER, O(limit), "N", "how many names a glob or a search gives; default: 1000", .min = 1, .max = UINT32_MAX },
+	JSON_OPTION("print one JSON object"),
+	HELP_OPTION,
+	{},
+};
+
+struct query {
+	const struct ab_types *types;
+	const struct types_opts *opts;
+	struct ab_types_opts how;
+	const char **args; /* operands behind the verb */
+	char *text;
+	size_t size;
+};
+
+static int run_show(struct query *q, struct ab_error *err)
+{
+	return ab_types_show(q->types, q->args[0], &q->how, &q->text, &q->size, err);
+}
+
+static int run_diff(struct query *q, struct ab_error *err)
+{
+	return ab_types_diff(q->types, q->args[0], q->args[1], q->args[2], &q->how, &q->text, &q->size, err);
+}
+
+static int run_history(struct query *q, struct ab_error *err)
+{
+	return ab_types_history(q->types, q->args[0], &q->how, &q->text, &q->size, err);
+}
+
+static int run_func(struct query *q, struct ab_error *err)
+{
+	return ab_types_func(q->types, q->args[0], &q->how, &q->text, &q->size, err);
+}
+
+static int run_find(struct query *q, struct ab_error *err)
+{
+	if (!q->opts->returns && !q->opts->takes && !q->args[0])
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "types: find needs '--returns', '--takes' or a glob of names");
+	return ab_types_find(q->types, q->args[0], q->opts->returns, q->opts->takes, &q->how, &q->text, &q->size, err);
+}
+
+static const struct verb {
+	const char *name, *operands;
+	size_t min, max; /* operands behind it */
+	int (*run)(struct query *q, struct ab_error *err);
+} verbs[] = {
+	{ "show", "TYPE|FUNCTION|GLOB", 1, 1, run_show },
+	{ "diff", "TYPE KERNEL KERNEL", 3, 3, run_diff },
+	{ "history", "TYPE[.MEMBER]", 1, 1, run_history },
+	{ "func", "FUNCTION|GLOB", 1, 1, run_func },
+	{ "find", "[GLOB]", 0, 1, run_find },
+};
+
+/* "show struct sock" without quotation marks means "struct sock". */
+static char *join_operands(const char **operands, size_t n)
+{
+	_text_ struct text t = {};
+
+	for (size_t i = 0; i < n; i++)
+		text_printf(&t, "%s%s", i ? " " : "", operands[i]);
+	return text_take(&t);
+}
+
+static bool is_keyword(const char *s)
+{
+	return !strcmp(s, "struct") || !strcmp(s, "union") || !strcmp(s, "enum") || !strcmp(s, "typedef") || !strcmp(s, "func") ||
+	       !strcmp(s, "var");
+}
+
+static const struct verb *find_verb(const struct cli *cli, size_t n, struct ab_error *err)
+{
+	struct nearest nearest = { .wanted = cli->operands[0] };
+
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
+		const struct verb *v = &verbs[i];
+
+		nearest_try(&nearest, v->name);
+		if (strcmp(v->name, cli->operands[0]))
+			continue;
+		if (n >= v->min && n <= v->max)
+			return v;
+		ab_fail(err, AB_ERROR_USAGE, -EINVAL, "types: it is 'anybpf types %s %s'", v->name, v->operands);
+		return NULL;
+	}
+	ab_fail(err, AB_ERROR_USAGE, -EINVAL, "types: there is no '%s'%s%s%s", cli->operands[0], nearest.name ? "; did you mean '" :
+		": it is show, diff, history, func or find", nearest.name ? nearest.name : "", nearest.name ? "'?" : "");
+	return NULL;
+}
+
+static int print_answer(struct cli *cli, struct query *q, struct ab_error *err)
+{
+	out_add(&cli->out, q->text, q->size);
+	if (q->how.form == AB_TYPES_JSON)
+		out_add(&cli->out, "\n", 1);
+	return 0;
+}
+
+static const char *find_pack(const struct types_opts *opts)
+{
+	const char *env = getenv("ANYBPF_PACK");
+
+	return opts->pack ? opts->pack : env && *env ? env : NULL;
+}
+
+static int run_types(struct cli *cli, struct ab_error *err)
+{
+	const struct types_opts *opts = cli->opts;
+	AB_OPTS(ab_types_opts, how, .kernel = opts->kernel, .arch = opts->arch, .limit = opts->limit,
+		.form = cli->json ? AB_TYPES_JSON : AB_TYPES_TEXT);
+	const char *args[4] = {};
+	bool split = cli->operand_count > 2 && is_keyword(cli->operands[1]);
+	_free_ char *joined = split ? join_operands(cli->operands + 1, 2) : NULL;
+	size_t skip = split ? 2 : 1, n = cli->operand_count - skip;
+	const struct verb *verb = find_verb(cli, n, err);
+	struct query q = { .opts = opts, .how = how, .args = args };
+	struct ab_types *types = NULL;
+	int r = verb ? 0 : -EINVAL;
+
+	for (size_t i = 0; verb && i < n; i++)
+		args[i] = split && i == 0 ? joined : cli->operands[i + skip];
+	if (!r)
+		r = ab_types_open(find_pack(opts), &types, err);
+	q.types = types;
+	if (!r)
+		r = verb->run(&q, err);
+	if (!r)
+		r = print_answer(cli, &q, err);
+	free(q.text);
+	ab_types_close(types);
+	return r;
+}
+
+const struct command cli_types = {
+	.name = "types",
+	.summary = "show kernel types, and how they differ between kernels",
+	.operands = "show TYPE | diff TYPE KERNEL KERNEL | history TYPE[.MEMBER] | func FUNCTION | find [GLOB]",
+	.min_operands = 1,
+	.max_operands = 5,
+	.hint = HINT_WORDS,
+	.words = words,
+	.options = options,
+	.opts_size = sizeof(struct types_opts),
+	.run = run_types,
+};
