@@ -55,7 +55,7 @@ AB_API int ab_lab_guest_program(struct ab_lab *lab, char **ret_path, struct ab_e
 
 /* ---- kernels of the archive ---- */
 
-struct ab_kernel {
+struct ab_lab_kernel {
 	const char *name;     /* "6.1.0-56-amd64", as uname -r says */
 	const char *version;  /* of the package: "6.1.192-2" */
 	const char *series;   /* "6.1" */
@@ -83,7 +83,7 @@ AB_API int ab_lab_update(struct ab_lab *lab, unsigned max_age, struct ab_error *
 AB_API int ab_lab_select(struct ab_lab *lab, const char *spec, struct ab_kernel_list **ret_list, struct ab_error *err);
 AB_API size_t ab_kernel_list_count(const struct ab_kernel_list *list);
 /* Belongs to the list. */
-AB_API const struct ab_kernel *ab_kernel_list_get(const struct ab_kernel_list *list, size_t index);
+AB_API const struct ab_lab_kernel *ab_kernel_list_get(const struct ab_kernel_list *list, size_t index);
 AB_API void ab_kernel_list_free(struct ab_kernel_list *list);
 
 /* ---- images: a kernel that can be booted ---- */
@@ -94,7 +94,8 @@ struct ab_image;
  * Downloads, checks and unpacks a kernel, unless the cache has it. A download that was cut goes on where it ended.
  * Errors: -EIO/IO; -EBADMSG/FORMAT hash or package damaged; -ENOENT/NOT_FOUND offline and not in the cache.
  */
-AB_API int ab_image_fetch(struct ab_lab *lab, const struct ab_kernel *kernel, struct ab_image **ret_image, struct ab_error *err);
+AB_API int ab_image_fetch(struct ab_lab *lab, const struct ab_lab_kernel *kernel, struct ab_image **ret_image,
+			  struct ab_error *err);
 
 /*
  * Opens a kernel that the user has: a bzImage, Image or vmlinux, optionally with ":MODULES-DIR" behind it (lib/modules/VERSION

@@ -82,7 +82,7 @@ int lab_run_add_kernels(struct lab_run *run, const char *spec, struct ab_error *
 	int r = ab_lab_select(run->lab, spec, &list, err);
 
 	for (size_t i = 0; r == 0 && i < ab_kernel_list_count(list); i++) {
-		const struct ab_kernel *kernel = ab_kernel_list_get(list, i);
+		const struct ab_lab_kernel *kernel = ab_kernel_list_get(list, i);
 		struct ab_image *image = NULL;
 
 		r = ab_image_fetch(run->lab, kernel, &image, err);
@@ -117,7 +117,7 @@ unsigned lab_run_jobs(const struct lab_run *run)
 
 /* ---- lab kernels, lab fetch ---- */
 
-static void add_kernel_json(struct json *j, const struct ab_kernel *k)
+static void add_kernel_json(struct json *j, const struct ab_lab_kernel *k)
 {
 	json_open(j, '{');
 	json_key(j, "name");
@@ -166,7 +166,7 @@ static int list_kernels(struct lab_run *run, struct ab_error *err)
 	else
 		json_open(&j, '[');
 	for (size_t i = 0; i < ab_kernel_list_count(list); i++) {
-		const struct ab_kernel *k = ab_kernel_list_get(list, i);
+		const struct ab_lab_kernel *k = ab_kernel_list_get(list, i);
 
 		if (run->cli->json)
 			add_kernel_json(&j, k);

@@ -15,9 +15,7 @@
 #include "lab.h"
 
 #define MAX_ARGS 64
-#define OUTPUT_LIMIT (64u << 20)  /* of one program */
 #define CONSOLE_LIMIT (4u << 20)
-#define MAX_GUEST_PROGRAMS 4096
 #define TIMEOUT_MS 60000
 #define BOOT_MS 60000             /* to the first process, however long the rest may take */
 
@@ -26,16 +24,13 @@ struct guest {
 	const struct ab_image *image;
 	const struct ab_guest_opts *opts;
 	struct ab_guest_result *result;
+	struct guest_said said;
 	bool interactive;
-	char token[33];
 	int initramfs, console, errors; /* memory files */
 	int port;                       /* the pipe's reading end */
 	pid_t pid;
 	uint64_t started;
-	struct text frames;             /* received and not yet handled */
-	bool token_seen, garbage, timed_out;
-	struct text notes;
-	struct text *outputs;           /* out, err of each program */
+	bool timed_out;
 };
 
 /* ---- QEMU's command line ---- */
@@ -214,8 +209,8 @@ static int prepare(struct guest *g, struct ab_error *err)
 	if (getrandom(random, sizeof(random), 0) != sizeof(random))
 		return ab_fail_errno(err, -errno, "getrandom");
 	for (size_t i = 0; i < sizeof(random); i++)
-		snprintf(g->token + 2 * i, 3, "%02x", random[i]);
-	r = ab_guest_initramfs(g->lab, g->image, g->opts, g->token, &cpio, err);
+		snprintf(g->said.token + 2 * i, 3, "%02x", random[i]);
+	r = ab_guest_initramfs(g->lab, g->image, g->opts, g->said.token, &cpio, err);
 	if (r == 0)
 		r = memory_file("initramfs", cpio.text.p, cpio.text.n, &g->initramfs, err);
 	if (r == 0)
@@ -224,99 +219,6 @@ static int prepare(struct guest *g, struct ab_error *err)
 		r = memory_file("errors", "", 0, &g->errors, err);
 	ab_cpio_clear(&cpio);
 	return r;
-}
-
-/* ---- frames ---- */
-
-static size_t program_index(struct guest *g, int id)
-{
-	struct ab_guest_result *result = g->result;
-	struct ab_guest_program *programs;
-	struct text *outputs;
-
-	for (size_t i = 0; i < result->program_count; i++)
-		if (result->programs[i].id == id)
-			return i;
-	if (result->program_count == MAX_GUEST_PROGRAMS)
-		return SIZE_MAX;
-	programs = realloc(result->programs, (result->program_count + 1) * sizeof(*programs));
-	if (programs)
-		result->programs = programs;
-	outputs = realloc(g->outputs, (result->program_count + 1) * 2 * sizeof(*outputs));
-	if (outputs)
-		g->outputs = outputs;
-	if (!programs || !outputs)
-		return SIZE_MAX;
-	programs[result->program_count] = (struct ab_guest_program){ .id = id };
-	outputs[2 * result->program_count] = outputs[2 * result->program_count + 1] = (struct text){};
-	return result->program_count++;
-}
-
-static void take_exit(struct ab_guest_program *p, const char *text)
-{
-	int status = atoi(text);
-
-	p->ended = true;
-	p->killed = strstr(text, "killed");
-	p->status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
-static void handle_frame(struct guest *g, const struct guest_frame *f, const char *data)
-{
-	char text[128];
-	size_t i;
-
-	snprintf(text, sizeof(text), "%.*s", (int)MIN(f->size, sizeof(text) - 1), data);
-	switch (f->type) {
-	case GUEST_BOOT:
-		g->result->boot_ns = strtoull(text, NULL, 10);
-		g->result->ready_ns = ab_lab_now_ns() - g->started;
-		snprintf(g->result->release, sizeof(g->result->release), "%s",
-			 text + strcspn(text, " ") + (strchr(text, ' ') != NULL));
-		break;
-	case GUEST_SUCCESS:
-		g->token_seen = !strcmp(text, g->token);
-		break;
-	case GUEST_NOTE:
-		if (g->notes.n < OUTPUT_LIMIT)
-			text_printf(&g->notes, "%.*s\n", (int)f->size, data);
-		break;
-	case GUEST_STDOUT:
-	case GUEST_STDERR:
-	case GUEST_EXIT:
-		i = program_index(g, f->id);
-		if (i == SIZE_MAX)
-			g->garbage = true;
-		else if (f->type == GUEST_EXIT)
-			take_exit(&g->result->programs[i], text);
-		else if (g->outputs[2 * i + (f->type == GUEST_STDERR)].n < OUTPUT_LIMIT)
-			text_add(&g->outputs[2 * i + (f->type == GUEST_STDERR)], data, f->size);
-		break;
-	default:
-		g->garbage = true;
-	}
-}
-
-static void handle_frames(struct guest *g)
-{
-	size_t at = 0;
-	struct guest_frame f;
-
-	while (!g->garbage && g->frames.n - at >= sizeof(f)) {
-		memcpy(&f, g->frames.p + at, sizeof(f));
-		if (f.magic != GUEST_MAGIC || f.size > GUEST_CHUNK) {
-			g->garbage = true;
-			break;
-		}
-		if (g->frames.n - at - sizeof(f) < f.size)
-			break;
-		handle_frame(g, &f, g->frames.p + at + sizeof(f));
-		at += sizeof(f) + f.size;
-	}
-	if (at) {
-		memmove(g->frames.p, g->frames.p + at, g->frames.n - at);
-		g->frames.n -= at;
-	}
 }
 
 /* ---- the wait ---- */
@@ -332,7 +234,7 @@ static void follow(struct guest *g)
 {
 	char data[65536];
 
-	while (!g->garbage && !g->frames.failed) {
+	while (!g->said.garbage && !g->said.failed) {
 		struct pollfd fd = { .fd = g->port, .events = POLLIN };
 		uint64_t now = ab_lab_now_ns(), end = g->started + limit_ms(g) * 1000000ull;
 		ssize_t n;
@@ -347,8 +249,9 @@ static void follow(struct guest *g)
 		if (n == 0)
 			return;
 		if (n > 0)
-			text_add(&g->frames, data, n);
-		handle_frames(g);
+			ab_said_take(&g->said, data, n);
+		if (g->result->boot_ns && !g->result->ready_ns)
+			g->result->ready_ns = ab_lab_now_ns() - g->started;
 	}
 }
 
@@ -385,44 +288,13 @@ static int wait_qemu(pid_t pid, bool patient)
 
 /* ---- the verdict ---- */
 
-static void copy_line(char *to, size_t cap, const char *from)
-{
-	size_t n = MIN(strcspn(from, "\r\n"), cap - 1);
-
-	for (size_t i = 0; i < n; i++)
-		to[i] = (unsigned char)from[i] < ' ' ? '?' : from[i];
-	to[n] = '\0';
-}
-
-/* What the kernel's last words were, as far as one line says it. */
-static void find_cause(const char *console, char *line, size_t cap)
-{
-	static const char *const marks[] = {
-		"BUG: ", "Oops: ", "Kernel panic", "Internal error: ", "general protection fault", "anybpf-lab: "
-	};
-	const char *last = console;
-
-	for (size_t i = 0; i < ARRAY_SIZE(marks); i++) {
-		const char *found = strstr(console, marks[i]);
-
-		if (found) {
-			copy_line(line, cap, found);
-			return;
-		}
-	}
-	for (const char *p = console; *p; p += strcspn(p, "\n"), p += *p == '\n')
-		if (strcspn(p, "\r\n"))
-			last = p;
-	copy_line(line, cap, last);
-}
-
 static void judge(struct guest *g, int status, const char *errors)
 {
 	struct ab_guest_result *result = g->result;
 	char cause[160], qemu[160];
 
-	find_cause(result->console ? result->console : "", cause, sizeof(cause));
-	copy_line(qemu, sizeof(qemu), errors ? errors : "");
+	ab_said_last(result->console ? result->console : "", cause, sizeof(cause));
+	ab_said_copy_line(qemu, sizeof(qemu), errors ? errors : "");
 	if (g->timed_out && !result->boot_ns) {
 		result->state = AB_GUEST_UNBOOTABLE;
 		snprintf(result->reason, sizeof(result->reason), "did not boot in %.0f s%s%s",
@@ -431,7 +303,7 @@ static void judge(struct guest *g, int status, const char *errors)
 		result->state = AB_GUEST_TIMEOUT;
 		snprintf(result->reason, sizeof(result->reason), "did not finish in %.0f s",
 			 limit_ms(g) / 1e3);
-	} else if (g->token_seen && !g->garbage) {
+	} else if (g->said.token_seen && !g->said.garbage) {
 		result->state = AB_GUEST_DONE;
 	} else if (!result->boot_ns) {
 		result->state = AB_GUEST_UNBOOTABLE;
@@ -442,37 +314,14 @@ static void judge(struct guest *g, int status, const char *errors)
 				 *cause ? ": " : "", cause);
 	} else {
 		result->state = AB_GUEST_CRASHED;
-		snprintf(result->reason, sizeof(result->reason), "%s%s%s", g->garbage ? "sent garbage" : "the guest crashed",
+		snprintf(result->reason, sizeof(result->reason), "%s%s%s", g->said.garbage ? "sent garbage" : "the guest crashed",
 			 *cause ? ": " : "", cause);
 	}
 }
 
-static int collect(struct guest *g, struct ab_error *err)
-{
-	struct ab_guest_result *result = g->result;
-	bool failed = g->frames.failed || g->notes.failed;
-
-	for (size_t i = 0; i < result->program_count; i++) {
-		struct ab_guest_program *p = &result->programs[i];
-
-		failed |= g->outputs[2 * i].failed || g->outputs[2 * i + 1].failed;
-		p->out_size = g->outputs[2 * i].n;
-		p->err_size = g->outputs[2 * i + 1].n;
-		p->out = text_take(&g->outputs[2 * i]);
-		p->err = text_take(&g->outputs[2 * i + 1]);
-		failed |= !p->out || !p->err;
-	}
-	result->notes = text_take(&g->notes);
-	return failed || !result->notes ? ab_fail_memory(err) : 0;
-}
-
 static void close_guest(struct guest *g)
 {
-	for (size_t i = 0; g->outputs && i < 2 * g->result->program_count; i++)
-		text_clear(&g->outputs[i]);
-	free(g->outputs);
-	text_clear(&g->frames);
-	text_clear(&g->notes);
+	ab_said_clear(&g->said);
 	ab__close(&g->port);
 	ab__close(&g->initramfs);
 	ab__close(&g->console);
@@ -489,21 +338,21 @@ static int run_to_end(struct guest *g, const char *accelerator, struct ab_error 
 	if (r < 0)
 		return r;
 	follow(g);
-	status = wait_qemu(g->pid, !g->timed_out && !g->garbage);
+	status = wait_qemu(g->pid, !g->timed_out && !g->said.garbage);
 	if (tty)
 		tcsetattr(STDIN_FILENO, TCSADRAIN, &terminal);
 	g->result->total_ns = ab_lab_now_ns() - g->started;
 	g->result->console = read_memory_file(g->console);
 	errors = read_memory_file(g->errors);
 	judge(g, status, errors);
-	return collect(g, err);
+	return ab_said_finish(&g->said, err);
 }
 
 int ab_guest_run_with(struct ab_lab *lab, const struct ab_image *image, const struct ab_guest_opts *opts, const char *accelerator,
 		      struct ab_guest_result *ret_result, struct ab_error *err)
 {
 	struct guest g = { .lab = lab, .image = image, .opts = opts, .result = ret_result, .initramfs = -1, .console = -1,
-			   .errors = -1, .port = -1 };
+			   .errors = -1, .port = -1, .said.result = ret_result };
 	int r;
 
 	*ret_result = (struct ab_guest_result){};

@@ -199,7 +199,7 @@ static int from_packages(struct ab_lab *lab, struct ab_image *image, const char 
 	return r;
 }
 
-int ab_image_fetch(struct ab_lab *lab, const struct ab_kernel *kernel, struct ab_image **ret_image, struct ab_error *err)
+int ab_image_fetch(struct ab_lab *lab, const struct ab_lab_kernel *kernel, struct ab_image **ret_image, struct ab_error *err)
 {
 	const struct archive_row *rows[3];
 	const char *hashes[4] = {};

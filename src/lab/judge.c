@@ -182,9 +182,9 @@ static void sort_lines(struct judge *j)
 	size_t i;
 
 	json_array_foreach(j->lines, i, line) {
-		if (is_type(line, "summary"))
+		if (is_type(line, "summary") && json_is_array(json_object_get(line, "programs")))
 			j->programs = json_object_get(line, "programs");
-		else if (json_object_get(line, "error"))
+		else if (json_is_string(json_object_get(json_object_get(line, "error"), "message")))
 			j->error = json_object_get(line, "error");
 		else if (is_type(line, "warning") && !j->degraded)
 			j->degraded = json_string_value(json_object_get(line, "message"));

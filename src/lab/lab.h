@@ -54,7 +54,7 @@ bool ab_archive_has(struct ab_lab *lab, const struct archive_row *row);
 /* Debian's order of versions: < 0, 0, > 0. */
 int ab_version_compare(const char *a, const char *b);
 /* Packages that make up a kernel, image first; at most 3. */
-size_t ab_kernel_parts(struct ab_lab *lab, const struct ab_kernel *kernel, const struct archive_row *ret_rows[3]);
+size_t ab_kernel_parts(struct ab_lab *lab, const struct ab_lab_kernel *kernel, const struct archive_row *ret_rows[3]);
 
 /* ---- package.c: unpacking ---- */
 
@@ -136,6 +136,28 @@ int ab_guest_initramfs(struct ab_lab *lab, const struct ab_image *image, const s
 		       struct cpio *cpio, struct ab_error *err);
 /* Path of a static busybox for the lab's architecture: the machine's, else the archive's. */
 int ab_guest_busybox(struct ab_lab *lab, char **ret_path, struct ab_error *err);
+
+/* ---- said.c: what a guest said ---- */
+
+struct guest_said {
+	struct ab_guest_result *result; /* that of the guest: what its frames say goes there */
+	char token[33];
+	bool token_seen;                /* in the last frame */
+	bool garbage, failed;           /* no use in listening further: it talks nonsense; memory ran out */
+	struct text frames;             /* received and not yet handled */
+	struct text notes;
+	struct text *outputs;           /* out, err of each program */
+};
+
+/* The next bytes from the port. */
+void ab_said_take(struct guest_said *said, const void *data, size_t size);
+/* Moves notes and outputs into the result. */
+int ab_said_finish(struct guest_said *said, struct ab_error *err);
+void ab_said_clear(struct guest_said *said);
+/* The first line of a text, without control characters. */
+void ab_said_copy_line(char *to, size_t cap, const char *from);
+/* What the kernel's last words were, as far as one line says it. */
+void ab_said_last(const char *console, char *line, size_t cap);
 
 /* ---- guest.c ---- */
 

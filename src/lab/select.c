@@ -5,7 +5,7 @@
 #define UPDATE_SECONDS (24 * 3600)
 
 struct ab_kernel_list {
-	struct ab_kernel *items;
+	struct ab_lab_kernel *items;
 	size_t count;
 };
 
@@ -81,7 +81,7 @@ int ab_version_compare(const char *a, const char *b)
 
 /* ---- packages to kernels ---- */
 
-static void free_kernel(struct ab_kernel *k)
+static void free_kernel(struct ab_lab_kernel *k)
 {
 	free((char *)k->name);
 	free((char *)k->version);
@@ -106,7 +106,7 @@ size_t ab_kernel_list_count(const struct ab_kernel_list *list)
 	return list->count;
 }
 
-const struct ab_kernel *ab_kernel_list_get(const struct ab_kernel_list *list, size_t index)
+const struct ab_lab_kernel *ab_kernel_list_get(const struct ab_kernel_list *list, size_t index)
 {
 	return &list->items[index];
 }
@@ -160,7 +160,7 @@ static char *series_of(const char *version)
 	return strndup(version, n);
 }
 
-size_t ab_kernel_parts(struct ab_lab *lab, const struct ab_kernel *kernel, const struct archive_row *ret_rows[3])
+size_t ab_kernel_parts(struct ab_lab *lab, const struct ab_lab_kernel *kernel, const struct archive_row *ret_rows[3])
 {
 	static const struct { const char *prefix, *suffix; } forms[] = {
 		{ "linux-image-", "" }, { "linux-image-", "-unsigned" }, { "linux-binary-", "" }, { "linux-binary-", "-unsigned" },
@@ -182,13 +182,13 @@ size_t ab_kernel_parts(struct ab_lab *lab, const struct ab_kernel *kernel, const
 	return n;
 }
 
-static int make_kernel(struct ab_lab *lab, const struct archive_row *row, struct ab_kernel *k, struct ab_error *err)
+static int make_kernel(struct ab_lab *lab, const struct archive_row *row, struct ab_lab_kernel *k, struct ab_error *err)
 {
 	const char *name = row->package + strlen("linux-image-");
 	size_t n = strlen(name) - (str_ends(name, "-unsigned") ? strlen("-unsigned") : 0);
 	const struct archive_row *parts[3];
 
-	*k = (struct ab_kernel){ .name = strndup(name, n), .version = strdup(row->version), .series = series_of(row->version),
+	*k = (struct ab_lab_kernel){ .name = strndup(name, n), .version = strdup(row->version), .series = series_of(row->version),
 				 .arch = strdup(row->arch), .suite = strdup(row->suite) };
 	k->flavour = k->name ? flavour_of(k->name, row->arch) : NULL;
 	if (!k->name || !k->version || !k->series || !k->flavour || !k->arch || !k->suite)
@@ -203,7 +203,7 @@ static int make_kernel(struct ab_lab *lab, const struct archive_row *row, struct
 
 static int compare_kernels(const void *a, const void *b)
 {
-	const struct ab_kernel *ka = a, *kb = b;
+	const struct ab_lab_kernel *ka = a, *kb = b;
 	int diff = ab_version_compare(ka->version, kb->version);
 
 	if (!diff)
@@ -230,7 +230,7 @@ static int all_kernels(struct ab_lab *lab, struct ab_kernel_list *list, struct a
 		return r;
 	qsort(list->items, list->count, sizeof(*list->items), compare_kernels);
 	for (size_t i = 0; i < list->count; i++) {
-		struct ab_kernel *k = &list->items[i];
+		struct ab_lab_kernel *k = &list->items[i];
 
 		if (kept && !strcmp(list->items[kept - 1].name, k->name)) {
 			/* The newest build of a kernel name; the same build may be in several suites. */
@@ -285,7 +285,7 @@ static void take(struct selection *s, size_t i)
 
 static bool is_last_of_series(const struct ab_kernel_list *all, size_t index)
 {
-	const struct ab_kernel *k = &all->items[index];
+	const struct ab_lab_kernel *k = &all->items[index];
 
 	for (size_t i = index + 1; i < all->count; i++)
 		if (!strcmp(all->items[i].flavour, k->flavour) && !strcmp(all->items[i].series, k->series))
@@ -299,7 +299,7 @@ static size_t take_group(struct selection *s, const char *word, const char *flav
 	size_t found = 0, last = SIZE_MAX;
 
 	for (size_t i = 0; i < s->all->count; i++) {
-		const struct ab_kernel *k = &s->all->items[i];
+		const struct ab_lab_kernel *k = &s->all->items[i];
 
 		if (strcmp(k->flavour, flavour) && !(every && !*flavour))
 			continue;

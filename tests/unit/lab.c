@@ -99,6 +99,7 @@ TEST(mistakes_in_expectation_files_are_named)
 	refuse("[[event]]\nwhere = { pid = { above = 1 } }", "no predicate 'above'");
 	refuse("[[event]]\nwhere = { pid = { min = 'x' } }", "takes numbers");
 	refuse("[[event]]\nwhere = { comm = { matches = '(' } }", "regular expression");
+	refuse("[[event]]\nwhere = { comm = { matches = '((a{1,255}){1,255}){1,255}' } }", "without {n}");
 	refuse("[[event]]\nwhere = { comm = [1] }", "one value or a predicate");
 	refuse("[[event]]\n[[event]]\ncount = 'x'", "event 2: 'count' takes a number");
 	refuse("[[map]]\nwhere = {}", "map 1: 'name' is missing");
