@@ -236,7 +236,13 @@ int ab_types_select_one(const struct ab_types *types, const char *pattern, const
 
 	if (r < 0)
 		return r;
+	/* Of equals the plain one, not the one for clouds or real time. */
 	*ret_index = found.v[found.n - 1];
+	for (size_t i = found.n; i-- > 0;)
+		if (!*ab_types_kernel(types, found.v[i])->flavour) {
+			*ret_index = found.v[i];
+			break;
+		}
 	free(found.v);
 	return 0;
 }

@@ -169,7 +169,12 @@ static const char *skip_underscores(const char *s)
 	return s + strspn(s, "_");
 }
 
-/* Names that are the same but for underscores, or of which one is a good part of the other: state and __state, fs and fsbase. */
+static bool is_same_name(const char *a, const char *b)
+{
+	return !strcmp(skip_underscores(a), skip_underscores(b));
+}
+
+/* Names of which one is a good part of the other, or nearly the other: fs and fsbase. */
 static bool is_similar(const char *a, const char *b)
 {
 	size_t na, nb;
@@ -178,8 +183,6 @@ static bool is_similar(const char *a, const char *b)
 	b = skip_underscores(b);
 	na = strlen(a);
 	nb = strlen(b);
-	if (!strcmp(a, b))
-		return true;
 	if (MIN(na, nb) >= 2 && (str_starts(a, b) || str_starts(b, a)))
 		return true;
 	return MIN(na, nb) >= 5 && str_distance(a, b, 2) <= 2;
@@ -209,45 +212,63 @@ static const struct field *find_successor(const struct fields *from, const struc
 	return NULL;
 }
 
-/* The same name in a struct that the type contains. */
-static char *find_inside(const struct ab_btf *btf, const char *type_name, const struct fields *to, const char *part)
+/* The same name in a struct that the type contains, where it was not before. */
+static char *find_inside(const struct ab_btf *from_btf, const struct ab_btf *to_btf, const char *type_name, const struct fields *to,
+			 const char *part)
 {
-	uint32_t id = ab_btf_resolve(btf, ab_types_find_name(btf, type_name));
+	uint32_t from_id = ab_btf_resolve(from_btf, ab_types_find_name(from_btf, type_name));
+	uint32_t to_id = ab_btf_resolve(to_btf, ab_types_find_name(to_btf, type_name));
 
 	for (size_t i = 0; i < to->n; i++) {
 		_text_ struct text path = {};
-		struct field found;
+		struct field found, before;
 
 		text_printf(&path, "%s.%s", to->v[i].path, part);
-		if (path.failed || !ab_field_resolve(btf, id, path.p, &found))
+		if (path.failed || !ab_field_resolve(to_btf, to_id, path.p, &found))
 			continue;
 		free(found.type);
-		return found.path;
+		if (!ab_field_resolve(from_btf, from_id, path.p, &before))
+			return found.path;
+		free(before.type);
+		free(before.path);
+		free(found.path);
 	}
 	return NULL;
+}
+
+/* The new field that `is_it` says is like the old one, best one of the same type. */
+static const struct field *find_like(const struct fields *from, const struct field *old, const struct fields *to, const char *part,
+				     bool (*is_it)(const char *a, const char *b))
+{
+	const struct field *best = NULL;
+
+	for (size_t i = 0; i < to->n; i++) {
+		const struct field *f = &to->v[i];
+
+		if (!is_it(last_part(f->path), part) || ab_fields_find(from, f->path))
+			continue;
+		if (old && !strcmp(f->type, old->type))
+			return f;
+		best = best ? best : f;
+	}
+	return best;
 }
 
 char *ab_field_went(const struct ab_btf *from_btf, const struct fields *from, const struct ab_btf *to_btf, const struct fields *to,
 		    const char *name, const char *path)
 {
-	const struct field *old = ab_fields_find(from, path), *best = NULL;
+	const struct field *old = ab_fields_find(from, path), *found;
 	const char *part = last_part(path);
 	char *inside;
 
-	for (size_t i = 0; i < to->n; i++) {
-		const struct field *f = &to->v[i];
-		bool is_new = !ab_fields_find(from, f->path);
-
-		if (!strcmp(last_part(f->path), part))
-			return strdup(f->path); /* in or out of an inner struct */
-		if (is_new && is_similar(last_part(f->path), part) &&
-		    (!best || (old && !strcmp(f->type, old->type) && strcmp(best->type, old->type))))
-			best = f;
-	}
-	inside = find_inside(to_btf, name, to, part);
+	found = find_like(from, old, to, part, is_same_name);
+	if (found)
+		return strdup(found->path);
+	inside = find_inside(from_btf, to_btf, name, to, part);
 	if (inside)
 		return inside;
-	if (!best && old)
-		best = find_successor(from, old, to);
-	return best ? strdup(best->path) : NULL;
+	found = find_like(from, old, to, part, is_similar);
+	if (!found && old)
+		found = find_successor(from, old, to);
+	return found ? strdup(found->path) : NULL;
 }

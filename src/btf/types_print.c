@@ -229,12 +229,18 @@ static void put_summary(struct layout *l, const struct btf_type *t)
 	unsigned lines = (t->size + CACHE_LINE - 1) / CACHE_LINE, last = t->size % CACHE_LINE;
 
 	text_printf(l->out, "\n\t/* size: %u, cachelines: %u, members: %u */\n", t->size, lines, l->members);
+	if (l->holes || l->bit_holes)
+		text_printf(l->out, "\t/* sum members: %llu", (unsigned long long)l->member_bytes);
 	if (l->holes)
-		text_printf(l->out, "\t/* sum members: %llu, holes: %u, sum holes: %llu */\n", (unsigned long long)l->member_bytes, l->holes,
-			    (unsigned long long)l->hole_bytes);
-	if (l->field_bits && (l->bit_holes || l->holes))
+		text_printf(l->out, ", holes: %u, sum holes: %llu", l->holes, (unsigned long long)l->hole_bytes);
+	if (l->holes || l->bit_holes)
+		text_puts(l->out, " */\n");
+	if (l->field_bits && l->bit_holes)
 		text_printf(l->out, "\t/* sum bitfield members: %llu bits, bit holes: %u, sum bit holes: %llu bits */\n",
 			    (unsigned long long)l->field_bits, l->bit_holes, (unsigned long long)l->hole_bits);
+	else if (l->field_bits && l->holes)
+		text_printf(l->out, "\t/* sum bitfield members: %llu bits (%llu bytes) */\n", (unsigned long long)l->field_bits,
+			    (unsigned long long)(l->field_bits + 7) / 8);
 	if (padding.bytes)
 		text_printf(l->out, "\t/* padding: %llu */\n", (unsigned long long)padding.bytes);
 	if (padding.bits)
