@@ -113,7 +113,8 @@ static int listen_tcp(const char *place, struct ab_error *err)
 		host = strndup(place + 1, colon - place - 2);
 	else if (colon)
 		host = strndup(place, colon - place);
-	if (!host || getaddrinfo(*host ? host : NULL, colon + 1, &hints, &found))
+	if (!host || strlen(colon + 1) > 5 || strtol(colon + 1, NULL, 10) > UINT16_MAX ||
+	    getaddrinfo(*host ? host : NULL, colon + 1, &hints, &found))
 		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "listen: '%s' is not ADDRESS:PORT, [ADDRESS]:PORT or unix:PATH", place);
 	r = open_tcp(found, place, err);
 	freeaddrinfo(found);
@@ -170,24 +171,27 @@ static int start_daemon(struct http *http, struct listener *l, const struct conf
 	return l->daemon ? 0 : ab_fail(err, AB_ERROR_INTERNAL, -EIO, "the HTTP library does not start%s", l->is_tls ? " with this TLS key" : "");
 }
 
-static int add_listener(struct http *http, int fd, const char *unix_path, const struct config *config, struct ab_error *err)
+/* Takes over the socket; it is served when all sockets are there. */
+static int add_listener(struct http *http, int fd, const char *unix_path, struct ab_error *err)
 {
-	struct listener *l = &http->listeners[http->n];
-	struct log_line line;
-	char place[192];
-	int r;
-
 	if (http->n == LISTENERS_LIMIT) {
 		close(fd);
 		return ab_fail(err, AB_ERROR_LIMIT, -E2BIG, "listen: more than %d places", LISTENERS_LIMIT);
 	}
-	*l = (struct listener){ .server = http->server, .fd = fd, .is_tls = http->tls && !is_unix_socket(fd),
-				.unix_path = unix_path ? strdup(unix_path) : NULL };
-	http->n++;
-	r = start_daemon(http, l, config, err);
+	http->listeners[http->n++] = (struct listener){ .server = http->server, .fd = fd, .is_tls = http->tls && !is_unix_socket(fd),
+							.unix_path = unix_path ? strdup(unix_path) : NULL };
+	return 0;
+}
+
+static int serve_listener(struct http *http, struct listener *l, const struct config *config, struct ab_error *err)
+{
+	int r = start_daemon(http, l, config, err);
+	struct log_line line;
+	char place[192];
+
 	if (r)
 		return r;
-	describe_socket(fd, place, sizeof(place));
+	describe_socket(l->fd, place, sizeof(place));
 	ab_log_begin(&line, "info", "listening");
 	json_key(&line.json, "address");
 	json_str(&line.json, place);
@@ -205,7 +209,7 @@ static int add_places(struct http *http, const struct config *config, struct ab_
 
 		if (fd < 0)
 			return fd;
-		r = add_listener(http, fd, path, config, err);
+		r = add_listener(http, fd, path, err);
 		if (r)
 			return r;
 	}
@@ -240,10 +244,12 @@ int ab_http_start(struct server *server, struct http **ret_http, struct ab_error
 
 		(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 		(void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-		r = add_listener(http, fd, NULL, config, err);
+		r = add_listener(http, fd, NULL, err);
 	}
 	if (!r && !activated)
 		r = add_places(http, config, err);
+	for (size_t i = 0; i < http->n && !r; i++)
+		r = serve_listener(http, &http->listeners[i], config, err);
 	if (r) {
 		ab_http_stop(http);
 		return r;
