@@ -3,6 +3,7 @@
 
 Real guests are in tests/lab/ (`make check-lab`).
 """
+import fcntl
 import hashlib
 import http.server
 import io
@@ -269,6 +270,38 @@ def test_a_corrupt_package_is_one_bad_kernel(lab, archive, tmp_path):
     assert [p for p in lab.cache.glob("kernel/*")] == []
 
 
+def cached(lab):
+    """Packages and kernels in the cache, in megabytes together, and which kernels are there without a download."""
+    files = [p for place in ("deb", "kernel", "partial") for p in lab.cache.glob(f"{place}/**/*") if p.is_file()]
+    return sum(p.stat().st_size for p in files) / 1e6, {k["name"] for k in json.loads(lab("lab", "kernels", "--json").stdout) if k["fetched"]}
+
+
+def test_the_cache_is_kept_within_its_limit(lab, archive):
+    old, new = "5.10.0-30-amd64", "5.10.0-46-amd64"
+    archive.add("bookworm", "linux-image-6.6-amd64", "6.6-1", image("6.6-amd64"))
+    archive.publish()
+    lab("lab", "fetch", old, new)
+    folder = pathlib.Path(lab("lab", "fetch", old).stdout.split()[1]).parent
+    assert lab("lab", "clean", "--cache-limit", 1000).stdout == "removed 0 MB, 6 MB are left\n"
+    assert json.loads(lab("lab", "clean", "--cache-limit", 4, "--json").stdout)["removed"] > 1e6
+    assert cached(lab)[1] == {old}  # it was used after the other one
+    with open(folder / "about") as held:
+        fcntl.flock(held, fcntl.LOCK_SH)
+        assert (lab.cache / "partial").is_dir()
+        (lab.cache / "partial" / "x.deb").write_bytes(bytes(9000))
+        (lab.cache / "partial" / "x.lock").write_bytes(b"")
+        lab("lab", "clean")
+        assert [p.name for p in lab.cache.glob("kernel/*")] == [folder.name] and (folder / "kernel").exists()
+        assert list(lab.cache.glob("deb/*")) == list(lab.cache.glob("partial/*.deb")) == []
+    lab("lab", "clean")
+    assert cached(lab) == (0, set()) and list(lab.cache.glob("kernel/*")) == []
+    # What is being fetched is in use; what is added later pushes out what was there.
+    lab("lab", "fetch", old, new, "--cache-limit", 1)
+    assert cached(lab)[1] == {old, new}
+    lab("lab", "fetch", "6.6", "--cache-limit", 1)
+    assert cached(lab)[1] == {"6.6-amd64"} and cached(lab)[0] < 4
+
+
 def test_no_archive(tmp_path):
     lab = Lab(tmp_path)
     (tmp_path / "empty.conf").write_text('Dir::Etc::sourcelist "/dev/null"; Dir::Etc::sourceparts "-";')
@@ -440,6 +473,6 @@ def test_mistakes(guests):
     assert "guests need QEMU" in guests("test", a, "--kernel", kernel, "--qemu", "/none/qemu", "--guest-dir", guests.guest_dir,
                                         status=4).stderr
     assert "anybpf-static" in guests("test", a, "--kernel", kernel, "--guest-dir", guests.tmp, status=4).stderr
-    assert "kernels, fetch, shell or survey" in guests("lab", "dance", status=2).stderr
+    assert "kernels, fetch, shell, survey or clean" in guests("lab", "dance", status=2).stderr
     (guests.tmp / "a.test.toml").write_text("workloads = []\n")
     assert "no key 'workloads'" in guests("test", a, "--kernel", kernel, "--guest-dir", guests.guest_dir, status=8).stderr

@@ -39,6 +39,9 @@ struct ab_lab_opts {
 	const char *guest_dir;
 	const char *accelerator; /* "kvm" or "tcg"; NULL: KVM if a guest turns out to run by it */
 	bool offline;           /* what is not in the cache is an error */
+	/* Bytes of packages, unpacked kernels and verdicts that may stay in the cache; 0: 8 GiB. What was not used for longest goes,
+	 * whenever something was added. */
+	uint64_t cache_limit;
 	/* Told from time to time how far a download is; `total` may be 0 for unknown. NULL: silence. */
 	void (*progress)(const char *what, uint64_t done, uint64_t total, void *ctx);
 	void (*warn)(const char *message, void *ctx);
@@ -49,6 +52,12 @@ struct ab_lab_opts {
 /* Errors: -EINVAL/USAGE unknown architecture; -EACCES/PERMISSION and the like for the cache directory. */
 AB_API int ab_lab_open(const struct ab_lab_opts *opts, struct ab_lab **ret_lab, struct ab_error *err);
 AB_API void ab_lab_close(struct ab_lab *lab);
+
+/*
+ * Removes what was not used for longest until at most `limit` bytes are left, but for what images and labs use, in this process
+ * and others. Tells how many bytes are left and were removed; either may be NULL. Errors: -ENOMEM.
+ */
+AB_API int ab_lab_clean(struct ab_lab *lab, uint64_t limit, uint64_t *ret_kept, uint64_t *ret_removed, struct ab_error *err);
 
 /* Path of the anybpf that guests run: anybpf-static, for the guests' architecture. The caller frees it. -ENOENT/NOT_FOUND. */
 AB_API int ab_lab_guest_program(struct ab_lab *lab, char **ret_path, struct ab_error *err);

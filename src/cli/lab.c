@@ -8,7 +8,7 @@
 
 static const char *const arch_words[] = { "amd64", "arm64", NULL };
 static const char *const accel_words[] = { "kvm", "tcg", NULL };
-static const char *const lab_words[] = { "kernels", "fetch", "shell", "survey", NULL };
+static const char *const lab_words[] = { "kernels", "fetch", "shell", "survey", "clean", NULL };
 
 #define LAB_OPTIONS                                                                                                     \
 	{ "kernel", 'K', OPT_LIST, L(kernel_files), "FILE", "a kernel of your own: bzImage, vmlinux or Image, with "    \
@@ -29,6 +29,8 @@ static const char *const lab_words[] = { "kernels", "fetch", "shell", "survey", 
 	  "are; default: beside anybpf", HINT_DIR },                                                                    \
 	{ "cache", 0, OPT_STRING, L(cache), "DIR", "default: $XDG_CACHE_HOME/anybpf/lab, else ~/.cache/anybpf/lab",     \
 	  HINT_DIR },                                                                                                   \
+	{ "cache-limit", 0, OPT_NUMBER, L(cache_limit), "MIB", "remove what was not used for longest when the cache "    \
+	  "gets larger; default: 8192, and for 'lab clean' all that is not in use", .min = 1, .max = 1ll << 32 },       \
 	{ "offline", 0, OPT_FLAG, L(offline), NULL, "download nothing: what is not in the cache is an error" }
 
 static const struct opt lab_options[] = {
@@ -47,8 +49,8 @@ static const struct opt lab_options[] = {
 
 const struct command cli_lab = {
 	.name = "lab",
-	.summary = "list, fetch, enter and survey real kernels, in QEMU",
-	.operands = "kernels|fetch|shell|survey [KERNEL...]",
+	.summary = "list, fetch, enter, survey and remove real kernels, in QEMU",
+	.operands = "kernels|fetch|shell|survey|clean [KERNEL...]",
 	.min_operands = 1,
 	.max_operands = SIZE_MAX,
 	.hint = HINT_WORDS,

@@ -12,7 +12,7 @@ struct lab_common {
 	struct list kernel_files;
 	const char *arch, *cache, *accel, *qemu, *guest_dir;
 	struct list hide;
-	int64_t jobs, memory;
+	int64_t jobs, memory, cache_limit;
 	uint64_t timeout;
 	bool offline;
 };

@@ -32,7 +32,7 @@ static void show_warning(const char *message, void *ctx)
 int lab_run_open(struct cli *cli, const struct lab_common *opts, struct lab_run *run, struct ab_error *err)
 {
 	AB_OPTS(ab_lab_opts, lab_opts, .cache_dir = opts->cache, .arch = opts->arch, .guest_dir = opts->guest_dir,
-		.accelerator = opts->accel, .offline = opts->offline, .progress = show_progress, .warn = show_warning, .ctx = run);
+		.accelerator = opts->accel, .cache_limit = (uint64_t)opts->cache_limit << 20, .offline = opts->offline, .progress = show_progress, .warn = show_warning, .ctx = run);
 
 	*run = (struct lab_run){ .cli = cli, .opts = opts };
 	cli->json = opts->common.json;
@@ -233,6 +233,31 @@ static int run_shell(struct lab_run *run, const struct lab_opts *opts, struct ab
 	return r;
 }
 
+/* ---- lab clean ---- */
+
+static int clean_cache(struct lab_run *run, struct ab_error *err)
+{
+	uint64_t kept, removed;
+	_text_ struct text t = {};
+	struct json j = { &t };
+	int r = ab_lab_clean(run->lab, (uint64_t)run->opts->cache_limit << 20, &kept, &removed, err);
+
+	if (r < 0)
+		return r;
+	if (!run->cli->json) {
+		out_printf(&run->cli->out, "removed %llu MB, %llu MB are left\n", (unsigned long long)removed / 1000000,
+			   (unsigned long long)kept / 1000000);
+		return 0;
+	}
+	json_open(&j, '{');
+	json_key(&j, "removed");
+	json_uint(&j, removed);
+	json_key(&j, "kept");
+	json_uint(&j, kept);
+	json_close(&j, '}');
+	return cli_print_json(run->cli, &t, err);
+}
+
 /* ---- lab survey ---- */
 
 struct survey {
@@ -384,8 +409,10 @@ int run_lab(struct cli *cli, struct ab_error *err)
 		r = run_shell(&run, opts, err);
 	else if (!strcmp(verb, "survey"))
 		r = run_survey(&run, opts, err);
+	else if (!strcmp(verb, "clean"))
+		r = clean_cache(&run, err);
 	else
-		r = ab_fail(err, AB_ERROR_USAGE, -EINVAL, "'anybpf lab' takes kernels, fetch, shell or survey, not '%s'", verb);
+		r = ab_fail(err, AB_ERROR_USAGE, -EINVAL, "'anybpf lab' takes kernels, fetch, shell, survey or clean, not '%s'", verb);
 	lab_run_close(&run);
 	free(run.guest_anybpf);
 	return r;

@@ -515,36 +515,55 @@ static int download(struct ab_lab *lab, const struct archive_row *row, const cha
 		       first ? first : "the download failed");
 }
 
-int ab_archive_fetch(struct ab_lab *lab, const struct archive_row *row, char **ret_path, struct ab_error *err)
+/* Downloads, checks once more, so that the cache is sound whatever the downloader thinks of a file it resumed, and keeps. */
+static int fetch_package(struct ab_lab *lab, const struct archive_row *row, const char *path, struct ab_error *err)
 {
-	_free_ char *path = deb_path(lab, row, "deb", err), *partial = deb_path(lab, row, "partial", err);
-	_close_ int lock = -1;
-	char hash[HASH_TEXT], name[96];
-	int r;
+	_free_ char *partial = deb_path(lab, row, "partial", err);
+	char hash[HASH_TEXT];
+	int r = partial ? download(lab, row, partial, err) : -ENOMEM;
 
-	if (!path || !partial)
+	if (r == 0)
+		r = ab_hash_file(partial, hash, err);
+	if (r < 0)
+		return r;
+	if (strcmp(hash, row->sha256)) {
+		unlink(partial);
+		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "%s: the hash of what was downloaded is wrong; it is thrown away",
+			       row->package);
+	}
+	return rename(partial, path) < 0 ? ab_fail_errno(err, -errno, "'%s'", path) : 0;
+}
+
+int ab_archive_fetch(struct ab_lab *lab, const struct archive_row *row, char **ret_path, int *ret_hold, struct ab_error *err)
+{
+	_free_ char *path = deb_path(lab, row, "deb", err);
+	_close_ int lock = -1;
+	char name[96];
+	int r, hold;
+
+	if (!path)
 		return err && err->code ? err->code : -ENOMEM;
-	if (access(path, R_OK) < 0) {
+	hold = ab_cache_hold(path);
+	if (hold < 0) {
 		if (lab->offline)
 			return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT,
 				       "%s is not in the cache; 'anybpf lab fetch' gets it", row->package);
 		snprintf(name, sizeof(name), "partial/%s.lock", row->sha256);
 		r = lock_file(lab, name, &lock, err);
-		if (r == 0 && access(path, R_OK) < 0)
-			r = download(lab, row, partial, err);
 		if (r < 0)
 			return r;
-		/* Checked once more, so that the cache is sound whatever the downloader thinks of a file it resumed. */
-		if (access(path, R_OK) < 0 && (r = ab_hash_file(partial, hash, err)) < 0)
-			return r;
-		if (access(path, R_OK) < 0 && strcmp(hash, row->sha256)) {
-			unlink(partial);
-			return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG,
-				       "%s: the hash of what was downloaded is wrong; it is thrown away", row->package);
+		/* Somebody else may have got it meanwhile. */
+		hold = ab_cache_hold(path);
+		if (hold < 0) {
+			r = fetch_package(lab, row, path, err);
+			hold = r < 0 ? -1 : ab_cache_hold(path);
 		}
-		if (access(path, R_OK) < 0 && rename(partial, path) < 0)
-			return ab_fail_errno(err, -errno, "'%s'", path);
+		if (r < 0)
+			return r;
+		if (hold < 0)
+			return ab_fail_errno(err, hold, "'%s'", path);
 	}
 	*ret_path = TAKE(path);
+	*ret_hold = hold;
 	return 0;
 }

@@ -45,11 +45,37 @@ static bool is_static(const char *path, const char *arch)
 	return true;
 }
 
+/* Takes busybox out of its package, to `path`. */
+static int unpack_busybox(struct ab_lab *lab, const struct archive_row *row, const char *path, struct ab_error *err)
+{
+	_free_ char *deb = NULL, *dir = NULL;
+	_text_ struct text file = {};
+	_close_ int hold = -1;
+	struct unpack unpack = { .file = "/bin/busybox" };
+	int r = ab_archive_fetch(lab, row, &deb, &hold, err);
+
+	if (r == 0)
+		r = ab_lab_temporary(lab, &dir, err);
+	if (r < 0)
+		return r;
+	unpack.dir = dir;
+	r = ab_package_unpack(deb, &unpack, err);
+	text_printf(&file, "%s/busybox", dir);
+	if (r == 0 && !file.p)
+		r = ab_fail_memory(err);
+	if (r == 0 && !is_static(file.p, lab->arch))
+		r = ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "the archive's busybox-static %s holds no static busybox for %s",
+			    row->version, lab->arch);
+	if (r == 0 && rename(file.p, path) < 0)
+		r = ab_fail_errno(err, -errno, "'%s'", path);
+	ab_remove_tree(dir);
+	return r;
+}
+
 static int busybox_from_archive(struct ab_lab *lab, char **ret_path, struct ab_error *err)
 {
-	_free_ char *deb = NULL, *path = NULL, *dir = NULL;
+	_free_ char *path = NULL;
 	const struct archive_row *row;
-	struct unpack unpack = { .file = "/bin/busybox" };
 	int r = ab_lab_update(lab, UINT32_MAX, err);
 
 	if (r == 0)
@@ -59,20 +85,15 @@ static int busybox_from_archive(struct ab_lab *lab, char **ret_path, struct ab_e
 	row = ab_archive_find(lab, "busybox-static", NULL);
 	if (!row)
 		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "there is no busybox-static in the archive");
-	path = ab_lab_path(lab, err, "busybox-%.16s/busybox", row->sha256);
-	dir = path ? strndup(path, strlen(path) - strlen("/busybox")) : NULL;
-	if (!dir)
+	path = ab_lab_path(lab, err, "busybox/%s", row->sha256);
+	if (!path)
 		return ab_fail_memory(err);
-	if (!is_static(path, lab->arch)) {
-		r = ab_archive_fetch(lab, row, &deb, err);
-		unpack.dir = dir;
-		if (r == 0)
-			r = ab_package_unpack(deb, &unpack, err);
+	lab->busybox_hold = ab_cache_hold(path);
+	if (lab->busybox_hold < 0) {
+		r = unpack_busybox(lab, row, path, err);
 		if (r < 0)
 			return r;
-		if (!is_static(path, lab->arch))
-			return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "the archive's busybox-static %s holds no static busybox for %s",
-				       row->version, lab->arch);
+		lab->busybox_hold = ab_cache_hold(path);
 	}
 	*ret_path = TAKE(path);
 	return 0;

@@ -28,6 +28,8 @@ void ab_image_free(struct ab_image *image)
 	for (size_t i = 0; image->packages && image->packages[i]; i++)
 		free(image->packages[i]);
 	free(image->packages);
+	for (size_t i = 0; i < image->hold_count; i++)
+		close(image->holds[i]);
 	free(image->name);
 	free(image->hash);
 	free(image->broken);
@@ -132,14 +134,13 @@ static int finish_folder(const char *from, const char *kernel, const char *relea
 /* Unpacks packages that make up one kernel into the folder `dir`. */
 static int make_folder(struct ab_lab *lab, const char *const *packages, const char *dir, struct ab_error *err)
 {
-	_free_ char *temporary = ab_lab_path(lab, err, "kernel/new-%d", (int)getpid());
-	struct unpack unpack = { .dir = temporary, .modules = ab_lab_modules };
-	int r = temporary ? 0 : -ENOMEM;
+	_free_ char *temporary = NULL;
+	struct unpack unpack = { .modules = ab_lab_modules };
+	int r = ab_lab_temporary(lab, &temporary, err);
 
-	if (r == 0) {
-		ab_remove_tree(temporary);
-		r = ab_mkdirs(temporary, err);
-	}
+	if (r < 0)
+		return r;
+	unpack.dir = temporary;
 	for (size_t i = 0; r == 0 && packages[i]; i++) {
 		if (lab->progress)
 			lab->progress("unpacking", i, 0, lab->ctx);
@@ -151,10 +152,53 @@ static int make_folder(struct ab_lab *lab, const char *const *packages, const ch
 		r = ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "'%s' holds no kernel (boot/vmlinuz-*)", packages[0]);
 	if (r == 0)
 		r = finish_folder(temporary, unpack.kernel, unpack.release, dir, err);
-	if (temporary)
-		ab_remove_tree(temporary);
+	ab_remove_tree(temporary);
 	free(unpack.kernel);
 	free(unpack.release);
+	return r;
+}
+
+/* Makes the folder of a kernel file. */
+static int make_file_folder(struct ab_lab *lab, const char *path, const char *name, const char *dir, struct ab_error *err)
+{
+	_free_ char *temporary = NULL;
+	int r = ab_lab_temporary(lab, &temporary, err);
+
+	if (r < 0)
+		return r;
+	r = finish_folder(temporary, path, name, dir, err);
+	ab_remove_tree(temporary);
+	return r;
+}
+
+/*
+ * Finds or makes the folder of an image by what identifies it, holds it and reads it. `kernel` is a kernel file; NULL: the
+ * image's packages are unpacked.
+ */
+static int take_folder(struct ab_lab *lab, struct ab_image *image, const char *kernel, struct ab_error *err)
+{
+	_free_ char *dir = ab_lab_path(lab, err, "kernel/%s", image->hash), *about = dir ? join(dir, "about") : NULL;
+	int hold = about ? ab_cache_hold(about) : 0, r;
+	bool made = hold < 0;
+
+	if (!about)
+		return ab_fail_memory(err);
+	if (made) {
+		r = kernel ? make_file_folder(lab, kernel, image->name, dir, err)
+			   : make_folder(lab, (const char *const *)image->packages, dir, err);
+		if (r < 0)
+			return r;
+		hold = ab_cache_hold(about);
+	}
+	if (hold < 0)
+		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "'%s' is damaged; remove the folder", dir);
+	image->holds[image->hold_count++] = hold;
+	if (made)
+		ab_cache_trim(lab);
+	r = read_folder(image, dir, err);
+	if (r == 0 && strcmp(image->arch, lab->arch))
+		r = ab_fail(err, AB_ERROR_UNSUPPORTED, -EOPNOTSUPP, "'%s' is for %s; --arch %s boots it", kernel ? kernel : image->name,
+			    image->arch, image->arch);
 	return r;
 }
 
@@ -175,23 +219,13 @@ static int hash_name(const char *const *parts, char ret_hash[HASH_TEXT], struct 
 static int from_packages(struct ab_lab *lab, struct ab_image *image, const char *const *hashes, struct ab_image **ret_image,
 			 struct ab_error *err)
 {
-	_free_ char *dir = NULL, *about = NULL;
 	char hash[HASH_TEXT];
 	int r = hash_name(hashes, hash, err);
 
-	if (r == 0) {
-		image->hash = strdup(hash);
-		dir = ab_lab_path(lab, err, "kernel/%s", hash);
-		about = dir ? join(dir, "about") : NULL;
-		r = image->hash && about ? 0 : ab_fail_memory(err);
-	}
-	if (r == 0 && !exists(about))
-		r = make_folder(lab, (const char *const *)image->packages, dir, err);
+	if (r == 0 && !(image->hash = strdup(hash)))
+		r = ab_fail_memory(err);
 	if (r == 0)
-		r = read_folder(image, dir, err);
-	if (r == 0 && strcmp(image->arch, lab->arch))
-		r = ab_fail(err, AB_ERROR_UNSUPPORTED, -EOPNOTSUPP, "'%s' is for %s; --arch %s boots it", image->name, image->arch,
-			    image->arch);
+		r = take_folder(lab, image, NULL, err);
 	if (r < 0)
 		ab_image_free(image);
 	else
@@ -223,7 +257,8 @@ int ab_image_fetch(struct ab_lab *lab, const struct ab_lab_kernel *kernel, struc
 	}
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		hashes[i] = rows[i]->sha256;
-		r = ab_archive_fetch(lab, rows[i], &image->packages[i], err);
+		r = ab_archive_fetch(lab, rows[i], &image->packages[i], &image->holds[i], err);
+		image->hold_count += r == 0;
 	}
 	if (r < 0) {
 		ab_image_free(image);
@@ -257,7 +292,6 @@ static int open_package(struct ab_lab *lab, const char *path, struct ab_image **
 static int open_kernel(struct ab_lab *lab, const char *path, const char *modules, const char *name, struct ab_image **ret_image,
 		       struct ab_error *err)
 {
-	_free_ char *dir = NULL, *about = NULL, *temporary = NULL;
 	struct ab_image *image = calloc(1, sizeof(*image));
 	char content[HASH_TEXT], hash[HASH_TEXT];
 	const char *parts[] = { "file", content, NULL };
@@ -266,25 +300,10 @@ static int open_kernel(struct ab_lab *lab, const char *path, const char *modules
 	if (r == 0)
 		r = hash_name(parts, hash, err);
 	if (r == 0) {
-		dir = ab_lab_path(lab, err, "kernel/%s", hash);
-		temporary = ab_lab_path(lab, err, "kernel/new-%d", (int)getpid());
-		about = dir ? join(dir, "about") : NULL;
 		image->hash = strdup(hash);
 		image->name = strdup(name);
-		r = about && temporary && image->hash && image->name ? 0 : ab_fail_memory(err);
+		r = image->hash && image->name ? take_folder(lab, image, path, err) : ab_fail_memory(err);
 	}
-	if (r == 0 && !exists(about)) {
-		ab_remove_tree(temporary);
-		r = ab_mkdirs(temporary, err);
-		if (r == 0)
-			r = finish_folder(temporary, path, name, dir, err);
-		ab_remove_tree(temporary);
-	}
-	if (r == 0)
-		r = read_folder(image, dir, err);
-	if (r == 0 && strcmp(image->arch, lab->arch))
-		r = ab_fail(err, AB_ERROR_UNSUPPORTED, -EOPNOTSUPP, "'%s' is for %s; --arch %s boots it", path,
-			    image->arch, image->arch);
 	if (r == 0 && modules) {
 		free(image->modules);
 		free(image->builtin);

@@ -6,6 +6,8 @@
 #include <unistd.h>
 #include "lab.h"
 
+#define CACHE_LIMIT (8ull << 30) /* some forty kernels with their packages */
+
 uint64_t ab_lab_now_ns(void)
 {
 	struct timespec t;
@@ -47,6 +49,18 @@ char *ab_lab_path(struct ab_lab *lab, struct ab_error *err, const char *fmt, ...
 		return NULL;
 	*slash = '/';
 	return text_take(&t);
+}
+
+int ab_lab_temporary(struct ab_lab *lab, char **ret_dir, struct ab_error *err)
+{
+	_free_ char *dir = ab_lab_path(lab, err, "kernel/new-XXXXXX");
+
+	if (!dir)
+		return err && err->code ? err->code : -ENOMEM;
+	if (!mkdtemp(dir))
+		return ab_fail_errno(err, -errno, "'%s'", dir);
+	*ret_dir = TAKE(dir);
+	return 0;
 }
 
 static char *default_cache(void)
@@ -96,6 +110,8 @@ int ab_lab_open(const struct ab_lab_opts *opts, struct ab_lab **ret_lab, struct 
 	lab->arch = strdup(arch);
 	lab->guest_dir = dir ? strdup(dir) : NULL;
 	lab->offline = OPT(opts, offline);
+	lab->cache_limit = OPT(opts, cache_limit) ? opts->cache_limit : CACHE_LIMIT;
+	lab->busybox_hold = -1;
 	lab->progress = OPT(opts, progress);
 	lab->warn = OPT(opts, warn);
 	lab->ctx = OPT(opts, ctx);
@@ -119,6 +135,7 @@ void ab_lab_close(struct ab_lab *lab)
 	free(lab->rows);
 	free(lab->row_text);
 	free(lab->busybox);
+	ab__close(&lab->busybox_hold);
 	free(lab);
 }
 

@@ -13,6 +13,7 @@ struct ab_lab {
 	char *arch;               /* "amd64", "arm64" */
 	char *guest_dir;          /* NULL: look beside the program */
 	bool offline;
+	uint64_t cache_limit;     /* bytes */
 	void (*progress)(const char *what, uint64_t done, uint64_t total, void *ctx);
 	void (*warn)(const char *message, void *ctx);
 	void *ctx;
@@ -22,6 +23,7 @@ struct ab_lab {
 	pthread_mutex_t lock;     /* of what guests find out: */
 	const char *accelerator;  /* "kvm", "tcg"; NULL: not probed */
 	char *busybox;            /* path; NULL: not looked for */
+	int busybox_hold;         /* see ab_cache_hold(); -1: it is not in the cache */
 };
 
 void ab_lab_warn(struct ab_lab *lab, const char *fmt, ...) PRINTF_LIKE(2, 3);
@@ -30,6 +32,8 @@ uint64_t ab_lab_now_ns(void);
 bool ab_lab_is_native(const struct ab_lab *lab);
 /* "CACHE/a/b" as a new string; makes the directories above the last part. NULL with err filled. */
 char *ab_lab_path(struct ab_lab *lab, struct ab_error *err, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* A new folder in the cache, for what gets its name when it is complete. */
+int ab_lab_temporary(struct ab_lab *lab, char **ret_dir, struct ab_error *err);
 /* A program or data file of the lab's own: in guest_dir, beside the program that runs, or in its ../libexec/anybpf. */
 int ab_lab_find_own(struct ab_lab *lab, const char *name, char **ret_path, struct ab_error *err);
 
@@ -45,9 +49,19 @@ struct archive_row {
 int ab_archive_read(struct ab_lab *lab, struct ab_error *err);
 /* The newest package of that name for the lab's architecture; `version` NULL: any. */
 const struct archive_row *ab_archive_find(struct ab_lab *lab, const char *package, const char *version);
-/* Path of the .deb in the cache, downloaded and checked when it was not there. */
-int ab_archive_fetch(struct ab_lab *lab, const struct archive_row *row, char **ret_path, struct ab_error *err);
+/* Path of the .deb in the cache, downloaded and checked when it was not there, and a hold of it (ab_cache_hold). */
+int ab_archive_fetch(struct ab_lab *lab, const struct archive_row *row, char **ret_path, int *ret_hold, struct ab_error *err);
 bool ab_archive_has(struct ab_lab *lab, const struct archive_row *row);
+
+/* ---- cache.c ---- */
+
+/*
+ * Notes that an entry of the cache is used, and keeps it until the descriptor that is returned is closed. `path` is its file, or
+ * the file "about" in its folder. -ENOENT: it is not there (any more).
+ */
+int ab_cache_hold(const char *path);
+/* Removes what was not used for longest until the cache is within its limit. */
+void ab_cache_trim(struct ab_lab *lab);
 
 /* ---- select.c ---- */
 
@@ -84,6 +98,8 @@ struct ab_image {
 	char *modules;      /* directory that holds .ko files anywhere below; NULL: none */
 	char *builtin;      /* modules.builtin; NULL: unknown */
 	char **packages;    /* .deb files that more modules can be had from; NULL-terminated */
+	int holds[4];       /* of its folder and packages in the cache */
+	size_t hold_count;
 	const char *arch;
 };
 
