@@ -8,6 +8,9 @@
  *	anybpf-cc version
  */
 #include <fcntl.h>
+#include <limits.h>
+#include <link.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -159,44 +162,76 @@ static int receive_job(struct request *r, char **ret_body)
 
 /* ---- memory that a new child will need, touched before its job comes ---- */
 
-enum { PAGE = 4096, AROUND = 16 /* pages that one fault maps */ };
+enum { PAGE = 4096, AROUND = 64 << 10 /* what one fault maps of a file, aligned */, HEAP_AHEAD = 8 << 20 };
 
-extern char __executable_start, etext, end;
+struct range {
+	char *from, *to;
+};
 
-static char *touch[1 << 14]; /* an address in each part of the text that the first compile used */
-static size_t touch_count;
+static char *touched[1 << 14];     /* an address in each part of the files' memory that the first compile used */
+static struct range written[64];   /* data of program and libraries */
+static size_t touched_count, written_count;
 
-static void find_used_text(void)
+/* Remembers which parts of a file's memory are in use: their pages are not inherited, unlike the heap's. */
+static void find_used(FILE *map, char *from, char *to)
 {
-	FILE *map = fopen("/proc/self/pagemap", "re");
-	uint64_t pages[AROUND];
+	uint64_t pages[AROUND / PAGE];
 
-	for (char *p = &__executable_start; map && p < &etext && touch_count < ARRAY_SIZE(touch); p += AROUND * PAGE) {
+	for (char *p = (char *)((uintptr_t)from & -AROUND); p < to && touched_count < ARRAY_SIZE(touched); p += AROUND) {
 		size_t n = fseeko(map, (uintptr_t)p / PAGE * sizeof(*pages), SEEK_SET) ?
-				   0 : fread(pages, sizeof(*pages), AROUND, map);
+				   0 : fread(pages, sizeof(*pages), ARRAY_SIZE(pages), map);
 
 		for (size_t i = 0; i < n; i++)
-			if (pages[i] >> 63) {
-				touch[touch_count++] = p + i * PAGE;
+			if (pages[i] >> 63 && p + i * PAGE >= from && p + i * PAGE < to) {
+				touched[touched_count++] = p + i * PAGE;
 				break;
 			}
 	}
-	if (map)
-		fclose(map);
+}
+
+static int find_segments(struct dl_phdr_info *info, size_t size, void *map)
+{
+	uintptr_t constant = 0; /* where the part that is constant once it is relocated ends: at the front of the data */
+
+	for (int i = 0; i < info->dlpi_phnum; i++)
+		if (info->dlpi_phdr[i].p_type == PT_GNU_RELRO)
+			constant = (info->dlpi_addr + info->dlpi_phdr[i].p_vaddr + info->dlpi_phdr[i].p_memsz) & -PAGE;
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *h = &info->dlpi_phdr[i];
+		uintptr_t from = (info->dlpi_addr + h->p_vaddr) & -PAGE, to = info->dlpi_addr + h->p_vaddr + h->p_memsz;
+
+		if (h->p_type != PT_LOAD)
+			continue;
+		if (!(h->p_flags & PF_W))
+			find_used(map, (char *)from, (char *)to);
+		else if (written_count < ARRAY_SIZE(written))
+			written[written_count++] = (struct range){ (char *)MAX(from, constant),
+								   (char *)((to + PAGE - 1) & -PAGE) };
+	}
+	return 0;
+}
+
+static void plan_touching(void)
+{
+	FILE *map = fopen("/proc/self/pagemap", "re");
+	void *volatile room = malloc(HEAP_AHEAD);
+
+	free(room); /* the heap has grown, and keeps it */
+	if (!map)
+		return;
+	dl_iterate_phdr(find_segments, map);
+	fclose(map);
 }
 
 static void touch_memory(void)
 {
-	char *heap_end = sbrk(0), *from = (char *)(((uintptr_t)&etext + PAGE - 1) & -PAGE);
-
-	for (size_t i = 0; i < touch_count; i++)
-		(void)*(volatile char *)touch[i];
+	for (size_t i = 0; i < touched_count; i++)
+		(void)*(volatile char *)touched[i];
 	/* Data and heap are shared with the parent until they are written: have them copied now. */
 #ifdef MADV_POPULATE_WRITE
-	(void)madvise(from, ((uintptr_t)&end & -PAGE) - (uintptr_t)from, MADV_POPULATE_WRITE);
-	from = heap_start;
-	if (from && heap_end > from)
-		(void)madvise(from, heap_end - from, MADV_POPULATE_WRITE);
+	for (size_t i = 0; i < written_count; i++)
+		(void)madvise(written[i].from, written[i].to - written[i].from, MADV_POPULATE_WRITE);
+	(void)madvise(heap_start, (char *)sbrk(0) - heap_start, MADV_POPULATE_WRITE);
 #endif
 }
 
@@ -358,7 +393,7 @@ static int serve(void)
 	if (shared == MAP_FAILED)
 		return -errno;
 	warm_up();
-	find_used_text();
+	plan_touching();
 	n = supervise(&spare, &running);
 	for (struct child *c = &spare; c; c = c == &spare ? &running : NULL)
 		if (c->pid)
@@ -389,7 +424,10 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);
-	heap_start = sbrk(0);
+	/* All memory from the heap, so that it can be touched ahead, and none of it given back. */
+	mallopt(M_MMAP_THRESHOLD, HEAP_AHEAD * 2);
+	mallopt(M_TRIM_THRESHOLD, INT_MAX);
+	heap_start = (char *)(((uintptr_t)sbrk(0) + PAGE - 1) & -PAGE);
 	r = send_hello();
 	if (!r)
 		r = strcmp(verb, "once") ? serve() : compile_once();

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
  * What the worker compiles before its first job: a bit of everything that programs do, so that the parts of clang they need are in
- * memory.
+ * memory. LLVM keeps what it made of field accesses from one compile to the next, by type, so these types have names that no
+ * kernel has.
  */
 typedef unsigned char u8;
 typedef unsigned int u32;
@@ -10,10 +11,10 @@ typedef int pid_t;
 enum bpf_map_type { BPF_MAP_TYPE_HASH = 1, BPF_MAP_TYPE_ARRAY = 2, BPF_MAP_TYPE_RINGBUF = 27 };
 enum state { STATE_A, STATE_B = 5 };
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
-struct list_head { struct list_head *next, *prev; };
-struct task_struct {
-	volatile long state; void *stack; unsigned int flags : 3, policy : 4; int pid, tgid; struct task_struct *real_parent;
-	struct list_head tasks; char comm[16]; union { int x; u64 y; }; };
+struct warm_list { struct warm_list *next, *prev; };
+struct warm_task {
+	volatile long state; void *stack; unsigned int flags : 3, policy : 4; int pid, tgid; struct warm_task *real_parent;
+	struct warm_list tasks; char comm[16]; union { int x; u64 y; }; };
 #pragma clang attribute pop
 #define SEC(name) __attribute__((section(name), used))
 #define __uint(name, val) int (*name)[val]
@@ -42,7 +43,7 @@ static inline __attribute__((always_inline)) u64 log2l(u64 v) { u64 r = 0; while
 SEC("tp/sched/sched_process_exec")
 int handle_exec(u64 *ctx)
 {
-	struct task_struct *task = (void *)bpf_get_current_task(), *parent;
+	struct warm_task *task = (void *)bpf_get_current_task(), *parent;
 	u32 pid = bpf_get_current_pid_tgid() >> 32;
 	struct event *e, zero = {};
 
