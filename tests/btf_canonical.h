@@ -4,7 +4,7 @@
  *
  * Both become one graph. Its nodes are told apart by what they read like, then round by round by what they refer to, until nothing changes (bisimulation).
  * The two are equal when every class has nodes of both. Before that, what docs/format-pack.md says is merged is made equal: a forward declaration of what
- * has one definition, and the numbers in __UNIQUE_ID_ members.
+ * has one definition, the numbers in __UNIQUE_ID_ members, and, where deduplication failed, which of several meanings of its name a pointer leads to.
  */
 #ifndef BTF_CANONICAL_H
 #define BTF_CANONICAL_H
@@ -29,6 +29,7 @@ struct canonical {
 	uint32_t *forward; /* what a FWD stands for, or itself */
 	bool *blocked;     /* FWDs that stand for nothing else */
 	uint32_t n, split; /* nodes from split on are of side 1 */
+	bool loose;        /* the first is a BTF whose deduplication failed: what pointers lead to counts by name */
 };
 
 static uint64_t canonical_mix(uint64_t h, uint64_t v)
@@ -85,6 +86,21 @@ static size_t canonical_size(const struct btf_type *t)
 	}
 }
 
+static bool canonical_is_tag(const struct btf_type *t)
+{
+	uint32_t kind = BTF_INFO_KIND(t->info);
+
+	return t->name_off && (kind == BTF_KIND_STRUCT || kind == BTF_KIND_UNION || kind == BTF_KIND_FWD);
+}
+
+static uint64_t canonical_tag_name(const struct canonical *c, uint32_t node)
+{
+	const struct btf_type *t = c->types[node];
+	bool is_union = BTF_INFO_KIND(t->info) == BTF_KIND_UNION || (BTF_INFO_KIND(t->info) == BTF_KIND_FWD && BTF_INFO_KFLAG(t->info));
+
+	return canonical_str(c, node, t->name_off, is_union);
+}
+
 /* What a node reads like by itself. */
 static uint64_t canonical_own(const struct canonical *c, uint32_t node)
 {
@@ -138,13 +154,24 @@ static uint64_t canonical_own(const struct canonical *c, uint32_t node)
 	}
 }
 
-static uint64_t canonical_next(const struct canonical *c, uint32_t node)
+/* In a loose comparison, each node has a second hash: what it is to a pointer around it. */
+static uint64_t canonical_see(const struct canonical *c, uint32_t node, uint32_t id, bool behind)
+{
+	return c->hash[canonical_child(c, node, id) + (behind && c->loose ? c->n : 0)];
+}
+
+static uint64_t canonical_next(const struct canonical *c, uint32_t node, bool behind)
 {
 	const struct btf_type *t = c->types[node];
 	const uint32_t *words = (const uint32_t *)(t + 1);
 	uint32_t kind = BTF_INFO_KIND(t->info), vlen = BTF_INFO_VLEN(t->info), stride = 3, at = 1;
 	uint64_t h = c->own[node];
 
+	if (behind && canonical_is_tag(t))
+		return canonical_tag_name(c, node);
+	if (behind && kind == BTF_KIND_TYPEDEF)
+		return c->hash[node];
+	behind |= kind == BTF_KIND_PTR || kind == BTF_KIND_FUNC_PROTO;
 	switch (kind) {
 	case BTF_KIND_INT:
 	case BTF_KIND_FLOAT:
@@ -153,8 +180,8 @@ static uint64_t canonical_next(const struct canonical *c, uint32_t node)
 	case BTF_KIND_FWD:
 		return h;
 	case BTF_KIND_ARRAY:
-		h = canonical_mix(h, c->hash[canonical_child(c, node, words[0])]);
-		return canonical_mix(h, c->hash[canonical_child(c, node, words[1])]);
+		h = canonical_mix(h, canonical_see(c, node, words[0], behind));
+		return canonical_mix(h, canonical_see(c, node, words[1], behind));
 	case BTF_KIND_STRUCT:
 	case BTF_KIND_UNION:
 		break;
@@ -162,14 +189,14 @@ static uint64_t canonical_next(const struct canonical *c, uint32_t node)
 		at = 0;
 		break;
 	case BTF_KIND_FUNC_PROTO:
-		h = canonical_mix(h, c->hash[canonical_child(c, node, t->type)]);
+		h = canonical_mix(h, canonical_see(c, node, t->type, behind));
 		stride = 2;
 		break;
 	default:
-		return canonical_mix(h, c->hash[canonical_child(c, node, t->type)]);
+		return canonical_mix(h, canonical_see(c, node, t->type, behind));
 	}
 	for (uint32_t i = 0; i < vlen; i++)
-		h = canonical_mix(h, c->hash[canonical_child(c, node, words[stride * i + at])]);
+		h = canonical_mix(h, canonical_see(c, node, words[stride * i + at], behind));
 	return h;
 }
 
@@ -198,15 +225,18 @@ static void canonical_refine(struct canonical *c)
 	uint32_t before = 0;
 
 	memcpy(c->hash, c->own, c->n * sizeof(*c->hash));
+	memcpy(c->hash + c->n, c->own, c->n * sizeof(*c->hash));
 	for (uint32_t classes = canonical_classes(c); classes != before;) {
 		uint64_t *swap;
 
 		before = classes;
 		/* Several rounds between counts, which take longer. */
 		for (int i = 0; i < 4; i++) {
-			c->next[0] = 0;
-			for (uint32_t node = 1; node < c->n; node++)
-				c->next[node] = canonical_next(c, node);
+			c->next[0] = c->next[c->n] = 0;
+			for (uint32_t node = 1; node < c->n; node++) {
+				c->next[node] = canonical_next(c, node, false);
+				c->next[c->n + node] = c->loose ? canonical_next(c, node, true) : 0;
+			}
 			swap = c->hash;
 			c->hash = c->next;
 			c->next = swap;
@@ -267,6 +297,22 @@ static bool canonical_forwards(struct canonical *c, bool first)
 	return changed;
 }
 
+/* More than 100 names of structs or unions in the first that several definitions have which read alike. */
+static bool canonical_is_bloated(const struct canonical *c)
+{
+	struct canonical_tag *tags = malloc((c->split + 1) * sizeof(*tags));
+	uint32_t n = 0, doubles = 0;
+
+	for (uint32_t node = 1; node < c->split; node++)
+		if (canonical_is_tag(c->types[node]) && BTF_INFO_KIND(c->types[node]->info) != BTF_KIND_FWD)
+			tags[n++] = (struct canonical_tag){ c->own[node], c->own[node], node, false };
+	qsort(tags, n, sizeof(*tags), canonical_compare_tags);
+	for (uint32_t i = 1; i < n; i++)
+		doubles += tags[i].name == tags[i - 1].name && (i < 2 || tags[i].name != tags[i - 2].name);
+	free(tags);
+	return doubles > 100;
+}
+
 static uint32_t canonical_count(const struct btf_header *h)
 {
 	const uint8_t *p = (const uint8_t *)h + h->hdr_len + h->type_off;
@@ -308,6 +354,9 @@ static bool canonical_match(const struct canonical *c, char *what, size_t cap)
 	for (uint32_t i = 1; i < c->n && equal; i++) {
 		int other = i < c->split;
 
+		/* What is unnamed counts as part of what has a name: it may be there to be pointed to only. */
+		if (c->loose && (BTF_INFO_KIND(c->types[i]->info) == BTF_KIND_FWD || !c->types[i]->name_off))
+			continue;
 		if (bsearch(&c->hash[c->forward[i]], side[other], n[other], sizeof(uint64_t), canonical_compare))
 			continue;
 		equal = false;
@@ -329,8 +378,8 @@ static bool canonical_equal(const void *a, size_t a_size, const void *b, size_t 
 	c.n = 1 + canonical_count(a) + canonical_count(b);
 	c.types = calloc(c.n, sizeof(*c.types));
 	c.own = calloc(c.n, sizeof(*c.own));
-	c.hash = calloc(c.n, sizeof(*c.hash));
-	c.next = calloc(c.n, sizeof(*c.next));
+	c.hash = calloc(c.n, 2 * sizeof(*c.hash));
+	c.next = calloc(c.n, 2 * sizeof(*c.next));
 	c.forward = calloc(c.n, sizeof(*c.forward));
 	c.blocked = calloc(c.n, sizeof(*c.blocked));
 	c.split = UINT32_MAX;
@@ -342,6 +391,7 @@ static bool canonical_equal(const void *a, size_t a_size, const void *b, size_t 
 		c.forward[i] = i;
 	}
 	memcpy(c.hash, c.own, c.n * sizeof(*c.hash));
+	c.loose = canonical_is_bloated(&c);
 	canonical_forwards(&c, true);
 	do
 		canonical_refine(&c);

@@ -634,9 +634,8 @@ static void clear(struct commit *c)
 
 static void forget_numbers(struct table *t)
 {
-	for (uint32_t s = 0; s < TABLE_SHARDS; s++)
-		for (uint32_t i = 0; i < t->shards[s].n; i++)
-			ab_table_item(t, i * TABLE_SHARDS + s)->final = 0;
+	for (uint32_t i = 0; i < t->n; i++)
+		ab_table_item(t, i)->final = 0;
 }
 
 static int prepare(struct commit *c, struct ab_error *err)

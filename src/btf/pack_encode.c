@@ -60,7 +60,8 @@ static bool is_unit_name(const char *s, size_t n)
 
 static uint32_t intern(struct encoder *e, const char *s, size_t n)
 {
-	uint32_t number = n ? ab_table_put(&e->writer->strings, s, n, 0, 0, ab_pack_hash(s, n, 0)) : 0;
+	struct table *t = &e->writer->strings;
+	uint32_t number = n ? ab_table_put(t, ab_table_key(t, s, n), s, n, 0, 0) : 0;
 
 	if (number == NONE)
 		fault_memory(e);
@@ -152,6 +153,7 @@ static void put_reference(struct encoder *e, uint32_t holder, uint32_t n)
 {
 	const struct node *node = &e->nodes[n];
 	uint8_t class = ab_pack_class(node->kind);
+	bool behind = e->behind && (class == PACK_STRUCT || class == PACK_UNION);
 	uint32_t variant = 0;
 
 	if (class == PACK_CLASSES) {
@@ -161,7 +163,9 @@ static void put_reference(struct encoder *e, uint32_t holder, uint32_t n)
 	if (node->entry == NONE || (e->variants && e->ambiguous[n]))
 		variant = node->variant;
 	if (!e->variants)
-		add_ref(e, n);
+		add_ref(e, n | (behind ? BEHIND : 0));
+	if (behind && e->bloated)
+		variant = 0;
 	if (!room(e, 16))
 		return;
 	if (variant) {
@@ -171,7 +175,7 @@ static void put_reference(struct encoder *e, uint32_t holder, uint32_t n)
 	} else {
 		put_byte(e, OP_NAMED + class);
 	}
-	put_number(e, node->name & ~UNIT_NAME);
+	put_number(e, node->name);
 }
 
 /* ---- definitions ---- */
@@ -226,12 +230,14 @@ static void encode_proto(struct encoder *e, uint32_t id, const struct btf_type *
 {
 	const struct btf_param *p = ab_btf_data(t);
 
+	e->behind++;
 	put_number(e, ab_btf_vlen(t));
 	encode_expr(e, id, t->type);
 	for (uint32_t i = 0; i < ab_btf_vlen(t) && !e->fault; i++) {
 		put_str(e, p[i].name_off);
 		encode_expr(e, id, p[i].type);
 	}
+	e->behind--;
 }
 
 static void encode_section(struct encoder *e, uint32_t id, const struct btf_type *t)
@@ -323,7 +329,7 @@ static void encode_unnamed(struct encoder *e, uint32_t id, const struct btf_type
 
 static void encode_expr(struct encoder *e, uint32_t holder, uint32_t id)
 {
-	unsigned depth = e->depth;
+	unsigned depth = e->depth, behind = e->behind;
 
 	while (!e->fault) {
 		const struct btf_array *array;
@@ -365,6 +371,7 @@ static void encode_expr(struct encoder *e, uint32_t holder, uint32_t id)
 		switch (kind) {
 		case BTF_KIND_PTR:
 			put_byte(e, OP_PTR);
+			e->behind++;
 			break;
 		case BTF_KIND_CONST:
 			put_byte(e, OP_CONST);
@@ -382,12 +389,14 @@ static void encode_expr(struct encoder *e, uint32_t holder, uint32_t id)
 		default:
 			encode_unnamed(e, id, t);
 			e->depth = depth;
+			e->behind = behind;
 			return;
 		}
 		holder = id;
 		id = t->type;
 	}
 	e->depth = depth;
+	e->behind = behind;
 }
 
 static void encode_body(struct encoder *e, const struct node *node, const struct btf_type *t)
@@ -433,6 +442,9 @@ void ab_encode_node(struct encoder *e, struct node *node)
 {
 	const struct btf_type *t = type_at(e, node->id);
 
+	if (!room(e, TABLE_HEAD))
+		return;
+	e->bodies.n += TABLE_HEAD;
 	/* Where the nesting check finds the body's start. */
 	e->nodes[e->n_nodes].body = node->body = e->bodies.n;
 	e->unit_names = 0;
@@ -453,7 +465,7 @@ void ab_encode_node(struct encoder *e, struct node *node)
 	if (!e->variants)
 		node->n_refs = e->n_refs - node->refs;
 	node->size = e->bodies.n - node->body;
-	node->hash = ab_def_hash(e->bodies.p + node->body, node->size, node->name, node->kind);
+	node->key = ab_table_def_key(&e->writer->defs, e->bodies.p + node->body, node->size, node->name, node->kind);
 }
 
 /* ---- nodes and their names ---- */
@@ -760,8 +772,8 @@ static int open_part(struct part *p, const void *data, size_t size, struct ab_er
 	p->types_size = h.type_len;
 	p->strings = (const char *)data + h.hdr_len + h.str_off;
 	p->n_strings = h.str_len;
-	if (!h.str_len || p->strings[0] || p->strings[h.str_len - 1])
-		return fail_part(err, "its strings do not begin and end with NUL");
+	if (!h.str_len || p->strings[h.str_len - 1])
+		return fail_part(err, "its strings do not end with NUL");
 	return 0;
 }
 
@@ -795,6 +807,7 @@ static int make_scratch(struct encoder *e, size_t types, size_t strings, struct 
 /* Notes where each type begins and that all of it is there. */
 static int index_part(struct encoder *e, struct part *p, struct ab_error *err)
 {
+	e->offsets[0] = 0;
 	p->first_type = e->n;
 	for (size_t at = 0; at < p->types_size; e->n++) {
 		const struct btf_type *t = (const struct btf_type *)(p->types + at);
@@ -832,6 +845,9 @@ static int open_parts(struct encoder *e, const void *btf, size_t size, const voi
 	r = base ? open_part(&e->base, base, base_size, err) : 0;
 	if (r == 0)
 		r = open_part(&e->own, btf, size, err);
+	/* Strings of split BTF go on where its base's end. */
+	if (r == 0 && *(base ? e->base : e->own).strings)
+		r = fail_part(err, "its strings do not begin with NUL");
 	if (r < 0)
 		return r;
 	/* The smallest type has 12 bytes. */
@@ -861,9 +877,34 @@ static bool is_left_out(const struct encoder *e, const struct node *node)
 	return (node->kind & PACK_KIND) == BTF_KIND_FWD && entry && !entry->ambiguous && entry->has_full;
 }
 
+/* What pointers lead to by name only, where the name has several meanings. */
+static void add_declarations(struct encoder *e)
+{
+	if (!e->bloated)
+		return;
+	for (size_t i = 0; i < e->n_refs; i++)
+		if (e->refs[i] & BEHIND && e->ambiguous[e->refs[i] & ~BEHIND])
+			e->entries[e->nodes[e->refs[i] & ~BEHIND].entry].declared = true;
+	for (uint32_t i = 0; i < e->n_entries && !e->fault; i++) {
+		const struct entry *entry = &e->entries[i];
+		struct node *node;
+
+		if (!entry->declared || entry->has_forward)
+			continue;
+		node = add_node(e, 0, BTF_KIND_FWD | (entry->class == PACK_UNION ? PACK_KFLAG : 0));
+		if (!node)
+			return;
+		node->name = e->entries[i].name;
+		ab_encode_node(e, node);
+	}
+}
+
+#define AHEAD 8
+
 static int put_nodes(struct encoder *e, uint32_t first, uint32_t **ret_defs, uint32_t *ret_n, struct ab_error *err)
 {
 	_free_ uint32_t *defs = array_new(e->n_nodes - first, sizeof(*defs));
+	struct table *t = &e->writer->defs;
 	uint32_t n = 0, unique = 0;
 
 	if (!defs)
@@ -871,9 +912,11 @@ static int put_nodes(struct encoder *e, uint32_t first, uint32_t **ret_defs, uin
 	for (uint32_t i = first; i < e->n_nodes; i++) {
 		const struct node *node = &e->nodes[i];
 
+		if (i + AHEAD < e->n_nodes)
+			ab_table_prefetch(t, node[AHEAD].key);
 		if (is_left_out(e, node))
 			continue;
-		defs[n] = ab_table_put(&e->writer->defs, e->bodies.p + node->body, node->size, node->name, node->kind, node->hash);
+		defs[n] = ab_table_put(t, node->key, e->bodies.p + node->body, node->size, node->name, node->kind);
 		if (defs[n++] == NONE)
 			return ab_fail_memory(err);
 	}
@@ -886,12 +929,47 @@ static int put_nodes(struct encoder *e, uint32_t first, uint32_t **ret_defs, uin
 	return 0;
 }
 
+/* All strings in one go, each looked up a while after its hash is known. Those that begin within another one come when they are asked for. */
+static void intern_all(struct encoder *e, const struct part *p)
+{
+	struct { struct table_key key; const char *s; uint32_t n; } ring[AHEAD];
+	struct table *t = &e->writer->strings;
+	const char *s = p->strings, *end = s + p->n_strings;
+	unsigned in = 0, out = 0;
+
+	if (!p->n_strings)
+		return;
+	while (s < end || out < in) {
+		if (s < end) {
+			unsigned i = in++ % AHEAD;
+
+			ring[i].s = s;
+			ring[i].n = strlen(s);
+			ring[i].key = ab_table_key(t, s, ring[i].n);
+			ab_table_prefetch(t, ring[i].key);
+			s += ring[i].n + 1;
+		}
+		if (in - out == AHEAD || s == end) {
+			unsigned i = out++ % AHEAD;
+			uint32_t number = ring[i].n ? ab_table_put(t, ring[i].key, ring[i].s, ring[i].n, 0, 0) : 0;
+
+			if (number == NONE) {
+				fault_memory(e);
+				return;
+			}
+			e->strings[p->first_string + (ring[i].s - p->strings)] =
+				(number | (is_unit_name(ring[i].s, ring[i].n) ? UNIT_NAME : 0)) + 1;
+		}
+	}
+}
+
 static void reset(struct encoder *e, struct ab_pack_writer *w)
 {
 	e->writer = w;
 	e->n_nodes = e->n_base_nodes = e->n_entries = 0;
 	e->n_refs = e->bodies.n = 0;
-	e->variants = false;
+	e->variants = e->bloated = false;
+	e->behind = 0;
 	e->fault = NULL;
 	e->depth = 0;
 	free(e->first_tag);
@@ -905,6 +983,8 @@ static int encode(struct encoder *e, uint32_t **ret_defs, uint32_t *ret_n, struc
 {
 	int r;
 
+	intern_all(e, &e->base);
+	intern_all(e, &e->own);
 	make_nodes(e, 1, e->n);
 	encode_nodes(e, 0);
 	if (!e->fault)
@@ -912,6 +992,7 @@ static int encode(struct encoder *e, uint32_t **ret_defs, uint32_t *ret_n, struc
 	if (e->fault)
 		return report_fault(e, err);
 	r = ab_pack_refine(e, 0, err);
+	add_declarations(e);
 	if (r == 0 && e->fault)
 		r = report_fault(e, err);
 	return r < 0 ? r : put_nodes(e, 0, ret_defs, ret_n, err);

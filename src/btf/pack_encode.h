@@ -6,10 +6,12 @@
 #include "pack_internal.h"
 
 #define NONE UINT32_MAX
+/* A reference that a pointer or prototype is around. */
+#define BEHIND (1u << 31)
 
 /* A named type, or a root. */
 struct node {
-	uint64_t hash;          /* of body, kind and name as they are in this writer */
+	struct table_key key;   /* of body, kind and name as they are in this writer */
 	uint32_t id;            /* type id */
 	uint32_t name;          /* string number */
 	uint32_t body, size;    /* in encoder.bodies */
@@ -23,8 +25,9 @@ struct node {
 struct entry {
 	uint32_t name, first; /* first: node */
 	uint8_t class;
-	bool ambiguous, has_full;
-	bool in_base;         /* nodes of the base have it */
+	bool ambiguous, has_full, has_forward;
+	bool declared;        /* ambiguous, and something points to the name whichever it means */
+	uint32_t copies;      /* full nodes that read like the first */
 	uint64_t seen;        /* of a full node; what pack_refine.c compares with */
 };
 
@@ -52,13 +55,14 @@ struct encoder {
 	uint32_t n_nodes, n_base_nodes, cap_nodes;
 	struct entry *entries;
 	uint32_t n_entries, *entry_slots, entry_mask;
-	uint32_t *refs;       /* node numbers */
+	uint32_t *refs;       /* node numbers, with BEHIND */
 	size_t n_refs, cap_refs;
 	uint8_t *ambiguous;   /* by node: references to it carry a variant */
 	struct buffer bodies;
 	bool variants;        /* second time: references carry variants */
+	bool bloated;         /* its deduplication failed: what pointers lead to is known by name only */
 	uint32_t unit_names;  /* of the definition at hand */
-	unsigned depth;
+	unsigned depth, behind;
 	const char *fault;    /* what is wrong with the BTF */
 	uint32_t fault_id;
 	int fault_code;       /* 0: damaged */

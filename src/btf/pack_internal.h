@@ -236,35 +236,41 @@ int ab_version_order(const char *a, const char *b);
 
 /* ---- writing: definitions and strings, each once (pack_table.c) ---- */
 
-#define TABLE_SHARDS 64 /* a power of two */
-
-/* The n-th entry of shard s has the number n * TABLE_SHARDS + s. */
 struct item {
 	const uint8_t *p;
 	uint32_t size, name; /* definitions: name is the number of a string */
-	uint64_t hash;
 	uint32_t final;      /* number in the file plus 1; 0: none yet */
 	uint8_t kind;
 };
 
-struct arena_block;
-struct shard {
-	pthread_mutex_t lock;
-	uint32_t *slots, mask;   /* index + 1 */
-	struct item **blocks;    /* of BLOCK items, which never move */
-	uint32_t n, n_blocks;
+struct table {
+	pthread_mutex_t lock;    /* of additions */
+	struct slots *slots;
+	struct item **blocks;    /* items never move */
 	struct arena_block *arena;
 	size_t used;
+	uint64_t seed;
+	uint32_t n, n_blocks;
 };
 
-struct table {
-	struct shard shards[TABLE_SHARDS];
+struct table_key {
+	uint64_t hash;
+	uint32_t more;
 };
 
 int ab_table_init(struct table *t);
 void ab_table_clear(struct table *t);
-/* The number of an item with these bytes, kind and name, made if there is none; UINT32_MAX when memory ran out. */
-uint32_t ab_table_put(struct table *t, const void *p, size_t size, uint32_t name, uint8_t kind, uint64_t hash);
+struct table_key ab_table_key(const struct table *t, const void *p, size_t size);
+/*
+ * Of a definition, whose body has TABLE_HEAD bytes of room before it: name and kind are written there, because they belong into the hash. Not into its seed:
+ * of short inputs, XXH3 has the same for related seeds.
+ */
+#define TABLE_HEAD 5
+struct table_key ab_table_def_key(const struct table *t, uint8_t *body, size_t size, uint32_t name, uint8_t kind);
+/* Soon this will be looked up. */
+void ab_table_prefetch(const struct table *t, struct table_key key);
+/* The number of the item with that key, which is made of these bytes if there is none; UINT32_MAX when memory ran out. */
+uint32_t ab_table_put(struct table *t, struct table_key key, const void *p, size_t size, uint32_t name, uint8_t kind);
 struct item *ab_table_item(const struct table *t, uint32_t number);
 
 /* ---- writing ---- */
@@ -294,7 +300,6 @@ int ab_pack_encode(struct ab_pack_writer *w, struct encoder *e, const void *btf,
 		   uint32_t **ret_defs, uint32_t *ret_n, struct ab_error *err);
 struct encoder *ab_encoder_new(void);
 void ab_encoder_free(struct encoder *e);
-uint64_t ab_def_hash(const void *body, size_t size, uint32_t name, uint8_t kind);
 void ab_sort_numbers(uint32_t *numbers, uint32_t n);
 int ab_writer_load_old(struct ab_pack_writer *w, struct ab_error *err);
 int ab_writer_take_old(struct ab_pack_writer *w, struct ab_error *err);

@@ -10,6 +10,8 @@
 #include "pack_encode.h"
 
 #define MAX_ROUNDS 100
+/* More names than this that have several definitions which read alike: deduplication failed. Sound kernels have some ten, others some hundreds. */
+#define MAX_DOUBLES 100
 
 struct refine {
 	struct encoder *e;
@@ -40,27 +42,31 @@ static void read_raw(struct walk *w, const uint8_t *p, size_t n)
 static void read_str(struct walk *w, uint64_t token)
 {
 	struct reading *r = (struct reading *)w;
-	uint64_t hash = ab_table_item(&r->e->writer->strings, token)->hash;
-	uint8_t bytes[8];
+	const struct item *text = ab_table_item(&r->e->writer->strings, token);
+	uint8_t size[4];
 
-	put_le64(bytes, hash);
-	XXH3_64bits_update(&r->state, bytes, sizeof(bytes));
+	put_le32(size, text->size);
+	XXH3_64bits_update(&r->state, size, sizeof(size));
+	XXH3_64bits_update(&r->state, text->p, text->size);
 }
 
 static uint64_t reading_hash(const struct encoder *e, const struct node *node)
 {
 	struct reading r = { .walk = { .str = read_str, .raw = read_raw }, .e = e };
-	uint8_t head[9];
 
-	put_le64(head, ab_table_item(&e->writer->strings, node->name)->hash);
-	head[8] = node->kind;
 	XXH3_64bits_reset(&r.state);
-	XXH3_64bits_update(&r.state, head, sizeof(head));
+	XXH3_64bits_update(&r.state, &node->kind, 1);
+	read_str(&r.walk, node->name);
 	ab_pack_walk(&r.walk, node->kind, e->bodies.p + node->body, node->size);
 	return XXH3_64bits_digest(&r.state);
 }
 
 /* ---- members ---- */
+
+static bool is_full(const struct node *node)
+{
+	return (node->kind & PACK_KIND) != BTF_KIND_FWD;
+}
 
 static bool add_member(struct refine *f, uint32_t node)
 {
@@ -93,12 +99,15 @@ static bool add_member(struct refine *f, uint32_t node)
 	return true;
 }
 
+static bool matters(const struct encoder *e, uint32_t ref)
+{
+	return e->ambiguous[ref & ~BEHIND] && !(ref & BEHIND && e->bloated);
+}
+
 static bool refers_to_ambiguous(const struct encoder *e, const struct node *node)
 {
-	const uint32_t *refs = e->refs + node->refs;
-
 	for (uint32_t i = 0; i < node->n_refs; i++)
-		if (e->ambiguous[refs[i]])
+		if (matters(e, e->refs[node->refs + i]))
 			return true;
 	return false;
 }
@@ -108,8 +117,9 @@ static void make_ambiguous(struct refine *f, struct entry *entry)
 	struct encoder *e = f->e;
 
 	entry->ambiguous = true;
+	/* Of a bloated BTF, forward declarations stay what pointers lead to. */
 	for (uint32_t i = entry->first; i != NONE; i = e->nodes[i].next)
-		if (i >= f->first)
+		if (i >= f->first && !(e->bloated && !is_full(&e->nodes[i])))
 			e->ambiguous[i] = 1;
 }
 
@@ -126,11 +136,6 @@ static bool find_members(struct refine *f)
 
 /* ---- rounds ---- */
 
-static bool is_full(const struct node *node)
-{
-	return (node->kind & PACK_KIND) != BTF_KIND_FWD;
-}
-
 static uint64_t mix(uint64_t a, uint64_t b)
 {
 	uint64_t pair[2] = { a, b };
@@ -146,8 +151,8 @@ static uint64_t next_hash(const struct refine *f, uint32_t member, const uint64_
 	uint64_t h = f->rounds[0][member];
 
 	for (uint32_t i = 0; i < node->n_refs; i++)
-		if (e->ambiguous[refs[i]])
-			h = mix(h, before[f->place[refs[i]] - 1]);
+		if (matters(e, refs[i]))
+			h = mix(h, before[f->place[refs[i] & ~BEHIND] - 1]);
 	return h;
 }
 
@@ -304,27 +309,46 @@ static int name_variants(struct refine *f, struct ab_error *err)
 
 /* ---- all of it ---- */
 
+/* Counts what reads alike, and finds out whether deduplication failed. */
+static void count_copies(struct refine *f)
+{
+	struct encoder *e = f->e;
+	uint32_t doubles = 0;
+
+	for (uint32_t i = f->first; i < e->n_nodes; i++) {
+		const struct node *node = &e->nodes[i];
+		struct entry *entry = node->entry == NONE ? NULL : &e->entries[node->entry];
+
+		if (!entry)
+			continue;
+		if (!is_full(node)) {
+			entry->has_forward = true;
+			continue;
+		}
+		if (!entry->has_full)
+			entry->seen = node->key.hash;
+		entry->has_full = true;
+		entry->copies += entry->seen == node->key.hash;
+		doubles += entry->copies == 2 && entry->seen == node->key.hash &&
+			   (entry->class == PACK_STRUCT || entry->class == PACK_UNION);
+	}
+	e->bloated = doubles > MAX_DOUBLES;
+}
+
 /* Names that read differently at first sight. True if there are any. */
 static bool compare_readings(struct refine *f)
 {
 	struct encoder *e = f->e;
 	bool any = false;
 
-	for (uint32_t i = 0; i < e->n_entries; i++)
-		e->entries[i].seen = 0;
 	for (uint32_t i = f->first; i < e->n_nodes; i++) {
 		const struct node *node = &e->nodes[i];
 		struct entry *entry = node->entry == NONE ? NULL : &e->entries[node->entry];
 
-		if (!entry || !is_full(node))
+		if (!entry || !is_full(node) || entry->seen == node->key.hash || entry->ambiguous)
 			continue;
-		if (!entry->has_full) {
-			entry->has_full = true;
-			entry->seen = node->hash;
-		} else if (entry->seen != node->hash && !entry->ambiguous) {
-			make_ambiguous(f, entry);
-			any = true;
-		}
+		make_ambiguous(f, entry);
+		any = true;
 	}
 	return any;
 }
@@ -349,6 +373,8 @@ int ab_pack_refine(struct encoder *e, uint32_t first, struct ab_error *err)
 	f.place = calloc(e->n_nodes + 1, sizeof(*f.place));
 	if (!e->ambiguous || !f.place)
 		r = ab_fail_memory(err);
+	if (r == 0)
+		count_copies(&f);
 	if (r == 0 && compare_readings(&f)) {
 		r = run_rounds(&f, err);
 		if (r == 0)

@@ -1,14 +1,29 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * Strings and definitions while a pack is written, each once: hash tables in shards, so that several threads can add kernels. Items never move, so
- * what has a number is read without a lock.
+ * Strings and definitions while a pack is written, each once. Most of what a kernel has is there already, and finding it costs one miss of the cache: a slot
+ * holds 96 bits of the hash, which decide. The hash is seeded at random for each writer, so nobody can make two things that have the same.
+ *
+ * Looking up takes no lock: a slot's number is written last. Tables that have been outgrown are kept until the end, for who still reads them.
  */
-#include <sys/mman.h>
+#define XXH_INLINE_ALL
+#include <sys/random.h>
+#include <xxhash.h>
 #include "pack_internal.h"
 
 #define BLOCK 4096
-#define MAX_BLOCKS (PACK_MAX_IDS / TABLE_SHARDS / BLOCK)
-#define ARENA (256u << 10)
+#define MAX_BLOCKS (PACK_MAX_IDS / BLOCK)
+#define ARENA (1u << 20)
+
+struct slot {
+	uint64_t hash;
+	uint32_t more, number; /* more bits of the hash; number plus 1, 0: free */
+};
+
+struct slots {
+	struct slots *before;
+	uint32_t mask;
+	struct slot slot[];
+};
 
 struct arena_block {
 	struct arena_block *next;
@@ -16,136 +31,179 @@ struct arena_block {
 	uint8_t bytes[];
 };
 
+static struct slots *new_slots(struct slots *before, uint32_t mask)
+{
+	struct slots *s = calloc(1, sizeof(*s) + ((size_t)mask + 1) * sizeof(s->slot[0]));
+
+	if (s) {
+		s->before = before;
+		s->mask = mask;
+	}
+	return s;
+}
+
 int ab_table_init(struct table *t)
 {
-	for (unsigned i = 0; i < TABLE_SHARDS; i++) {
-		struct shard *s = &t->shards[i];
-
-		pthread_mutex_init(&s->lock, NULL);
-		s->mask = 255;
-		s->slots = calloc(s->mask + 1, sizeof(*s->slots));
-		s->blocks = calloc(MAX_BLOCKS, sizeof(*s->blocks));
-		if (!s->slots || !s->blocks)
-			return -ENOMEM;
-	}
-	return 0;
+	*t = (struct table){ .blocks = calloc(MAX_BLOCKS, sizeof(*t->blocks)), .slots = new_slots(NULL, (1u << 16) - 1) };
+	pthread_mutex_init(&t->lock, NULL);
+	if (getrandom(&t->seed, sizeof(t->seed), 0) != sizeof(t->seed))
+		t->seed = (uintptr_t)t->slots;
+	return t->blocks && t->slots ? 0 : -ENOMEM;
 }
 
 void ab_table_clear(struct table *t)
 {
-	for (unsigned i = 0; i < TABLE_SHARDS; i++) {
-		struct shard *s = &t->shards[i];
-
-		for (uint32_t b = 0; b < s->n_blocks; b++)
-			free(s->blocks[b]);
-		for (struct arena_block *a = s->arena, *next; a; a = next) {
-			next = a->next;
-			free(a);
-		}
-		free(s->blocks);
-		free(s->slots);
-		pthread_mutex_destroy(&s->lock);
-		*s = (struct shard){};
+	for (uint32_t b = 0; b < t->n_blocks; b++)
+		free(t->blocks[b]);
+	for (struct arena_block *a = t->arena, *next; a; a = next) {
+		next = a->next;
+		free(a);
 	}
+	for (struct slots *s = t->slots, *before; s; s = before) {
+		before = s->before;
+		free(s);
+	}
+	free(t->blocks);
+	pthread_mutex_destroy(&t->lock);
+	*t = (struct table){};
 }
 
 struct item *ab_table_item(const struct table *t, uint32_t number)
 {
-	uint32_t i = number / TABLE_SHARDS;
-
-	return &t->shards[number % TABLE_SHARDS].blocks[i / BLOCK][i % BLOCK];
+	return &t->blocks[number / BLOCK][number % BLOCK];
 }
 
-static bool grow_slots(struct shard *s)
+struct table_key ab_table_key(const struct table *t, const void *p, size_t size)
 {
-	uint32_t mask = 2 * s->mask + 1;
-	uint32_t *slots = calloc((size_t)mask + 1, sizeof(*slots));
+	XXH128_hash_t h = XXH3_128bits_withSeed(p, size, t->seed);
 
-	if (!slots)
-		return false;
-	for (uint32_t n = 0; n < s->n; n++) {
-		uint32_t i = s->blocks[n / BLOCK][n % BLOCK].hash / TABLE_SHARDS & mask;
+	return (struct table_key){ h.low64, h.high64 };
+}
 
-		while (slots[i])
-			i = (i + 1) & mask;
-		slots[i] = n + 1;
+struct table_key ab_table_def_key(const struct table *t, uint8_t *body, size_t size, uint32_t name, uint8_t kind)
+{
+	uint8_t *head = body - TABLE_HEAD;
+
+	head[0] = kind;
+	put_le32(head + 1, name);
+	return ab_table_key(t, head, TABLE_HEAD + size);
+}
+
+void ab_table_prefetch(const struct table *t, struct table_key key)
+{
+	const struct slots *s = __atomic_load_n(&t->slots, __ATOMIC_ACQUIRE);
+
+	__builtin_prefetch(&s->slot[key.hash & s->mask]);
+}
+
+/* Number plus 1, or 0 and the free slot where it would be. */
+static uint32_t find(struct slots *s, struct table_key key, struct slot **ret_slot)
+{
+	for (uint32_t i = key.hash & s->mask;; i = (i + 1) & s->mask) {
+		struct slot *slot = &s->slot[i];
+		uint32_t number = __atomic_load_n(&slot->number, __ATOMIC_ACQUIRE);
+
+		if (!number || (slot->hash == key.hash && slot->more == key.more)) {
+			*ret_slot = slot;
+			return number;
+		}
 	}
-	free(s->slots);
-	s->slots = slots;
-	s->mask = mask;
+}
+
+static void fill(struct slot *slot, struct table_key key, uint32_t number)
+{
+	slot->hash = key.hash;
+	slot->more = key.more;
+	__atomic_store_n(&slot->number, number, __ATOMIC_RELEASE);
+}
+
+static bool grow_slots(struct table *t)
+{
+	struct slots *s = new_slots(t->slots, 2 * t->slots->mask + 1);
+	struct slot *free_slot;
+
+	if (!s)
+		return false;
+	for (uint32_t i = 0; i <= t->slots->mask; i++) {
+		const struct slot *slot = &t->slots->slot[i];
+
+		if (!slot->number)
+			continue;
+		find(s, (struct table_key){ slot->hash, slot->more }, &free_slot);
+		fill(free_slot, (struct table_key){ slot->hash, slot->more }, slot->number);
+	}
+	__atomic_store_n(&t->slots, s, __ATOMIC_RELEASE);
 	return true;
 }
 
-static uint8_t *copy_bytes(struct shard *s, const void *p, size_t size)
+static uint8_t *copy_bytes(struct table *t, const void *p, size_t size)
 {
 	uint8_t *copy;
 
-	if (!s->arena || s->arena->size - s->used < size) {
+	if (!t->arena || t->arena->size - t->used < size) {
 		size_t room = MAX(ARENA, size);
 		struct arena_block *a = malloc(sizeof(*a) + room);
 
 		if (!a)
 			return NULL;
-		*a = (struct arena_block){ .next = s->arena, .size = room };
-		s->arena = a;
-		s->used = 0;
+		a->next = t->arena;
+		a->size = room;
+		t->arena = a;
+		t->used = 0;
 	}
-	copy = s->arena->bytes + s->used;
+	copy = t->arena->bytes + t->used;
 	memcpy(copy, p, size);
-	s->used += size;
+	t->used += size;
 	return copy;
 }
 
-static struct item *add_item(struct shard *s, const void *p, size_t size)
+static struct item *add_item(struct table *t, const void *p, size_t size)
 {
 	struct item *item;
 
-	if (s->n / BLOCK == s->n_blocks) {
-		if (s->n_blocks == MAX_BLOCKS)
+	if (t->n / BLOCK == t->n_blocks) {
+		if (t->n_blocks == MAX_BLOCKS)
 			return NULL;
-		s->blocks[s->n_blocks] = malloc(BLOCK * sizeof(*item));
-		if (!s->blocks[s->n_blocks])
+		t->blocks[t->n_blocks] = malloc(BLOCK * sizeof(*item));
+		if (!t->blocks[t->n_blocks])
 			return NULL;
-		s->n_blocks++;
+		t->n_blocks++;
 	}
-	item = &s->blocks[s->n / BLOCK][s->n % BLOCK];
-	*item = (struct item){ .p = copy_bytes(s, p, size), .size = size };
+	item = &t->blocks[t->n / BLOCK][t->n % BLOCK];
+	*item = (struct item){ .p = copy_bytes(t, p, size), .size = size };
 	return item->p ? item : NULL;
 }
 
-static uint32_t put_locked(struct shard *s, const void *p, size_t size, uint32_t name, uint8_t kind, uint64_t hash)
+static uint32_t put_locked(struct table *t, struct table_key key, const void *p, size_t size, uint32_t name, uint8_t kind)
 {
-	uint32_t i = hash / TABLE_SHARDS & s->mask;
+	struct slot *slot;
 	struct item *item;
+	uint32_t number = find(t->slots, key, &slot);
 
-	for (; s->slots[i]; i = (i + 1) & s->mask) {
-		uint32_t n = s->slots[i] - 1;
-
-		item = &s->blocks[n / BLOCK][n % BLOCK];
-		if (item->hash == hash && item->size == size && item->name == name && item->kind == kind && !memcmp(item->p, p, size))
-			return n;
-	}
-	item = add_item(s, p, size);
+	if (number)
+		return number - 1;
+	item = add_item(t, p, size);
 	if (!item)
 		return UINT32_MAX;
-	item->hash = hash;
 	item->name = name;
 	item->kind = kind;
-	s->slots[i] = ++s->n;
-	if (s->n > s->mask / 2 && !grow_slots(s))
+	fill(slot, key, ++t->n);
+	if (t->n > t->slots->mask / 2 && !grow_slots(t))
 		return UINT32_MAX;
-	return s->n - 1;
+	return t->n - 1;
 }
 
-uint32_t ab_table_put(struct table *t, const void *p, size_t size, uint32_t name, uint8_t kind, uint64_t hash)
+uint32_t ab_table_put(struct table *t, struct table_key key, const void *p, size_t size, uint32_t name, uint8_t kind)
 {
-	struct shard *s = &t->shards[hash % TABLE_SHARDS];
-	uint32_t n;
+	struct slot *slot;
+	uint32_t number = find(__atomic_load_n(&t->slots, __ATOMIC_ACQUIRE), key, &slot);
 
-	pthread_mutex_lock(&s->lock);
-	n = put_locked(s, p, size, name, kind, hash);
-	pthread_mutex_unlock(&s->lock);
-	return n == UINT32_MAX ? n : n * TABLE_SHARDS + hash % TABLE_SHARDS;
+	if (number)
+		return number - 1;
+	pthread_mutex_lock(&t->lock);
+	number = put_locked(t, key, p, size, name, kind);
+	pthread_mutex_unlock(&t->lock);
+	return number;
 }
 
 static int compare_numbers(const void *a, const void *b)
@@ -155,15 +213,10 @@ static int compare_numbers(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-uint64_t ab_def_hash(const void *body, size_t size, uint32_t name, uint8_t kind)
-{
-	return ab_pack_hash(body, size, (uint64_t)name << 8 | kind);
-}
-
 /* By digits of 11 bits: a kernel has 60,000 and more. */
 void ab_sort_numbers(uint32_t *numbers, uint32_t n)
 {
-	uint32_t *other = malloc((n + 1) * sizeof(*other)), *from = numbers, *to = other;
+	uint32_t *other = n < 256 ? NULL : malloc((n + 1) * sizeof(*other)), *from = numbers, *to = other;
 
 	if (!other) {
 		qsort(numbers, n, sizeof(*numbers), compare_numbers);

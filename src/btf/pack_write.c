@@ -41,13 +41,21 @@ static int import_strings(struct ab_pack_writer *w, const struct ab_pack *pack, 
 
 		if (r < 0)
 			return r;
-		numbers[i] = n ? ab_table_put(&w->strings, s, n, 0, 0, ab_pack_hash(s, n, 0)) : 0;
+		numbers[i] = n ? ab_table_put(&w->strings, ab_table_key(&w->strings, s, n), s, n, 0, 0) : 0;
 		if (numbers[i] == NONE)
 			return ab_fail_memory(err);
 		if (keep)
 			ab_table_item(&w->strings, numbers[i])->final = i + 1;
 	}
 	return 0;
+}
+
+static uint32_t put_def(struct ab_pack_writer *w, struct buffer *body, uint32_t name, uint8_t kind)
+{
+	uint8_t *p = body->p + TABLE_HEAD;
+	size_t size = body->n - TABLE_HEAD;
+
+	return body->failed ? NONE : ab_table_put(&w->defs, ab_table_def_key(&w->defs, p, size, name, kind), p, size, name, kind);
 }
 
 /* Takes over a pack's definitions: *ret_defs is by definition of the pack. `keep`: with the numbers that they have there. */
@@ -65,12 +73,12 @@ static int import_defs(struct ab_pack_writer *w, const struct ab_pack *pack, boo
 			break;
 		i.fresh = def.name;
 		i.out.n = 0;
+		buffer_add(&i.out, (const uint8_t[TABLE_HEAD]){}, TABLE_HEAD);
 		if (!ab_pack_walk(&i.walk, def.kind, def.body, def.size)) {
 			r = ab_pack_bad_def(pack, n, err);
 			break;
 		}
-		defs[n] = i.out.failed ? NONE : ab_table_put(&w->defs, i.out.p, i.out.n, strings[def.name], def.kind,
-							       ab_def_hash(i.out.p, i.out.n, strings[def.name], def.kind));
+		defs[n] = put_def(w, &i.out, strings[def.name], def.kind);
 		if (defs[n] == NONE)
 			r = ab_fail_memory(err);
 		else if (keep)
@@ -345,7 +353,7 @@ static int open_old(struct ab_pack_writer *w, struct ab_error *err)
 	if (r == 0 && (!w->dropped || ab_table_init(&w->strings) < 0 || ab_table_init(&w->defs) < 0))
 		r = ab_fail_memory(err);
 	/* String 0 is "" from the start. */
-	if (r == 0 && ab_table_put(&w->strings, "", 0, 0, 0, 0) != 0)
+	if (r == 0 && ab_table_put(&w->strings, (struct table_key){}, "", 0, 0, 0) != 0)
 		r = ab_fail_memory(err);
 	if (r == 0)
 		ab_table_item(&w->strings, 0)->final = 1;
