@@ -12,6 +12,8 @@
 #include <anybpf/symbol.h>
 #include <anybpf/feature.h>
 #include <anybpf/pack.h>
+#include <anybpf/kernels.h>
+#include <anybpf/check.h>
 #include <anybpf/types.h>
 
 #endif

@@ -155,7 +155,7 @@ struct version {
 /* What BPF of a kernel can do that its types do not list (features.c). */
 enum feature {
 	FEATURE_CALLS, FEATURE_JMP32, FEATURE_LARGE, FEATURE_GLOBAL_DATA, FEATURE_LOOPS, FEATURE_CONSTANTS, FEATURE_SLEEPABLE,
-	FEATURE_FETCH, FEATURE_KFUNC, FEATURE_V4, FEATURE_MAY_GOTO, FEATURE_ARENA, FEATURE_ACQUIRE, FEATURE_FRAGS,
+	FEATURE_FETCH, FEATURE_KFUNC, FEATURE_KFUNC_ADDRESS, FEATURE_V4, FEATURE_MAY_GOTO, FEATURE_ARENA, FEATURE_ACQUIRE, FEATURE_FRAGS,
 	FEATURE_TRAMPOLINE, FEATURE_SLEEPABLE_MORE, FEATURE_NATIVE, FEATURE_COUNT,
 };
 
@@ -196,6 +196,10 @@ struct verdict {
 	struct ab_check_verdict pub;
 	struct ab_check_reason *reasons;
 	size_t cap;
+	struct verdict *next;
+	uint64_t hash;              /* of the key */
+	void *key;                  /* everything that it depends on */
+	size_t key_size;
 };
 
 struct ab_check {
@@ -211,8 +215,8 @@ struct ab_check {
 	struct group *groups;
 	size_t n_groups;
 	bool asks_version;
-	struct strmap strings;      /* question numbers, and every text that verdicts point to */
-	struct strmap verdicts;     /* by everything they depend on */
+	struct strmap strings;      /* every text that verdicts point to */
+	struct verdict *verdicts;
 	const struct ab_pack *pack; /* whose definitions `defs` and the answers are about */
 	struct pack_memory *memory;
 };
@@ -275,6 +279,9 @@ struct answers *ab_check_remembered(const struct group *group, uint64_t key);
 /* Forgets the answers of a group. */
 void ab_check_forget(struct group *group);
 void ab_check_read_abi(const struct ab_btf *types, struct abi *ret);
+/* The verdict for a kernel by its types; `key` is the same for the same types. */
+int ab_check_types(struct ab_check *check, const struct ab_btf *types, uint64_t key, const char *release, const char *arch,
+		   const struct ab_check_verdict **ret_verdict, struct ab_error *err);
 /* The verdict for a kernel, from memory if another had the same answers. */
 int ab_check_conclude(struct ab_check *check, const struct kernel *kernel, const struct ab_check_verdict **ret, struct ab_error *err);
 

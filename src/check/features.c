@@ -138,6 +138,7 @@ static const struct {
 	[FEATURE_SLEEPABLE] = { 5, 10, "5.10" },
 	[FEATURE_FETCH] = { 5, 12, "5.12" },
 	[FEATURE_KFUNC] = { 5, 13, "5.13" },
+	[FEATURE_KFUNC_ADDRESS] = { 6, 4, "6.4" },
 	[FEATURE_V4] = { 6, 6, "6.6" },
 	[FEATURE_MAY_GOTO] = { 6, 9, "6.9" },
 	[FEATURE_ARENA] = { 6, 9, "6.9" },

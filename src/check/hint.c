@@ -154,7 +154,7 @@ static int likeness(const struct place *p, const char *name, const char *before,
 	ab_btf_type_name(p->types, ab_btf_resolve(p->types, type), &b);
 	same_type = a.p && b.p && !strcmp(a.p, b.p);
 	neighbour = *before && p->index && !strcmp(before, ab_btf_str(p->local, ours[p->index - 1].name_off));
-	if (strlen(bare(p->member)) > 3 && (strstr(name, bare(p->member)) || strstr(p->member, bare(name))))
+	if (MIN(strlen(bare(p->member)), strlen(bare(name))) > 3 && (strstr(name, bare(p->member)) || strstr(p->member, bare(name))))
 		return same_type ? 60 : 30;
 	if (same_type && neighbour)
 		return 50;

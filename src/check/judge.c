@@ -386,7 +386,7 @@ static void judge_call(struct judge *j, uint32_t insn)
 		if (e->weak && !kernel_has(j->kernel, e->question))
 			program_reason(j, insn, keep(j, "%s()", e->name), keep(j, "the kernel has no kernel function '%s'", e->name),
 				       "ask bpf_ksym_exists() first");
-		else if (!j->driver && !kernel_can(j->kernel, FEATURE_KFUNC))
+		else if (!j->driver && kernel_has(j->kernel, e->question) && !kernel_can(j->kernel, FEATURE_KFUNC))
 			program_reason(j, insn, keep(j, "%s()", e->name), "programs of this kernel cannot call its functions", "they can since 5.13");
 	} else if (!in->src_reg) {
 		judge_helper(j, insn);
@@ -428,11 +428,16 @@ static void judge_relo(struct judge *j, uint32_t insn)
 		       keep_hint(j, a->hint));
 }
 
-static void judge_data(struct judge *j, uint32_t insn)
+/* An address in an instruction: of a variable, or of a kernel function that code asks for. */
+static void judge_address(struct judge *j, uint32_t insn)
 {
 	const struct code *code = &j->check->code;
 	const struct ref *ref = &code->refs[code->ref_of[insn]];
+	const struct external *e = ref->kind == REF_EXTERN ? &code->externals[ref->index] : NULL;
 
+	if (e && e->kind == EXTERN_KFUNC && kernel_has(j->kernel, e->question) && !kernel_can(j->kernel, FEATURE_KFUNC_ADDRESS))
+		program_reason(j, insn, keep(j, "%s", e->name), "programs of this kernel cannot ask whether it has a kernel function that it has",
+			       "they can since 6.4: ask bpf_core_type_exists() or the version instead");
 	if (ref->kind != REF_DATA || kernel_can(j->kernel, FEATURE_GLOBAL_DATA))
 		return;
 	program_reason(j, insn, keep(j, "variables in %s", code->sections[ref->index].name), "the kernel has no global variables for programs",
@@ -469,7 +474,7 @@ static void judge_insn(struct judge *j, uint32_t insn)
 	else if (insn_is_call(&code->insns[insn]))
 		judge_call(j, insn);
 	else if (!j->driver && insn_is_wide(&code->insns[insn]) && code->ref_of[insn] != NONE)
-		judge_data(j, insn);
+		judge_address(j, insn);
 }
 
 static void judge_size(struct judge *j)
@@ -593,7 +598,9 @@ int ab_check_judge(struct ab_check *check, const struct kernel *kernel, struct v
 
 void ab_check_free_verdict(struct verdict *verdict)
 {
-	if (verdict)
-		free(verdict->reasons);
+	if (!verdict)
+		return;
+	free(verdict->reasons);
+	free(verdict->key);
 	free(verdict);
 }

@@ -205,37 +205,6 @@ static int answer_questions(const struct ab_check *check, const struct ab_btf *t
 
 /* ---- verdicts ---- */
 
-static void add_bytes(struct text *key, const void *p, size_t n)
-{
-	text_add(key, p, n);
-}
-
-int ab_check_conclude(struct ab_check *check, const struct kernel *kernel, const struct ab_check_verdict **ret, struct ab_error *err)
-{
-	_text_ struct text key = {};
-	struct strmap_entry *entry;
-	struct verdict *verdict;
-	bool is_new;
-	int r;
-
-	add_bytes(&key, &kernel->abi, sizeof(kernel->abi));
-	add_bytes(&key, &kernel->features, sizeof(kernel->features));
-	add_bytes(&key, &kernel->version, sizeof(kernel->version));
-	add_bytes(&key, kernel->facts, (check->n_questions + 63) / 64 * sizeof(*kernel->facts));
-	add_bytes(&key, kernel->groups, check->n_groups * sizeof(*kernel->groups));
-	entry = key.failed ? NULL : strmap_put(&check->verdicts, key.p, key.n, &is_new);
-	if (!entry)
-		return ab_fail_memory(err);
-	if (!entry->value) {
-		r = ab_check_judge(check, kernel, &verdict, err);
-		if (r < 0)
-			return r;
-		entry->value = (uintptr_t)verdict;
-	}
-	*ret = &((struct verdict *)entry->value)->pub;
-	return 0;
-}
-
 static uint64_t hash_bytes(const void *data, size_t size)
 {
 	const uint8_t *p = data;
@@ -244,6 +213,45 @@ static uint64_t hash_bytes(const void *data, size_t size)
 	for (size_t i = 0; i < size; i++)
 		h = (h ^ p[i]) * 0x100000001b3ULL;
 	return h;
+}
+
+static struct verdict *find_verdict(const struct ab_check *check, const struct text *key, uint64_t hash)
+{
+	struct verdict *v = check->verdicts;
+
+	while (v && (v->hash != hash || v->key_size != key->n || memcmp(v->key, key->p, key->n)))
+		v = v->next;
+	return v;
+}
+
+int ab_check_conclude(struct ab_check *check, const struct kernel *kernel, const struct ab_check_verdict **ret, struct ab_error *err)
+{
+	_text_ struct text key = {};
+	struct verdict *verdict;
+	uint64_t hash;
+	int r;
+
+	text_add(&key, (const char *)&kernel->abi, sizeof(kernel->abi));
+	text_add(&key, (const char *)&kernel->features, sizeof(kernel->features));
+	text_add(&key, (const char *)&kernel->version, sizeof(kernel->version));
+	text_add(&key, (const char *)kernel->facts, (check->n_questions + 63) / 64 * sizeof(*kernel->facts));
+	text_add(&key, (const char *)kernel->groups, check->n_groups * sizeof(*kernel->groups));
+	if (key.failed)
+		return ab_fail_memory(err);
+	hash = hash_bytes(key.p, key.n);
+	verdict = find_verdict(check, &key, hash);
+	if (!verdict) {
+		r = ab_check_judge(check, kernel, &verdict, err);
+		if (r < 0)
+			return r;
+		verdict->hash = hash;
+		verdict->key_size = key.n;
+		verdict->key = text_take(&key);
+		verdict->next = check->verdicts;
+		check->verdicts = verdict;
+	}
+	*ret = &verdict->pub;
+	return 0;
 }
 
 static int answer_groups(struct ab_check *check, const struct ab_btf *types, uint64_t key, struct answers **groups, struct ab_error *err)
@@ -258,8 +266,8 @@ static int answer_groups(struct ab_check *check, const struct ab_btf *types, uin
 	return r;
 }
 
-static int check_types(struct ab_check *check, const struct ab_btf *types, uint64_t key, const char *release, const char *arch,
-		       const struct ab_check_verdict **ret_verdict, struct ab_error *err)
+int ab_check_types(struct ab_check *check, const struct ab_btf *types, uint64_t key, const char *release, const char *arch,
+		   const struct ab_check_verdict **ret_verdict, struct ab_error *err)
 {
 	_free_ uint64_t *facts = array_new((check->n_questions + 63) / 64, sizeof(*facts));
 	_free_ struct answers **groups = array_new(check->n_groups, sizeof(*groups));
@@ -286,7 +294,7 @@ int ab_check_btf(struct ab_check *check, const void *btf, size_t size, const cha
 
 	if (r < 0)
 		return r;
-	r = check_types(check, types, hash_bytes(btf, size), release, arch, ret_verdict, err);
+	r = ab_check_types(check, types, hash_bytes(btf, size), release, arch, ret_verdict, err);
 	ab_btf_close(types);
 	return r;
 }

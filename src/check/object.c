@@ -423,10 +423,10 @@ void ab_check_free(struct ab_check *check)
 {
 	if (!check)
 		return;
-	for (size_t i = 0; i < check->verdicts.cap; i++)
-		if (check->verdicts.entries[i].key)
-			ab_check_free_verdict((struct verdict *)check->verdicts.entries[i].value);
-	strmap_clear(&check->verdicts);
+	for (struct verdict *next, *v = check->verdicts; v; v = next) {
+		next = v->next;
+		ab_check_free_verdict(v);
+	}
 	for (size_t i = 0; i < check->n_groups; i++)
 		free_group(&check->groups[i]);
 	free(check->groups);

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The same, but asked for before: runs everywhere. */
+#include "anybpf.bpf.h"
+
+struct task_struct___never {
+	int never_was;
+} __attribute__((preserve_access_index));
+
+AB_ARRAY(seen, int, 1);
+
+SEC("raw_tp/sched_switch")
+int BPF_PROG(on_switch, bool preempt, struct task_struct *prev)
+{
+	struct task_struct___never *task = (void *)prev;
+	int *slot = ab_first(&seen);
+
+	if (slot && bpf_core_field_exists(task->never_was))
+		*slot = ab_read(task->never_was);
+	return 0;
+}
+
+AB_LICENSE("GPL");
