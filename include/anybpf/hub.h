@@ -36,16 +36,12 @@ struct ab_import_opts {
 	size_t sz;
 	/* What is said here wins over what is found in the input. NULL: what is found. */
 	const char *release, *arch, *distribution, *flavour;
-	bool modules;           /* also the types of modules in packages, directories and the running kernel */
+	/* Also the types of modules in packages, directories and the running kernel; their kernels have to be in this import too. */
+	bool modules;
 	unsigned jobs;          /* threads; 0: as many as CPUs */
 	const char *tmp_dir;    /* where pahole finds its input; NULL: $TMPDIR, else /var/tmp */
 	/* Called for each set of types. A negative return value with err filled is a failure of that input. */
 	int (*found)(void *ctx, const struct ab_found *found, struct ab_error *err);
-	/*
-	 * Asked for the kernel that a module belongs to when no input before had it: raw BTF for free(). -ENOENT: unknown, and the
-	 * module fails. NULL: unknown.
-	 */
-	int (*find_base)(void *ctx, const struct ab_kernel *module, void **ret_btf, size_t *ret_size, struct ab_error *err);
 	/* Told of each input that failed, by its path; the others go on. NULL: silence. */
 	void (*failed)(void *ctx, const char *input, const struct ab_error *why);
 	/* Told whenever an input is done. NULL: silence. */
@@ -110,7 +106,6 @@ struct ab_crawl_opts {
 	bool forget;            /* what was done before is not there any more: do it again */
 	/* As for ab_import(). */
 	int (*found)(void *ctx, const struct ab_found *found, struct ab_error *err);
-	int (*find_base)(void *ctx, const struct ab_kernel *module, void **ret_btf, size_t *ret_size, struct ab_error *err);
 	/* Makes durable what was found. Called from time to time and at the end; its failure ends the crawl. */
 	int (*commit)(void *ctx, struct ab_error *err);
 	/* Whether the kernel's types are there already, so that no debug package is fetched for it. NULL: no. */

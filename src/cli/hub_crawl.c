@@ -73,6 +73,8 @@ static void show_event(void *ctx, const struct ab_crawl_event *e)
 		cli_say("warning", "%s: %s%s%s: %s; tried again %s", e->source, e->name, *e->version ? " " : "", e->version, e->why->msg, when);
 	else if (e->status == AB_CRAWL_LISTED && !run->cli->json)
 		out_printf(&run->cli->out, "%-16s %-48s %-24s %-8s %6.1f MB\n", e->source, e->name, e->version, e->arch, e->size / 1e6);
+	/* A crawl takes hours; what it did is worth reading meanwhile. */
+	out_flush(&run->cli->out);
 	pthread_mutex_unlock(&run->lock);
 }
 
@@ -187,7 +189,7 @@ int hub_crawl(struct hub_run *run, const char *sources, struct ab_error *err)
 		return r;
 	AB_OPTS(ab_crawl_opts, opts, .state = state, .cache = cache, .queue = o->queue, .only = o->only.items, .downloads = o->downloads,
 		.jobs = o->jobs, .rate = o->rate * 1024, .tmp_dir = o->tmp_dir, .list = o->list, .retry = o->retry,
-		.forget = access(o->pack, F_OK) < 0, .found = take_found, .find_base = hub_find_base, .commit = commit_pack, .known = is_known,
+		.forget = access(o->pack, F_OK) < 0, .found = take_found, .commit = commit_pack, .known = is_known,
 		.stopped = is_stopped, .event = show_event, .progress = show_progress, .ctx = run);
 	signal(SIGINT, ask_to_stop);
 	signal(SIGTERM, ask_to_stop);

@@ -57,7 +57,10 @@ void hub_show_failed(struct hub_run *run, const char *input, const struct ab_err
 	struct json j = { &t };
 
 	run->failed++;
-	cli_say("error", "%s: %s", input, why->msg);
+	if (strstr(why->msg, input))
+		cli_say("error", "%s", why->msg);
+	else
+		cli_say("error", "%s: %s", input, why->msg);
 	if (!run->cli->json)
 		return;
 	json_open(&j, '{');
@@ -140,24 +143,6 @@ static void show_progress(void *ctx, const char *input, size_t done, size_t tota
 	pthread_mutex_unlock(&run->lock);
 }
 
-int hub_find_base(void *ctx, const struct ab_kernel *module, void **ret_btf, size_t *ret_size, struct ab_error *err)
-{
-	struct hub_run *run = ctx;
-	struct ab_pack *pack;
-	long k;
-	int r;
-
-	if (!run->opts->pack || access(run->opts->pack, R_OK) < 0)
-		return -ENOENT;
-	r = ab_pack_open(run->opts->pack, &pack, err);
-	if (r < 0)
-		return r;
-	k = ab_pack_find(pack, module->release, module->arch, NULL);
-	r = k < 0 ? -ENOENT : ab_pack_extract(pack, k, ret_btf, ret_size, err);
-	ab_pack_close(pack);
-	return r;
-}
-
 /* ---- import ---- */
 
 static void show_summary(struct hub_run *run, size_t inputs)
@@ -188,7 +173,7 @@ int hub_import(struct hub_run *run, const char *const *inputs, size_t count, str
 {
 	const struct hub_opts *o = run->opts;
 	AB_OPTS(ab_import_opts, opts, .release = o->release, .arch = o->arch, .distribution = o->distribution, .flavour = o->flavour,
-		.modules = o->modules, .jobs = o->jobs, .tmp_dir = o->tmp_dir, .found = hub_take_found, .find_base = hub_find_base,
+		.modules = o->modules, .jobs = o->jobs, .tmp_dir = o->tmp_dir, .found = hub_take_found,
 		.failed = take_failed, .progress = show_progress, .ctx = run);
 	struct ab_import_result result;
 	int r;

@@ -195,13 +195,6 @@ static int take_found(void *ctx, const struct ab_found *found, struct ab_error *
 	return r;
 }
 
-static int find_base(void *ctx, const struct ab_kernel *module, void **ret_btf, size_t *ret_size, struct ab_error *err)
-{
-	struct one *one = ctx;
-
-	return OPT(one->c->opts, find_base) ? one->c->opts->find_base(one->c->opts->ctx, module, ret_btf, ret_size, err) : -ENOENT;
-}
-
 static void take_failure(void *ctx, const char *input, const struct ab_error *why)
 {
 	struct one *one = ctx;
@@ -213,7 +206,7 @@ static int import_one(struct crawl *c, const struct source *source, const char *
 {
 	struct one one = { .c = c };
 	AB_OPTS(ab_import_opts, opts, .distribution = source->distribution, .modules = source->modules, .jobs = 1, .tmp_dir = OPT(c->opts, tmp_dir),
-		.found = take_found, .find_base = find_base, .failed = take_failure, .ctx = &one);
+		.found = take_found, .failed = take_failure, .ctx = &one);
 	struct ab_import_result result;
 	int r;
 

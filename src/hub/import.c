@@ -13,18 +13,18 @@
 
 struct input {
 	char *path;
-	bool named;
+	bool named, deferred;
 };
 
 /* Kernels whose modules may follow. */
 struct base {
-	char release[128], arch[16];
+	char release[128], arch[16], distribution[64];
 	void *btf;
 	size_t size;
 	unsigned users;         /* calls that read it now */
 };
 
-#define MAX_BASES 8
+#define MAX_BASES 64
 
 struct import {
 	const struct ab_import_opts *opts;
@@ -33,6 +33,7 @@ struct import {
 	struct ab_import_result result;
 	struct base bases[MAX_BASES];
 	unsigned next_base;
+	bool last_round;        /* of what was deferred because its kernel was not there yet */
 	pthread_mutex_t lock;
 };
 
@@ -60,6 +61,7 @@ static void keep_base(struct import *import, const struct identity *id, const vo
 		*base = (struct base){ .btf = copy, .size = size };
 		strcpy(base->release, id->release);
 		strcpy(base->arch, id->arch);
+		strcpy(base->distribution, id->distribution);
 		copy = NULL;
 	}
 	pthread_mutex_unlock(&import->lock);
@@ -80,25 +82,18 @@ static struct base *find_kept(struct import *import, const struct identity *id)
 	return found;
 }
 
+/*
+ * Type ids of a module go on where its kernel's end, so only the very BTF that the kernel had will do. -EAGAIN: another input may
+ * still have it.
+ */
 static int find_base(struct importing *at, const struct identity *id, struct base **ret_base, struct ab_error *err)
 {
-	const struct ab_import_opts *opts = at->import->opts;
 	struct base *base = find_kept(at->import, id);
 
-	if (!base && OPT(opts, find_base)) {
-		struct ab_kernel kernel = ab_identity_kernel(id);
-		_free_ void *btf = NULL;
-		size_t size;
-		int r = opts->find_base(opts->ctx, &kernel, &btf, &size, err);
-
-		if (r < 0 && r != -ENOENT)
-			return r;
-		if (r >= 0)
-			keep_base(at->import, id, btf, size);
-		base = find_kept(at->import, id);
-	}
+	if (!base && !at->import->last_round)
+		return -EAGAIN;
 	if (!base)
-		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "module '%s' needs the types of its kernel %s, which come before it or with it",
+		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "module '%s' needs the types of its kernel %s, which has to be imported with it",
 			       id->module, id->release);
 	*ret_base = base;
 	return 0;
@@ -135,6 +130,8 @@ int ab_import_found(struct importing *at, const struct identity *from, const voi
 		r = find_base(at, &id, &base, err);
 		if (r < 0)
 			return r;
+		/* A module says nothing of who made it; its kernel did. */
+		strcpy(id.distribution, base->distribution);
 		found.base = base->btf;
 		found.base_size = base->size;
 	}
@@ -221,38 +218,53 @@ static int import_input(struct importing *at, struct ab_error *err)
 	return r;
 }
 
+static struct input *next_input(struct import *import)
+{
+	struct input *input = NULL;
+
+	pthread_mutex_lock(&import->lock);
+	while (!input && import->next < import->count) {
+		input = &import->inputs[import->next++];
+		if (import->last_round && !input->deferred)
+			input = NULL;
+	}
+	pthread_mutex_unlock(&import->lock);
+	return input;
+}
+
+static void do_input(struct import *import, struct input *input)
+{
+	struct importing at = { .import = import, .input = input->path, .named = input->named };
+	const struct ab_import_opts *opts = import->opts;
+	struct ab_error err = {};
+	int r = import_input(&at, &err);
+	size_t done;
+
+	if (r == -EAGAIN && !import->last_round) {
+		input->deferred = true;
+		return;
+	}
+	pthread_mutex_lock(&import->lock);
+	done = ++import->done;
+	import->result.failed += r < 0;
+	pthread_mutex_unlock(&import->lock);
+	if (r < 0 && !err.code)
+		ab_fail(&err, AB_ERROR_INTERNAL, r, "internal error %d", r);
+	if (r < 0 && OPT(opts, failed))
+		opts->failed(opts->ctx, input->path, &err);
+	if (OPT(opts, progress))
+		opts->progress(opts->ctx, input->path, done, import->count);
+	ab_error_clear(&err);
+}
+
 static void *work(void *arg)
 {
 	struct import *import = arg;
-	const struct ab_import_opts *opts = import->opts;
-	size_t done;
+	struct input *input;
 
-	for (;;) {
-		struct importing at = { .import = import };
-		struct ab_error err = {};
-		int r;
-
-		pthread_mutex_lock(&import->lock);
-		if (import->next < import->count) {
-			at.input = import->inputs[import->next].path;
-			at.named = import->inputs[import->next++].named;
-		}
-		pthread_mutex_unlock(&import->lock);
-		if (!at.input)
-			return NULL;
-		r = import_input(&at, &err);
-		pthread_mutex_lock(&import->lock);
-		done = ++import->done;
-		import->result.failed += r < 0;
-		pthread_mutex_unlock(&import->lock);
-		if (r < 0 && !err.code)
-			ab_fail(&err, AB_ERROR_INTERNAL, r, "internal error %d", r);
-		if (r < 0 && OPT(opts, failed))
-			opts->failed(opts->ctx, at.input, &err);
-		if (OPT(opts, progress))
-			opts->progress(opts->ctx, at.input, done, import->count);
-		ab_error_clear(&err);
-	}
+	while ((input = next_input(import)))
+		do_input(import, input);
+	return NULL;
 }
 
 /* ---- inputs ---- */
@@ -361,8 +373,13 @@ int ab_import(const char *const *inputs, size_t count, const struct ab_import_op
 	pthread_mutex_init(&import.lock, NULL);
 	r = list_inputs(&import, inputs, count, err);
 	import.result.inputs = import.count;
-	if (r == 0)
+	if (r == 0) {
 		run_threads(&import);
+		import.next = 0;
+		import.last_round = true;
+		if (import.done < import.count)
+			run_threads(&import);
+	}
 	for (size_t i = 0; i < import.count; i++)
 		free(import.inputs[i].path);
 	for (size_t i = 0; i < MAX_BASES; i++)

@@ -307,30 +307,36 @@ static int take_entries(struct package *p, struct archive *a, bool outer, struct
 	return r;
 }
 
-static bool is_deb(const char *head, size_t n)
+enum kind { KIND_NONE, KIND_DEB, KIND_RPM, KIND_TAR };
+
+static enum kind kind_of(const char *head, size_t n)
 {
-	return n > 8 && !memcmp(head, "!<arch>\n", 8);
+	if (n > 8 && !memcmp(head, "!<arch>\n", 8))
+		return KIND_DEB;
+	if (n > 96 && !memcmp(head, "\xed\xab\xee\xdb", 4))
+		return KIND_RPM;
+	return ab_is_compressed(head, n) || (n == 512 && !memcmp(head + 257, "ustar", 5)) ? KIND_TAR : KIND_NONE;
 }
 
 /* Reads the package from its start. */
-static int pass(struct package *p, bool deb, struct ab_error *err)
+static int pass(struct package *p, enum kind kind, struct ab_error *err)
 {
 	struct archive *a = ab_archive_new();
 	struct archive_entry *entry;
-	int r = 0;
+	int r = 0, found;
 
 	if (!a)
 		return ab_fail_memory(err);
 	if (archive_read_open_filename(a, p->at->input, BLOCK) != ARCHIVE_OK) {
-		r = ab_archive_fail(a, p->at->input, err);
-	} else if (!deb && archive_read_next_header(a, &entry) < ARCHIVE_WARN) {
 		/* Something compressed need not be an archive. */
-		r = archive_format(a) ? ab_archive_fail(a, p->at->input, err) : -ENOENT;
+		r = kind == KIND_TAR ? -ENOENT : ab_archive_fail(a, p->at->input, err);
+	} else if (kind == KIND_TAR && (found = archive_read_next_header(a, &entry)) != ARCHIVE_OK && found != ARCHIVE_WARN) {
+		r = -ENOENT;
 	} else {
-		if (!deb && archive_entry_pathname(entry))
+		if (kind == KIND_TAR && archive_entry_pathname(entry))
 			r = take_entry(p, a, entry, archive_entry_pathname(entry), err);
 		if (r >= 0)
-			r = take_entries(p, a, deb, err);
+			r = take_entries(p, a, kind == KIND_DEB, err);
 	}
 	archive_read_free(a);
 	return r;
@@ -379,27 +385,26 @@ int ab_import_package(struct importing *at, struct ab_error *err)
 	_close_ int fd = open(at->input, O_RDONLY | O_CLOEXEC);
 	struct package p = { .at = at };
 	char head[512] = "";
-	bool deb, rpm;
+	enum kind kind;
 	ssize_t n;
 	int r = 0;
 
 	if (fd < 0 || (n = pread(fd, head, sizeof(head), 0)) < 0)
 		return ab_fail_errno(err, -errno, "'%s'", at->input);
-	deb = is_deb(head, n);
-	rpm = n > 96 && !memcmp(head, "\xed\xab\xee\xdb", 4);
-	if (!deb && !rpm && !ab_is_compressed(head, n) && (n < 512 || memcmp(head + 257, "ustar", 5)))
+	kind = kind_of(head, n);
+	if (kind == KIND_NONE)
 		return -ENOENT;
-	p.single = deb || rpm;
-	if (rpm)
+	p.single = kind != KIND_TAR;
+	if (kind == KIND_RPM)
 		r = read_rpm_hints(&p, fd, err);
 	if (r == 0)
-		r = pass(&p, deb, err);
+		r = pass(&p, kind, err);
 	if (r >= 0)
 		r = convert_pending(&p, err);
 	if (r >= 0 && ab_import_opts(at)->modules) {
 		p.modules = true;
 		p.members = p.unpacked = 0;
-		r = pass(&p, deb, err);
+		r = pass(&p, kind, err);
 	}
 	clear(&p);
 	return r;
