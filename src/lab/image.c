@@ -288,6 +288,25 @@ static int open_package(struct ab_lab *lab, const char *path, struct ab_image **
 	return from_packages(lab, image, hashes, ret_image, err);
 }
 
+/* Modules of the user's may change while the kernel stays: they count for what the image is. */
+static int use_modules(struct ab_image *image, const char *dir, struct ab_error *err)
+{
+	char stamp[24], hash[HASH_TEXT];
+	const char *parts[] = { image->hash, stamp, NULL };
+	int r;
+
+	snprintf(stamp, sizeof(stamp), "%016llx", (unsigned long long)ab_modules_stamp(dir));
+	r = hash_name(parts, hash, err);
+	if (r < 0)
+		return r;
+	memcpy(image->hash, hash, sizeof(hash));
+	free(image->modules);
+	free(image->builtin);
+	image->modules = strdup(dir);
+	image->builtin = join(dir, "modules.builtin");
+	return image->modules && image->builtin ? 0 : ab_fail_memory(err);
+}
+
 /* A kernel file by itself: its bootable form is cached, its modules are used where they are. */
 static int open_kernel(struct ab_lab *lab, const char *path, const char *modules, const char *name, struct ab_image **ret_image,
 		       struct ab_error *err)
@@ -304,13 +323,8 @@ static int open_kernel(struct ab_lab *lab, const char *path, const char *modules
 		image->name = strdup(name);
 		r = image->hash && image->name ? take_folder(lab, image, path, err) : ab_fail_memory(err);
 	}
-	if (r == 0 && modules) {
-		free(image->modules);
-		free(image->builtin);
-		image->modules = strdup(modules);
-		image->builtin = join(modules, "modules.builtin");
-		r = image->modules && image->builtin ? 0 : ab_fail_memory(err);
-	}
+	if (r == 0 && modules)
+		r = use_modules(image, modules, err);
 	if (r < 0)
 		ab_image_free(image);
 	else
@@ -321,14 +335,18 @@ static int open_kernel(struct ab_lab *lab, const char *path, const char *modules
 static int open_tree(struct ab_lab *lab, const char *path, struct ab_image **ret_image, struct ab_error *err)
 {
 	static const char *const places[] = { "arch/x86/boot/bzImage", "arch/arm64/boot/Image" };
-	_free_ char *kernel = join(path, places[!strcmp(lab->arch, "arm64")]);
+	_free_ char *kernel = join(path, places[!strcmp(lab->arch, "arm64")]), *about = join(path, "include/config/kernel.release");
+	_free_ char *release = NULL;
+	size_t size;
 
-	if (!kernel)
+	if (!kernel || !about)
 		return ab_fail_memory(err);
 	if (!exists(kernel))
 		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "'%s' is no built kernel tree: it has no %s", path,
 			       places[!strcmp(lab->arch, "arm64")]);
-	return open_kernel(lab, kernel, path, path_base(path), ret_image, err);
+	if (file_read(about, 4096, &release, &size, NULL) == 0)
+		release[strcspn(release, " \n")] = '\0';
+	return open_kernel(lab, kernel, path, release && *release ? release : path_base(path), ret_image, err);
 }
 
 int ab_image_open(struct ab_lab *lab, const char *path, struct ab_image **ret_image, struct ab_error *err)

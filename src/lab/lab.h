@@ -119,6 +119,8 @@ struct module_list {
 };
 
 void ab_modules_free(struct module_list *list);
+/* Changes when a module in the folder does. */
+uint64_t ab_modules_stamp(const char *dir);
 enum module_need {
 	MODULE_IF_UNPACKED, /* what is not there is left out: it may be built in without saying so */
 	MODULE_IF_ANY,      /* packages are searched; what they do not have is left out */

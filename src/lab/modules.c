@@ -4,6 +4,7 @@
  * depends on.
  */
 #include <ftw.h>
+#include <inttypes.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "lab.h"
@@ -88,6 +89,31 @@ static int list_files(struct finder *f, struct ab_error *err)
 	r = nftw(f->image->modules, note_file, 32, FTW_PHYS);
 	walking = NULL;
 	return r ? ab_fail_errno(err, -(errno ? errno : ENOMEM), "'%s'", f->image->modules) : 0;
+}
+
+static __thread uint64_t stamp;
+
+/* A sum, because folders are read in any order. */
+static int add_stamp(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	char text[HASH_TEXT], about[96];
+	uint64_t part;
+
+	if (type != FTW_F || !strstr(path + ftw->base, ".ko"))
+		return 0;
+	snprintf(about, sizeof(about), "%.40s %lld %lld.%09ld", path + ftw->base, (long long)st->st_size, (long long)st->st_mtim.tv_sec,
+		 st->st_mtim.tv_nsec);
+	ab_hash_text(about, strlen(about), text);
+	sscanf(text, "%16" SCNx64, &part);
+	stamp += part;
+	return 0;
+}
+
+uint64_t ab_modules_stamp(const char *dir)
+{
+	stamp = 0;
+	nftw(dir, add_stamp, 32, FTW_PHYS);
+	return stamp;
 }
 
 static bool is_builtin(const struct finder *f, const char *name)

@@ -10,6 +10,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import textwrap
 import time
 
 import pytest
@@ -132,6 +133,96 @@ def test_kernel_files(lab, kernel, objects, tmp_path):
     assert whole["verdict"] == "pass"
     assert cut["verdict"] == "fail" and "damaged" in cut["reason"]
     assert program["verdict"] == "fail"
+
+
+@pytest.fixture(scope="session")
+def files(lab, tmp_path_factory):
+    """(release, folder) of a kernel's package, unpacked: what other packagings of a kernel are made of here."""
+    name = lab.fetch("6.1-cloud")[0][0]
+    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "anybpf/lab/deb"
+    for deb in cache.glob("*.deb"):
+        package = subprocess.run(["dpkg-deb", "-f", deb, "Package"], capture_output=True, text=True).stdout.strip()
+        if package == f"linux-image-{name}":
+            folder = tmp_path_factory.mktemp("files")
+            subprocess.run(["dpkg-deb", "-x", deb, folder], check=True)
+            return name, folder
+    raise AssertionError(f"the package of {name} is not in {cache}")
+
+
+# In Debian's cloud kernels this is a module, as virtio_console is, without which no guest can report.
+NEEDS_A_MODULE = 'modules = ["dummy"]\nworkload = ["/bin/ip link add d0 type dummy"]\n' \
+                 '[[event]]\nwhere = { args = { matches = "^/bin/ip link add d0" } }\n'
+
+
+def check_own_kernel(lab, objects, tmp_path, release, name, *args):
+    tool = copy(objects, tmp_path, "tool", NEEDS_A_MODULE)
+    report = lab.test(tool, *args)
+    assert [(t["kernel"], t["verdict"], t["events"] > 0) for t in report["tests"]] == [(name, "pass", True)]
+    assert report["kernels"][0]["release"] == release
+
+
+@pytest.mark.skipif(not shutil.which("rpmbuild"), reason="needs rpmbuild (Debian: rpm)")
+def test_rpm(lab, objects, files, tmp_path):
+    """A package as Fedora makes them: the kernel among its modules, those compressed, the payload by zstd."""
+    release, source = files
+    modules = pathlib.Path("lib/modules") / release
+    root = tmp_path / "root" / modules
+    for part in ("net", "drivers/char", "drivers/virtio", "drivers/net/dummy.ko"):
+        target = root / "kernel" / part
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if (source / modules / "kernel" / part).is_dir():
+            shutil.copytree(source / modules / "kernel" / part, target)
+        elif (source / modules / "kernel" / part).exists():
+            shutil.copy(source / modules / "kernel" / part, target)
+    assert list(root.rglob("dummy.ko"))
+    subprocess.run(["xz", "--check=crc32", *root.rglob("*.ko")], check=True)
+    shutil.copy(source / modules / "modules.builtin", root)
+    shutil.copy(source / f"boot/vmlinuz-{release}", root / "vmlinuz")
+    (tmp_path / "kernel.spec").write_text(textwrap.dedent(f"""
+        Name: kernel-core
+        Version: 6.1
+        Release: 1
+        Summary: kernel
+        License: GPL-2.0
+        %global _binary_payload w3.zstdio
+        %global __os_install_post %{{nil}}
+        %global _build_id_links none
+        %description
+        kernel
+        %install
+        cp -a {tmp_path}/root/. %{{buildroot}}
+        %files
+        /lib/modules
+        """))
+    subprocess.run(["rpmbuild", "--quiet", "-bb", "--define", f"_topdir {tmp_path}/top", "--buildroot", tmp_path / "made",
+                    tmp_path / "kernel.spec"], check=True, capture_output=True)
+    [rpm] = (tmp_path / "top").rglob("*.rpm")
+    check_own_kernel(lab, objects, tmp_path, release, release, "--kernel", rpm)
+    (tmp_path / "cut.rpm").write_bytes(rpm.read_bytes()[:1000000])
+    report = lab.test(tmp_path / "tool.bpf.o", "--kernel", tmp_path / "cut.rpm", status=1)
+    assert "damaged" in report["tests"][0]["reason"]
+
+
+def test_built_kernel_tree(lab, objects, files, tmp_path):
+    """What `make` leaves in a kernel's source: bzImage, .config, the release, modules beside their sources."""
+    release, source = files
+    tree, modules = tmp_path / "linux", source / "lib/modules" / release
+    (tree / "arch/x86/boot").mkdir(parents=True)
+    shutil.copy(source / f"boot/vmlinuz-{release}", tree / "arch/x86/boot/bzImage")
+    (tree / "include/config").mkdir(parents=True)
+    (tree / "include/config/kernel.release").write_text(release + "\n")
+    shutil.copy(source / f"boot/config-{release}", tree / ".config")
+    shutil.copy(modules / "modules.builtin", tree)
+    for part in ("drivers", "net", "fs"):
+        shutil.copytree(modules / "kernel" / part, tree / part)
+    check_own_kernel(lab, objects, tmp_path, release, release, "--kernel", tree)
+    # Another module makes it another kernel for verdicts that are reused.
+    assert lab.test(tmp_path / "tool.bpf.o", "--kernel", tree, "--cached")["tests"][0]["cached"]
+    os.utime(next(tree.rglob("dummy.ko")))
+    assert not lab.test(tmp_path / "tool.bpf.o", "--kernel", tree, "--cached")["tests"][0]["cached"]
+    (tree / "arch/x86/boot/bzImage").unlink()
+    report = lab.test(tmp_path / "tool.bpf.o", "--kernel", tree, status=1)
+    assert "no built kernel tree: it has no arch/x86/boot/bzImage" in report["tests"][0]["reason"]
 
 
 def test_survey(lab, kernel, tmp_path):
