@@ -34,6 +34,9 @@ struct ab_kernel {
 	uint8_t build_id_size;    /* 0: unknown */
 };
 
+/* Below, equal to or above 0, in the order that packs have: distribution, architecture, flavour, version (5.9 before 5.10), module, build id. */
+AB_API int ab_kernel_compare(const struct ab_kernel *a, const struct ab_kernel *b);
+
 /* Opens a pack: maps it and verifies header and directory; the rest is verified when it is read. Errors: -ENOENT; -EBADMSG/FORMAT with the offset. */
 AB_API int ab_pack_open(const char *path, struct ab_pack **ret_pack, struct ab_error *err);
 AB_API void ab_pack_close(struct ab_pack *pack);
@@ -56,6 +59,26 @@ AB_API int ab_pack_extract(const struct ab_pack *pack, size_t index, void **ret_
 /* Reads and verifies every byte. Errors: -EBADMSG/FORMAT with the offset of what is damaged. */
 AB_API int ab_pack_verify(const struct ab_pack *pack, struct ab_error *err);
 
+/* What a pack is made of. */
+struct ab_pack_stat {
+	size_t kernels, modules;      /* entries for kernels, entries for their modules */
+	size_t definitions, strings;  /* each counted once */
+	size_t segments;              /* how often it was added to since everything was written as one */
+	uint64_t size;                /* bytes of the file */
+	uint64_t strings_size, heads_size, bodies_size, sets_size; /* of these, compressed (docs/format-pack.md) */
+};
+AB_API void ab_pack_stat(const struct ab_pack *pack, struct ab_pack_stat *ret_stat);
+/* How many definitions a kernel or module has. */
+AB_API size_t ab_pack_definitions(const struct ab_pack *pack, size_t index);
+
+enum ab_pack_change { AB_PACK_ADDED = 1, AB_PACK_REMOVED, AB_PACK_CHANGED };
+/*
+ * Calls `fn` for each definition that two kernels do not share, ordered by kind and name: `kind` is "struct", "union", "enum", "typedef", "int", "float",
+ * "func", "var", "section" or "fwd". Stops when fn returns non-zero and returns that. Errors: -EBADMSG/FORMAT.
+ */
+AB_API int ab_pack_diff(const struct ab_pack *pack, size_t old_index, size_t new_index,
+			int (*fn)(void *ctx, enum ab_pack_change change, const char *kind, const char *name), void *ctx, struct ab_error *err);
+
 /*
  * Changing: a writer holds what is added in memory until ab_pack_writer_commit() puts a new file in the old one's place, so kill -9 at any point leaves
  * the old pack or the new one. One writer at a time: a second waits for the lock beside the file. A writer may be used by one thread at a time;
@@ -64,13 +87,13 @@ AB_API int ab_pack_verify(const struct ab_pack *pack, struct ab_error *err);
 struct ab_pack_writer;
 /* `path` need not exist. */
 AB_API int ab_pack_writer_open(const char *path, struct ab_pack_writer **ret_writer, struct ab_error *err);
-/* Adds raw BTF. 1: added; 0: it was there already (same kernel, same types). A module needs its kernel in the pack or in the writer, and
+/* Adds raw BTF, or that of an ELF file (its section .BTF). 1: added; 0: it was there already (same kernel, same types). A module needs its kernel in the pack or in the writer, and
  * `base_btf`, the BTF that its split BTF extends, else NULL. Errors: -EBADMSG/FORMAT; -EEXIST/CONFLICT another BTF under the same key. */
 AB_API int ab_pack_writer_add(struct ab_pack_writer *writer, const struct ab_kernel *kernel, const void *btf, size_t size,
 			      const void *base_btf, size_t base_size, struct ab_error *err);
 /* Adds all of another pack. */
 AB_API int ab_pack_writer_merge(struct ab_pack_writer *writer, const struct ab_pack *other, struct ab_error *err);
-/* Leaves a kernel (and its modules) of the pack as it was opened out. */
+/* Leaves a kernel, and its modules, of the pack as it was opened out. */
 AB_API int ab_pack_writer_drop(struct ab_pack_writer *writer, const struct ab_kernel *kernel, struct ab_error *err);
 AB_API int ab_pack_writer_commit(struct ab_pack_writer *writer, struct ab_error *err);
 /* Frees the writer; what was not committed is forgotten. NULL is allowed. */

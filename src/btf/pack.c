@@ -521,6 +521,26 @@ const struct ab_kernel *ab_pack_kernel(const struct ab_pack *pack, size_t index)
 	return &pack->kernels[index].key;
 }
 
+size_t ab_pack_definitions(const struct ab_pack *pack, size_t index)
+{
+	return pack->kernels[index].n_defs;
+}
+
+void ab_pack_stat(const struct ab_pack *pack, struct ab_pack_stat *ret_stat)
+{
+	struct ab_pack_stat stat = { .definitions = pack->n_defs, .strings = pack->n_strings - 1, .segments = pack->n_segments, .size = pack->size };
+	uint64_t *const sizes[] = {
+		[CHUNK_STRINGS] = &stat.strings_size, [CHUNK_HEADS] = &stat.heads_size, [CHUNK_BODIES] = &stat.bodies_size,
+		[CHUNK_SETS] = &stat.sets_size,
+	};
+
+	for (uint32_t i = 0; i < pack->n_kernels; i++)
+		*(*pack->kernels[i].key.module ? &stat.modules : &stat.kernels) += 1;
+	for (uint32_t i = 0; i < pack->n_chunks; i++)
+		*sizes[pack->chunks[i].kind] += pack->chunks[i].size;
+	*ret_stat = stat;
+}
+
 /* ---- verifying ---- */
 
 static void ignore_str(struct walk *w, uint64_t token)

@@ -228,8 +228,6 @@ struct ab_pack_defs {
 	uint64_t *bits, *base_bits; /* base_bits: of the module's kernel, else NULL */
 };
 
-/* Order of kernels: distribution, architecture, flavour, version, module, build id. */
-int ab_kernel_compare(const struct ab_kernel *a, const struct ab_kernel *b);
 /* Whether a module belongs to the kernel; its build id is its own. */
 bool ab_kernel_is_base(const struct ab_kernel *kernel, const struct ab_kernel *module);
 int ab_version_order(const char *a, const char *b);

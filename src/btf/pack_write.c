@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /* The writer: kernels are added in memory, and committed (pack_commit.c) as one new file. */
 #include <fcntl.h>
+#include <gelf.h>
 #include <sys/file.h>
 #include <unistd.h>
 #include "pack_encode.h"
@@ -220,19 +221,47 @@ static struct encoder *take_encoder(struct ab_pack_writer *w)
 	return e ? e : ab_encoder_new();
 }
 
+/* The section .BTF of an ELF file in memory; other bytes are what they are. */
+static int find_btf(const void **btf, size_t *size, Elf **ret_elf, struct ab_error *err)
+{
+	size_t names;
+	Elf *elf;
+
+	if (*size < SELFMAG || memcmp(*btf, ELFMAG, SELFMAG))
+		return 0;
+	elf_version(EV_CURRENT);
+	elf = elf_memory((char *)*btf, *size);
+	*ret_elf = elf;
+	for (Elf_Scn *scn = elf && !elf_getshdrstrndx(elf, &names) ? elf_nextscn(elf, NULL) : NULL; scn; scn = elf_nextscn(elf, scn)) {
+		GElf_Shdr h;
+		const char *name = gelf_getshdr(scn, &h) && h.sh_type != SHT_NOBITS ? elf_strptr(elf, names, h.sh_name) : NULL;
+		Elf_Data *data = name && !strcmp(name, ".BTF") ? elf_rawdata(scn, NULL) : NULL;
+
+		if (!data || !data->d_buf)
+			continue;
+		*btf = data->d_buf;
+		*size = data->d_size;
+		return 0;
+	}
+	return ab_fail(err, AB_ERROR_NO_TYPES, -ENOENT, "an ELF file without BTF (no .BTF section)");
+}
+
 int ab_pack_writer_add(struct ab_pack_writer *w, const struct ab_kernel *kernel, const void *btf, size_t size, const void *base_btf,
 		       size_t base_size, struct ab_error *err)
 {
 	struct new_kernel k = {};
 	struct encoder *e;
-	int r = 0;
+	Elf *elf = NULL;
+	int r;
 
 	if (!kernel->release || !*kernel->release)
 		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "a kernel without a release cannot be in a pack");
 	if ((kernel->module && *kernel->module) != (base_btf != NULL))
 		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "types of a module come with those of its kernel, and only they do");
+	r = find_btf(&btf, &size, &elf, err);
 	pthread_mutex_lock(&w->mutex);
-	r = ab_writer_load_old(w, err);
+	if (r == 0)
+		r = ab_writer_load_old(w, err);
 	pthread_mutex_unlock(&w->mutex);
 	e = r == 0 ? take_encoder(w) : NULL;
 	if (r == 0 && (!e || !copy_key(&k.key, kernel)))
@@ -248,6 +277,7 @@ int ab_pack_writer_add(struct ab_pack_writer *w, const struct ab_kernel *kernel,
 	}
 	pthread_mutex_unlock(&w->mutex);
 	free_kernel(&k);
+	elf_end(elf);
 	return r;
 }
 

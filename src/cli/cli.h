@@ -24,7 +24,7 @@ struct cli {
 extern const struct command *const cli_commands[];
 const struct command *cli_find_command(const char *name);
 
-extern const struct command cli_run, cli_build, cli_check, cli_doctor, cli_test, cli_lab, cli_hub, cli_types, cli_completion, cli_help, cli_version;
+extern const struct command cli_run, cli_build, cli_btf, cli_check, cli_doctor, cli_test, cli_lab, cli_pack, cli_hub, cli_types, cli_trust, cli_completion, cli_help, cli_version;
 
 /* One line on standard error: "anybpf: warning: ..."; `word` is "warning", "error" or NULL for plain talk. */
 void cli_say(const char *word, const char *fmt, ...) PRINTF_LIKE(2, 3);
@@ -40,6 +40,8 @@ int cli_print_json(struct cli *cli, struct text *text, struct ab_error *err);
  * ../libexec/anybpf. Returns only on failure.
  */
 int cli_start(struct cli *cli, const char *name, const char *folder, struct ab_error *err);
+/* Where that program is. */
+int cli_find_program(const char *name, const char *folder, char *path, size_t cap);
 
 /* help.c: everything that --help shows, wrapped to the terminal. */
 void help_print_command(struct out *out, const struct command *command);

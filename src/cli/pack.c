@@ -1,0 +1,519 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/* anybpf pack: packs of many kernels' types. What is not plain BTF is added by anybpf-hub, which this starts. */
+#include <anybpf/anybpf.h>
+#include <elf.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+#include "cli.h"
+
+#define FILE_LIMIT ((size_t)1 << 30) /* a vmlinux with debug information */
+
+struct pack_opts {
+	struct common_opts common;
+	const char *release, *arch, *distribution, *flavour, *module, *output;
+	int64_t jobs;
+	bool modules;
+};
+
+#define O(field) offsetof(struct pack_opts, field)
+
+static const char *const words[] = { "add", "list", "extract", "verify", "merge", "stat", "drop", "diff", NULL };
+
+static const struct opt options[] = {
+	{ "release", 0, OPT_STRING, O(release), "RELEASE", "add: the kernel's release, where nothing in the file says it" },
+	{ "arch", 0, OPT_STRING, O(arch), "ARCH", "the kernel's architecture, as uname -m says it" },
+	{ "distribution", 0, OPT_STRING, O(distribution), "NAME", "add: the kernel's distribution, such as debian or centos-8" },
+	{ "flavour", 0, OPT_STRING, O(flavour), "NAME", "add: the kernel's flavour, such as cloud or rt" },
+	{ "modules", 'm', OPT_FLAG, O(modules), NULL, "add: the types of kernel modules too" },
+	{ "module", 0, OPT_STRING, O(module), "NAME", "extract: the types of this module of the kernel" },
+	{ "jobs", 'j', OPT_NUMBER, O(jobs), "N", "add: files that are read at a time; default: as many as CPUs", .min = 1, .max = 256 },
+	{ "output", 'o', OPT_STRING, O(output), "FILE", "extract: write there instead of to standard output", HINT_FILE },
+	JSON_OPTION("print JSON: one object, and for 'add' one on each kernel's line"),
+	QUIET_OPTION("no messages on standard error but errors"),
+	HELP_OPTION,
+	{},
+};
+
+/* ---- what is shown ---- */
+
+static void put(struct cli *cli, const char *s)
+{
+	out_safe(&cli->out, s, strlen(s));
+}
+
+static void put_kernel(struct cli *cli, const struct ab_kernel *k)
+{
+	put(cli, *k->distribution ? k->distribution : "-");
+	put(cli, "/");
+	put(cli, k->release);
+	put(cli, "/");
+	put(cli, k->arch);
+	if (*k->flavour) {
+		put(cli, " ");
+		put(cli, k->flavour);
+	}
+	if (*k->module) {
+		put(cli, " module ");
+		put(cli, k->module);
+	}
+}
+
+static void add_text(struct json *j, const char *key, const char *value)
+{
+	json_key(j, key);
+	json_str(j, value);
+}
+
+static void add_number(struct json *j, const char *key, uint64_t value)
+{
+	json_key(j, key);
+	json_uint(j, value);
+}
+
+static void add_kernel(struct json *j, const struct ab_kernel *k)
+{
+	char build_id[2 * sizeof(k->build_id) + 1] = "";
+
+	for (unsigned i = 0; i < k->build_id_size; i++)
+		sprintf(build_id + 2 * i, "%02x", k->build_id[i]);
+	add_text(j, "release", k->release);
+	add_text(j, "arch", k->arch);
+	add_text(j, "distribution", k->distribution);
+	add_text(j, "flavour", k->flavour);
+	add_text(j, "module", k->module);
+	add_text(j, "build_id", build_id);
+}
+
+/* ---- add ---- */
+
+/* Whether anybpf can do it itself: raw BTF, or an ELF file, of a kernel whose release was said. */
+static bool is_plain(const char *path)
+{
+	_fclose_ FILE *f = fopen(path, "re");
+	unsigned char magic[SELFMAG] = {};
+
+	if (!f || fread(magic, 1, sizeof(magic), f) != sizeof(magic))
+		return false;
+	return !memcmp(magic, ELFMAG, SELFMAG) || (magic[0] == 0x9f && magic[1] == 0xeb) || (magic[0] == 0xeb && magic[1] == 0x9f);
+}
+
+static int start_hub(struct cli *cli, struct ab_error *err)
+{
+	const struct pack_opts *o = cli->opts;
+	const char **argv = array_new(cli->operand_count + 20, sizeof(*argv));
+	struct cli hub = *cli;
+	char jobs[24];
+	int n = 0, r;
+
+	if (!argv)
+		return ab_fail_memory(err);
+	snprintf(jobs, sizeof(jobs), "%lld", (long long)o->jobs);
+	const char *const pairs[][2] = {
+		{ "--pack", cli->operands[1] }, { "--release", o->release }, { "--arch", o->arch }, { "--distribution", o->distribution },
+		{ "--flavour", o->flavour }, { "--jobs", o->jobs ? jobs : NULL },
+	};
+
+	argv[n++] = "import";
+	for (size_t i = 0; i < ARRAY_SIZE(pairs); i++) {
+		if (!pairs[i][1])
+			continue;
+		argv[n++] = pairs[i][0];
+		argv[n++] = pairs[i][1];
+	}
+	if (o->modules)
+		argv[n++] = "--modules";
+	if (cli->json)
+		argv[n++] = "--json";
+	if (cli->quiet)
+		argv[n++] = "--quiet";
+	argv[n++] = "--";
+	for (size_t i = 2; i < cli->operand_count; i++)
+		argv[n++] = cli->operands[i];
+	hub.command = &cli_hub;
+	hub.argc = n;
+	hub.argv = (char **)argv;
+	r = hub.command->run(&hub, err);
+	free(argv);
+	return r;
+}
+
+static int add_file(struct cli *cli, struct ab_pack_writer *writer, const char *path, struct ab_error *err)
+{
+	const struct pack_opts *o = cli->opts;
+	struct utsname machine;
+	struct ab_kernel kernel = { .release = o->release, .arch = o->arch, .distribution = o->distribution ? o->distribution : "",
+				    .flavour = o->flavour ? o->flavour : "", .module = "" };
+	_text_ struct text t = {};
+	struct json j = { &t };
+	size_t size;
+	char *btf;
+	int r;
+
+	if (!kernel.arch) {
+		uname(&machine);
+		kernel.arch = machine.machine;
+	}
+	r = file_read(path, FILE_LIMIT, &btf, &size, err);
+	if (r < 0)
+		return r;
+	r = ab_pack_writer_add(writer, &kernel, btf, size, NULL, 0, err);
+	free(btf);
+	if (r < 0) {
+		ab_error_prefix(err, "'%s'", path);
+		return r;
+	}
+	if (cli->json) {
+		json_open(&j, '{');
+		add_kernel(&j, &kernel);
+		add_number(&j, "bytes", size);
+		add_text(&j, "input", path);
+		json_key(&j, "added");
+		json_bool(&j, r > 0);
+		json_close(&j, '}');
+		return cli_print_json(cli, &t, err);
+	}
+	if (!cli->quiet) {
+		out_puts(&cli->out, r ? "added " : "known ");
+		put_kernel(cli, &kernel);
+		out_puts(&cli->out, "\n");
+	}
+	return 0;
+}
+
+static int run_add(struct cli *cli, struct ab_error *err)
+{
+	const struct pack_opts *o = cli->opts;
+	struct ab_pack_writer *writer;
+	int r;
+
+	if (cli->operand_count < 3)
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "which files? 'anybpf pack add PACK linux-image-*.deb'");
+	if (cli->operand_count > 3 || !o->release || !is_plain(cli->operands[2]))
+		return start_hub(cli, err);
+	r = ab_pack_writer_open(cli->operands[1], &writer, err);
+	if (r < 0)
+		return r;
+	r = add_file(cli, writer, cli->operands[2], err);
+	if (r == 0)
+		r = ab_pack_writer_commit(writer, err);
+	ab_pack_writer_free(writer);
+	return r;
+}
+
+/* ---- list, stat, verify ---- */
+
+static int run_list(struct cli *cli, struct ab_pack *pack, struct ab_error *err)
+{
+	_text_ struct text t = {};
+	struct json j = { &t };
+
+	if (!cli->json) {
+		for (size_t i = 0; i < ab_pack_count(pack); i++) {
+			put_kernel(cli, ab_pack_kernel(pack, i));
+			out_puts(&cli->out, "\n");
+		}
+		return 0;
+	}
+	json_open(&j, '{');
+	json_key(&j, "kernels");
+	json_open(&j, '[');
+	for (size_t i = 0; i < ab_pack_count(pack); i++) {
+		json_open(&j, '{');
+		add_kernel(&j, ab_pack_kernel(pack, i));
+		add_number(&j, "definitions", ab_pack_definitions(pack, i));
+		json_close(&j, '}');
+	}
+	json_close(&j, ']');
+	json_close(&j, '}');
+	return cli_print_json(cli, &t, err);
+}
+
+static int run_stat(struct cli *cli, struct ab_pack *pack, struct ab_error *err)
+{
+	struct ab_pack_stat stat;
+	_text_ struct text t = {};
+	struct json j = { &t };
+
+	ab_pack_stat(pack, &stat);
+	const struct { const char *key, *label; uint64_t value; } rows[] = {
+		{ "kernels", "kernels", stat.kernels }, { "modules", "modules", stat.modules },
+		{ "definitions", "definitions", stat.definitions }, { "strings", "strings", stat.strings },
+		{ "segments", "segments", stat.segments }, { "bytes", "bytes", stat.size },
+		{ "strings_bytes", "  of strings", stat.strings_size }, { "heads_bytes", "  of heads", stat.heads_size },
+		{ "bodies_bytes", "  of bodies", stat.bodies_size }, { "sets_bytes", "  of sets", stat.sets_size },
+	};
+
+	if (cli->json)
+		json_open(&j, '{');
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		if (cli->json)
+			add_number(&j, rows[i].key, rows[i].value);
+		else
+			out_printf(&cli->out, "%-14s %12llu\n", rows[i].label, (unsigned long long)rows[i].value);
+	}
+	if (!cli->json)
+		return 0;
+	json_close(&j, '}');
+	return cli_print_json(cli, &t, err);
+}
+
+static int run_verify(struct cli *cli, struct ab_pack *pack, struct ab_error *err)
+{
+	_text_ struct text t = {};
+	struct json j = { &t };
+	int r = ab_pack_verify(pack, err);
+
+	if (r < 0)
+		return r;
+	if (!cli->json) {
+		if (!cli->quiet)
+			out_printf(&cli->out, "sound: %zu kernels and modules\n", ab_pack_count(pack));
+		return 0;
+	}
+	json_open(&j, '{');
+	json_key(&j, "sound");
+	json_bool(&j, true);
+	add_number(&j, "kernels", ab_pack_count(pack));
+	json_close(&j, '}');
+	return cli_print_json(cli, &t, err);
+}
+
+/* ---- extract ---- */
+
+static long find_module(const struct ab_pack *pack, long kernel, const char *name, struct ab_error *err)
+{
+	const struct ab_kernel *k = ab_pack_kernel(pack, kernel);
+
+	for (size_t i = 0; i < ab_pack_count(pack); i++) {
+		const struct ab_kernel *m = ab_pack_kernel(pack, i);
+
+		if (!strcmp(m->module, name) && !strcmp(m->release, k->release) && !strcmp(m->arch, k->arch) &&
+		    !strcmp(m->distribution, k->distribution) && !strcmp(m->flavour, k->flavour))
+			return (long)i;
+	}
+	return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "no types of a module '%s' of %s", name, k->release);
+}
+
+static int run_extract(struct cli *cli, struct ab_pack *pack, struct ab_error *err)
+{
+	const struct pack_opts *o = cli->opts;
+	long kernel;
+	size_t size;
+	void *btf;
+	int r;
+
+	if (cli->operand_count != 3)
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "which kernel? 'anybpf pack extract PACK 5.10.0-8-amd64 -o FILE'");
+	if (!o->output && isatty(STDOUT_FILENO))
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "BTF is nothing for a terminal: name a file with -o");
+	kernel = ab_pack_find(pack, cli->operands[2], o->arch, err);
+	if (kernel >= 0 && o->module)
+		kernel = find_module(pack, kernel, o->module, err);
+	r = kernel < 0 ? (int)kernel : ab_pack_extract(pack, kernel, &btf, &size, err);
+	if (r < 0)
+		return r;
+	if (o->output)
+		r = file_write(o->output, btf, size, 0644, err);
+	else
+		out_add(&cli->out, btf, size);
+	free(btf);
+	return r;
+}
+
+/* ---- merge, drop ---- */
+
+static int merge_one(struct ab_pack_writer *writer, const char *path, struct ab_error *err)
+{
+	struct ab_pack *pack;
+	int r = ab_pack_open(path, &pack, err);
+
+	if (r == 0) {
+		r = ab_pack_writer_merge(writer, pack, err);
+		ab_pack_close(pack);
+	}
+	return r;
+}
+
+static int drop_one(struct cli *cli, struct ab_pack_writer *writer, const struct ab_pack *pack, const char *pattern, struct ab_error *err)
+{
+	const struct pack_opts *o = cli->opts;
+	long kernel = ab_pack_find(pack, pattern, o->arch, err);
+
+	return kernel < 0 ? (int)kernel : ab_pack_writer_drop(writer, ab_pack_kernel(pack, kernel), err);
+}
+
+static int run_change(struct cli *cli, struct ab_error *err)
+{
+	bool drop = !strcmp(cli->operands[0], "drop");
+	struct ab_pack_writer *writer;
+	struct ab_pack *pack = NULL;
+	int r;
+
+	if (cli->operand_count < 3)
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, drop ? "which kernels? 'anybpf pack drop PACK KERNEL...'" :
+			       "which packs? 'anybpf pack merge PACK OTHER...' adds the others to the first");
+	if (drop && access(cli->operands[1], F_OK) < 0)
+		return ab_fail_errno(err, -errno, "'%s'", cli->operands[1]);
+	r = ab_pack_writer_open(cli->operands[1], &writer, err);
+	if (r < 0)
+		return r;
+	/* Opened under the writer's lock: nobody changes it meanwhile. */
+	if (drop)
+		r = ab_pack_open(cli->operands[1], &pack, err);
+	for (size_t i = 2; i < cli->operand_count && r == 0; i++)
+		r = drop ? drop_one(cli, writer, pack, cli->operands[i], err) : merge_one(writer, cli->operands[i], err);
+	if (r == 0)
+		r = ab_pack_writer_commit(writer, err);
+	ab_pack_close(pack);
+	ab_pack_writer_free(writer);
+	return r;
+}
+
+/* ---- diff ---- */
+
+struct diff {
+	struct cli *cli;
+	struct json *j;
+	size_t counts[AB_PACK_CHANGED + 1];
+};
+
+static const char *const change_words[] = { [AB_PACK_ADDED] = "added", [AB_PACK_REMOVED] = "removed", [AB_PACK_CHANGED] = "changed" };
+
+static int show_definition(void *ctx, enum ab_pack_change change, const char *kind, const char *name)
+{
+	static const char marks[] = { [AB_PACK_ADDED] = '+', [AB_PACK_REMOVED] = '-', [AB_PACK_CHANGED] = '~' };
+	struct diff *d = ctx;
+
+	d->counts[change]++;
+	if (!d->cli->json) {
+		out_printf(&d->cli->out, "%c %s ", marks[change], kind);
+		put(d->cli, name);
+		out_puts(&d->cli->out, "\n");
+		return 0;
+	}
+	json_open(d->j, '{');
+	add_text(d->j, "change", change_words[change]);
+	add_text(d->j, "kind", kind);
+	add_text(d->j, "name", name);
+	json_close(d->j, '}');
+	return 0;
+}
+
+static void show_kernel_change(struct diff *d, bool added, const struct ab_kernel *k)
+{
+	d->counts[added ? AB_PACK_ADDED : AB_PACK_REMOVED]++;
+	if (!d->cli->json) {
+		out_puts(&d->cli->out, added ? "+ " : "- ");
+		put_kernel(d->cli, k);
+		out_puts(&d->cli->out, "\n");
+		return;
+	}
+	json_open(d->j, '{');
+	add_text(d->j, "change", change_words[added ? AB_PACK_ADDED : AB_PACK_REMOVED]);
+	add_kernel(d->j, k);
+	json_close(d->j, '}');
+}
+
+/* Kernels of two packs, both in order. */
+static int diff_packs(struct diff *d, struct ab_pack *a, const char *path, struct ab_error *err)
+{
+	size_t i = 0, j = 0;
+	struct ab_pack *b;
+	int r = ab_pack_open(path, &b, err);
+
+	if (r < 0)
+		return r;
+	while (i < ab_pack_count(a) || j < ab_pack_count(b)) {
+		int order = i == ab_pack_count(a) ? 1 : j == ab_pack_count(b) ? -1 :
+			    ab_kernel_compare(ab_pack_kernel(a, i), ab_pack_kernel(b, j));
+
+		if (order)
+			show_kernel_change(d, order > 0, order > 0 ? ab_pack_kernel(b, j) : ab_pack_kernel(a, i));
+		i += order <= 0;
+		j += order >= 0;
+	}
+	ab_pack_close(b);
+	return 0;
+}
+
+static int diff_kernels(struct diff *d, const struct ab_pack *pack, struct ab_error *err)
+{
+	const struct pack_opts *o = d->cli->opts;
+	long old = ab_pack_find(pack, d->cli->operands[2], o->arch, err), new;
+
+	new = old < 0 ? old : ab_pack_find(pack, d->cli->operands[3], o->arch, err);
+	return new < 0 ? (int)new : ab_pack_diff(pack, old, new, show_definition, d, err);
+}
+
+static int run_diff(struct cli *cli, struct ab_pack *pack, struct ab_error *err)
+{
+	_text_ struct text t = {};
+	struct json j = { &t };
+	struct diff d = { .cli = cli, .j = &j };
+	int r;
+
+	if (cli->operand_count != 3 && cli->operand_count != 4)
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "what with what? 'anybpf pack diff PACK KERNEL KERNEL', or two packs");
+	json_open(&j, '{');
+	json_key(&j, "differences");
+	json_open(&j, '[');
+	r = cli->operand_count == 4 ? diff_kernels(&d, pack, err) : diff_packs(&d, pack, cli->operands[2], err);
+	if (r < 0)
+		return r;
+	json_close(&j, ']');
+	for (int i = AB_PACK_ADDED; i <= AB_PACK_CHANGED; i++)
+		add_number(&j, change_words[i], d.counts[i]);
+	json_close(&j, '}');
+	if (cli->json)
+		return cli_print_json(cli, &t, err);
+	if (!cli->quiet)
+		cli_say(NULL, "%zu added, %zu removed, %zu changed", d.counts[AB_PACK_ADDED], d.counts[AB_PACK_REMOVED],
+			d.counts[AB_PACK_CHANGED]);
+	return 0;
+}
+
+/* ---- which ---- */
+
+static int run_pack(struct cli *cli, struct ab_error *err)
+{
+	static const struct { const char *word; int (*run)(struct cli *cli, struct ab_pack *pack, struct ab_error *err); } readers[] = {
+		{ "list", run_list }, { "extract", run_extract }, { "verify", run_verify }, { "stat", run_stat }, { "diff", run_diff },
+	};
+	const char *word = cli->operands[0];
+	struct nearest nearest = { .wanted = word };
+	struct ab_pack *pack;
+	int r;
+
+	if (!strcmp(word, "add"))
+		return run_add(cli, err);
+	if (!strcmp(word, "merge") || !strcmp(word, "drop"))
+		return run_change(cli, err);
+	for (size_t i = 0; i < ARRAY_SIZE(readers); i++) {
+		if (strcmp(word, readers[i].word))
+			continue;
+		r = ab_pack_open(cli->operands[1], &pack, err);
+		if (r == 0) {
+			r = readers[i].run(cli, pack, err);
+			ab_pack_close(pack);
+		}
+		return r;
+	}
+	for (size_t i = 0; words[i]; i++)
+		nearest_try(&nearest, words[i]);
+	return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "pack: '%s' is none of add, list, extract, verify, merge, stat, drop, diff%s%s%s", word,
+		       nearest.name ? "; did you mean '" : "", nearest.name ? nearest.name : "", nearest.name ? "'?" : "");
+}
+
+const struct command cli_pack = {
+	.name = "pack",
+	.summary = "keep the types of many kernels in one file",
+	.operands = "add PACK FILE... | list|verify|stat PACK | extract PACK KERNEL | merge PACK OTHER... | drop PACK KERNEL... | "
+		    "diff PACK KERNEL KERNEL",
+	.min_operands = 2,
+	.max_operands = SIZE_MAX,
+	.hint = HINT_WORDS,
+	.words = words,
+	.options = options,
+	.opts_size = sizeof(struct pack_opts),
+	.run = run_pack,
+};
