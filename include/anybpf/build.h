@@ -33,7 +33,19 @@ struct ab_builder_opts {
 	const char *btf_path;   /* kernel types: raw BTF or an ELF file with .BTF; NULL: the running kernel's */
 	const char *compiler;   /* a clang to run instead of the warm worker; NULL: worker, else the newest clang in PATH */
 	bool one_shot;          /* one build only: the worker compiles in its first process and ends */
+	/*
+	 * For sources of strangers: each compile is confined (docs/sandbox.md) and sees, besides the files given in memory, the
+	 * system's headers and nothing else; neither does this process read a file for it. Needs the worker.
+	 */
+	bool sandbox;
 	size_t :0;
+};
+
+/* A file in memory, found as if it lay at `path`, which is relative to where the build runs or absolute. */
+struct ab_build_file {
+	const char *path;
+	const char *text;
+	size_t size;
 };
 
 struct ab_build_opts {
@@ -45,7 +57,25 @@ struct ab_build_opts {
 	bool full_header;       /* skip the header on demand: compile against all types */
 	bool color;             /* diagnostics with terminal colours */
 	uint32_t timeout_ms;    /* wall time for one compile; 0: 60000 */
+	const struct ab_build_file *files; /* hide those on the disk; the source itself may be one of them */
+	size_t file_count;
 	size_t :0;
+};
+
+/* Values never change. */
+enum ab_severity {
+	AB_SEVERITY_NOTE = 1, /* about the nearest one before it that is no note */
+	AB_SEVERITY_REMARK = 2,
+	AB_SEVERITY_WARNING = 3,
+	AB_SEVERITY_ERROR = 4,
+	AB_SEVERITY_FATAL = 5,
+};
+
+struct ab_diagnostic {
+	uint32_t severity;      /* enum ab_severity */
+	uint32_t line, column;  /* from 1; 0: none */
+	const char *file;       /* as the caller spells it, but for a leading "./"; "": about no place in a file */
+	const char *message;    /* one line */
 };
 
 /*
@@ -63,13 +93,27 @@ AB_API const char *ab_builder_compiler(const struct ab_builder *builder);
 
 /*
  * Compiles one source. `path` names it in diagnostics and is where its relative #includes are looked up; `text`, `size`
- * is its text, or NULL to read `path`. The object holds BTF but no DWARF, no absolute path and no time: the same
+ * is its text, or NULL to take it from opts->files or the disk. The object holds BTF but no DWARF, no absolute path and no time: the same
  * input gives the same bytes. Warnings are in the artifact, errors in err->log.
  * Errors: -EINVAL/COMPILE the compiler refused it (log: diagnostics with the caller's own paths and lines, plus the
  * nearest kernel type where a name is unknown); -ETIMEDOUT/LIMIT; -ENOENT, -EACCES for `path`; -EINVAL/USAGE for opts.
  */
 AB_API int ab_builder_build(struct ab_builder *builder, const char *path, const char *text, size_t size,
 			    const struct ab_build_opts *opts, struct ab_artifact **ret_artifact, struct ab_error *err);
+
+/*
+ * What the compiler said in the builder's last build, be it refused or not, in its order. Belongs to the builder, until its next
+ * build or ab_builder_free(). NULL: no such index.
+ */
+AB_API size_t ab_builder_diagnostic_count(const struct ab_builder *builder);
+AB_API const struct ab_diagnostic *ab_builder_diagnostic(const struct ab_builder *builder, size_t index);
+
+/*
+ * The files that the last build read, the source first and the system's headers too, each once; those that come with the
+ * library are not among them. The same rules.
+ */
+AB_API size_t ab_builder_input_count(const struct ab_builder *builder);
+AB_API const char *ab_builder_input(const struct ab_builder *builder, size_t index);
 
 /*
  * Makes the header on demand for a source, or the whole header when `path` and `text` are NULL, as C text that the

@@ -18,6 +18,8 @@ struct ab_builder {
 	struct compiler *compiler;
 	struct bundle *bundle;
 	struct text whole_header; /* made when it is first needed */
+	bool sandbox;
+	struct compile_result last; /* of the last build; its object and log are elsewhere */
 };
 
 /* One source on its way. */
@@ -25,15 +27,16 @@ struct build {
 	struct ab_builder *builder;
 	const struct arch *arch;
 	const char *name;          /* of the source, as diagnostics show it */
-	const char *text;
-	size_t size;
 	char *owned_text;
+	size_t size;
 	struct scan scan;
 	struct text header;        /* vmlinux.h */
 	struct text *bundled;      /* by index of ab_bundled_headers */
 	size_t bundled_count;
 	const char *isa;
 	const char *const *defines, *const *include_dirs;
+	const struct ab_build_file *given; /* files in memory */
+	size_t given_count;
 	bool color;
 	uint32_t timeout_ms;
 };
@@ -48,8 +51,13 @@ int ab_builder_new(const struct ab_builder_opts *opts, struct ab_builder **ret_b
 
 	if (!b)
 		return ab_fail_memory(err);
+	b->sandbox = OPT(opts, sandbox);
+	if (b->sandbox && (OPT(opts, compiler) || OPT(opts, one_shot))) {
+		free(b);
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "only the worker that stays compiles in a sandbox");
+	}
 	/* First, so that it gets warm while the types are read. */
-	r = ab_compiler_new(OPT(opts, compiler), OPT(opts, one_shot), &b->compiler, err);
+	r = ab_compiler_new(OPT(opts, compiler), OPT(opts, one_shot), b->sandbox, &b->compiler, err);
 	if (!r)
 		r = btf_path ? ab_btf_open_file(btf_path, &b->btf, err) : ab_btf_open_kernel(&b->btf, err);
 	if (!r)
@@ -70,12 +78,33 @@ void ab_builder_free(struct ab_builder *b)
 	ab_bundle_free(b->bundle);
 	ab_btf_close(b->btf);
 	text_clear(&b->whole_header);
+	ab_compile_result_clear(&b->last);
 	free(b);
 }
 
 const char *ab_builder_compiler(const struct ab_builder *b)
 {
 	return ab_compiler_name(b->compiler);
+}
+
+size_t ab_builder_diagnostic_count(const struct ab_builder *b)
+{
+	return b->last.diagnostic_count;
+}
+
+const struct ab_diagnostic *ab_builder_diagnostic(const struct ab_builder *b, size_t i)
+{
+	return i < b->last.diagnostic_count ? &b->last.diagnostics[i] : NULL;
+}
+
+size_t ab_builder_input_count(const struct ab_builder *b)
+{
+	return b->last.input_count;
+}
+
+const char *ab_builder_input(const struct ab_builder *b, size_t i)
+{
+	return i < b->last.input_count ? b->last.inputs[i] : NULL;
 }
 
 /* ---- headers ---- */
@@ -166,6 +195,9 @@ static int take_options(struct build *q, const struct ab_build_opts *opts, struc
 	q->defines = OPT(opts, defines);
 	q->include_dirs = OPT(opts, include_dirs);
 	q->scan.include_dirs = q->include_dirs;
+	q->given = OPT(opts, files);
+	q->given_count = q->given ? OPT(opts, file_count) : 0;
+	q->scan.given_only = q->builder->sandbox;
 	q->color = OPT(opts, color);
 	q->timeout_ms = OPT(opts, timeout_ms) ? OPT(opts, timeout_ms) : DEFAULT_TIMEOUT_MS;
 	for (const char *const *d = q->defines; d && *d; d++)
@@ -174,27 +206,37 @@ static int take_options(struct build *q, const struct ab_build_opts *opts, struc
 	return 0;
 }
 
+/* The text in memory, as it was given or copied so that it ends in a NUL. */
+static int take_text(struct build *q, const char *path, const char *text, size_t size, struct ab_error *err)
+{
+	const struct ab_build_file *given = text || !path ? NULL : ab_scan_given(&q->scan, path);
+
+	if (given) {
+		text = given->text;
+		size = given->size;
+	}
+	if (!text && q->builder->sandbox)
+		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "'%s' is not among the files that were given", path);
+	if (!text)
+		return file_read(path, SOURCE_LIMIT, &q->owned_text, &q->size, err);
+	q->owned_text = malloc(size + 1);
+	if (!q->owned_text)
+		return ab_fail_memory(err);
+	memcpy(q->owned_text, text, size);
+	q->owned_text[size] = '\0';
+	q->size = size;
+	return 0;
+}
+
 static int take_source(struct build *q, const char *path, const char *text, size_t size, struct ab_error *err)
 {
-	int r;
+	int r = ab_scan_give(&q->scan, q->given, q->given_count, err);
 
 	q->name = path && *path && strcmp(path, "-") ? path : "<stdin>";
-	if (!text) {
-		r = file_read(path, SOURCE_LIMIT, &q->owned_text, &size, err);
-		if (r)
-			return r;
-		text = q->owned_text;
-	} else {
-		q->owned_text = malloc(size + 1);
-		if (!q->owned_text)
-			return ab_fail_memory(err);
-		memcpy(q->owned_text, text, size);
-		q->owned_text[size] = '\0';
-		text = q->owned_text;
-	}
-	q->text = text;
-	q->size = size;
-	r = ab_scan_text(&q->scan, q->name, text, size, err);
+	if (!r)
+		r = take_text(q, path, text, size, err);
+	if (!r)
+		r = ab_scan_text(&q->scan, q->name, q->owned_text, q->size, err);
 	for (const char *const *d = q->defines; d && *d && !r; d++)
 		r = ab_scan_names(&q->scan.names, *d, strlen(*d)) ? ab_fail_memory(err) : 0;
 	return r;
@@ -295,15 +337,32 @@ static void add_arguments(struct arguments *a, const struct build *q)
 	add_path_rules(a, q);
 }
 
+/* The source, the kernel's types, the bundled headers, and what else was given. */
+static size_t fill_files(const struct build *q, struct ab_build_file *files, char (*names)[64])
+{
+	const struct ab_build_file *source = ab_scan_given(&q->scan, q->name);
+	size_t n = 0;
+
+	files[n++] = (struct ab_build_file){ q->name, q->owned_text, q->size };
+	files[n++] = (struct ab_build_file){ BUNDLE_DIR "/vmlinux.h", q->header.p ? q->header.p : "", q->header.n };
+	for (size_t i = 0; i < q->bundled_count; i++) {
+		snprintf(names[i], sizeof(names[i]), "%s/%s", BUNDLE_DIR, ab_bundled_headers[i].name);
+		files[n++] = (struct ab_build_file){ names[i], q->bundled[i].p ? q->bundled[i].p : "", q->bundled[i].n };
+	}
+	for (size_t i = 0; i < q->given_count; i++)
+		if (&q->given[i] != source)
+			files[n++] = q->given[i];
+	return n;
+}
+
 static int compile(const struct build *q, struct compile_result *result, struct ab_error *err)
 {
 	struct arguments a = {};
 	const char **words = NULL;
-	struct virtual_file *files = array_new(q->bundled_count + 2, sizeof(*files));
+	struct ab_build_file *files = array_new(q->bundled_count + 2 + q->given_count, sizeof(*files));
 	char (*names)[64] = array_new(q->bundled_count, sizeof(*names));
 	struct compile_request request = { .main_name = q->name, .triple = q->arch->triple, .isa = q->isa,
-					   .timeout_ms = q->timeout_ms, .files = files,
-					   .file_count = q->bundled_count + 2 };
+					   .timeout_ms = q->timeout_ms, .files = files };
 	int r = -ENOMEM;
 
 	add_arguments(&a, q);
@@ -315,13 +374,7 @@ static int compile(const struct build *q, struct compile_result *result, struct 
 			words[i] = word;
 		request.args = words;
 		request.arg_count = a.n;
-		files[0] = (struct virtual_file){ q->name, q->text, q->size };
-		files[1] = (struct virtual_file){ BUNDLE_DIR "/vmlinux.h", q->header.p ? q->header.p : "", q->header.n };
-		for (size_t i = 0; i < q->bundled_count; i++) {
-			snprintf(names[i], sizeof(names[i]), "%s/%s", BUNDLE_DIR, ab_bundled_headers[i].name);
-			files[2 + i] = (struct virtual_file){ names[i], q->bundled[i].p ? q->bundled[i].p : "",
-							      q->bundled[i].n };
-		}
+		request.file_count = fill_files(q, files, names);
 		r = ab_compiler_run(q->builder->compiler, &request, result, err);
 	} else {
 		ab_fail_memory(err);
@@ -335,10 +388,10 @@ static int compile(const struct build *q, struct compile_result *result, struct 
 
 /* ---- what the compiler said ---- */
 
-static const struct diagnostic *first_error(const struct compile_result *result)
+static const struct ab_diagnostic *first_error(const struct compile_result *result)
 {
 	for (size_t i = 0; i < result->diagnostic_count; i++)
-		if (result->diagnostics[i].severity >= CC_ERROR)
+		if (result->diagnostics[i].severity >= AB_SEVERITY_ERROR)
 			return &result->diagnostics[i];
 	return NULL;
 }
@@ -346,52 +399,72 @@ static const struct diagnostic *first_error(const struct compile_result *result)
 /* A file that is missing is missing with the whole header too. */
 static bool is_hopeless(const struct compile_result *result)
 {
-	const struct diagnostic *d = first_error(result);
+	const struct ab_diagnostic *d = first_error(result);
 
-	return d && d->severity == CC_FATAL && str_ends(d->message, "file not found");
+	return d && d->severity == AB_SEVERITY_FATAL && str_ends(d->message, "file not found");
 }
 
 /* The name that a diagnostic complains not to know, which the caller frees, or NULL. */
-static char *unknown_name(const struct diagnostic *d)
+static char *unknown_name(const struct ab_diagnostic *d)
 {
 	static const char *const about[] = { "unknown type name", "use of undeclared identifier", "incomplete" };
-	const char *from = strchr(d->message, '\''), *to = from ? strchr(from + 1, '\'') : NULL;
 
-	for (size_t i = 0; to && i < ARRAY_SIZE(about); i++)
-		if (strstr(d->message, about[i])) {
-			for (const char *p = from + 1; p < to; p++)
-				if (*p == ' ')
-					from = p;
+	for (size_t i = 0; i < ARRAY_SIZE(about); i++) {
+		const char *at = strstr(d->message, about[i]);
+		const char *from = at ? strchr(at, '\'') : NULL, *to = from ? strchr(from + 1, '\'') : NULL;
+
+		for (const char *p = from; to && p < to; p++)
+			if (*p == ' ')
+				from = p;
+		if (to)
 			return strndup(from + 1, to - from - 1);
-		}
+	}
 	return NULL;
 }
 
-static void suggest_names(const struct build *q, struct compile_result *result)
+/* Adds a note in the words of the compiler, to the log and after diagnostic `index`. */
+static int add_note(struct compile_result *result, size_t index, char *message)
+{
+	const struct ab_diagnostic *about = &result->diagnostics[index];
+	struct ab_diagnostic note = { AB_SEVERITY_NOTE, about->line, about->column, strdup(about->file), message };
+
+	if (message)
+		text_printf(&result->log, "%s:%u:%u: note: %s\n", about->file, about->line, about->column, message);
+	return ab_compile_result_add(result, index + 1, note);
+}
+
+static int suggest_names(const struct build *q, struct compile_result *result)
 {
 	_strmap_ struct strmap said = {};
+	int r = 0;
 
-	for (size_t i = 0; i < result->diagnostic_count; i++) {
-		const struct diagnostic *d = &result->diagnostics[i];
-		_free_ char *name = d->severity >= CC_ERROR ? unknown_name(d) : NULL;
+	for (size_t i = 0; i < result->diagnostic_count && !r; i++) {
+		const struct ab_diagnostic *d = &result->diagnostics[i];
+		_free_ char *name = d->severity >= AB_SEVERITY_ERROR ? unknown_name(d) : NULL;
 		_free_ char *nearest = NULL;
 		bool is_new = false;
+		char *message;
 
 		if (!name || !strmap_put(&said, name, strlen(name), &is_new) || !is_new)
 			continue;
 		nearest = ab_btf_nearest(q->builder->btf, name);
-		if (nearest)
-			text_printf(&result->log, "%s:%u:%u: note: this kernel's types have no '%s'; the nearest name is '%s'\n",
-				    d->file, d->line, d->column, name, nearest);
+		if (!nearest)
+			continue;
+		if (asprintf(&message, "this kernel's types have no '%s'; the nearest name is '%s'", name, nearest) < 0)
+			message = NULL;
+		r = add_note(result, i, message);
 	}
+	return r;
 }
 
 static int report_errors(const struct build *q, struct compile_result *result, struct ab_error *err)
 {
-	const struct diagnostic *d = first_error(result);
+	const struct ab_diagnostic *d;
 	int r;
 
-	suggest_names(q, result);
+	if (suggest_names(q, result))
+		return ab_fail_memory(err);
+	d = first_error(result);
 	if (d && *d->file)
 		r = ab_fail(err, AB_ERROR_COMPILE, -EINVAL, "%s:%u:%u: %s", d->file, d->line, d->column, d->message);
 	else
@@ -400,6 +473,16 @@ static int report_errors(const struct build *q, struct compile_result *result, s
 	if (result->log.p)
 		ab_error_set_log(err, result->log.p);
 	return r;
+}
+
+static int warn_of_license(const struct build *q, struct compile_result *result)
+{
+	static const char message[] = "no license: many helpers refuse a program without char LICENSE[] SEC(\"license\") = \"GPL\";";
+
+	text_printf(&result->log, "%s: warning: %s\n", q->name, message);
+	return ab_compile_result_add(result, result->diagnostic_count,
+				     (struct ab_diagnostic){ .severity = AB_SEVERITY_WARNING, .file = strdup(q->name),
+							     .message = strdup(message) });
 }
 
 static int make_artifact(const struct build *q, struct compile_result *result, bool full,
@@ -412,9 +495,8 @@ static int make_artifact(const struct build *q, struct compile_result *result, b
 	if (!a)
 		return ab_fail_memory(err);
 	r = ab_strip(result->object, result->object_size, &a->object, &a->size, &facts, err);
-	if (!r && facts.has_program && !facts.has_license)
-		text_printf(&result->log, "%s: warning: no license: many helpers refuse a program without "
-			    "char LICENSE[] SEC(\"license\") = \"GPL\";\n", q->name);
+	if (!r && facts.has_program && !facts.has_license && warn_of_license(q, result))
+		r = ab_fail_memory(err);
 	if (!r && result->log.failed)
 		r = ab_fail_memory(err);
 	if (r) {
@@ -429,21 +511,23 @@ static int make_artifact(const struct build *q, struct compile_result *result, b
 
 static int build(struct build *q, bool full, struct ab_artifact **ret_artifact, struct ab_error *err)
 {
-	struct compile_result result = {};
+	struct compile_result *result = &q->builder->last;
 	int r = make_headers(q, full, err);
 
 	if (!r)
-		r = compile(q, &result, err);
-	if (!r && !result.ok && !full && !is_hopeless(&result)) {
+		r = compile(q, result, err);
+	if (!r && !result->ok && !full && !is_hopeless(result)) {
 		full = true;
-		ab_compile_result_clear(&result);
+		ab_compile_result_clear(result);
 		r = make_headers(q, true, err);
 		if (!r)
-			r = compile(q, &result, err);
+			r = compile(q, result, err);
 	}
 	if (!r)
-		r = result.ok ? make_artifact(q, &result, full, ret_artifact, err) : report_errors(q, &result, err);
-	ab_compile_result_clear(&result);
+		r = result->ok ? make_artifact(q, result, full, ret_artifact, err) : report_errors(q, result, err);
+	free(result->object);
+	result->object = NULL;
+	text_clear(&result->log);
 	return r;
 }
 
@@ -451,8 +535,10 @@ int ab_builder_build(struct ab_builder *b, const char *path, const char *text, s
 		     const struct ab_build_opts *opts, struct ab_artifact **ret_artifact, struct ab_error *err)
 {
 	struct build q = {};
-	int r = start_build(&q, b, path, text, size, opts, err);
+	int r;
 
+	ab_compile_result_clear(&b->last);
+	r = start_build(&q, b, path, text, size, opts, err);
 	if (!r)
 		r = build(&q, OPT(opts, full_header), ret_artifact, err);
 	end_build(&q);

@@ -356,9 +356,9 @@ static int fill_workspace(struct workspace *w, const struct compile_request *q, 
 
 		snprintf(number, sizeof(number), "%zu", i);
 		snprintf(path, sizeof(path), "%s/%s", w->dir, number);
-		if (q->files[i].name[0] != '/')
+		if (q->files[i].path[0] != '/')
 			text_printf(&name, "%s/", cwd ? cwd : "");
-		text_puts(&name, q->files[i].name);
+		text_puts(&name, q->files[i].path);
 		json_open(&j, '{');
 		json_key(&j, "type");
 		json_str(&j, "file");
@@ -392,6 +392,11 @@ static void add_words(struct words *w, const struct clang *c, const char *dir, c
 	add_word(w, "%s", path_base(q->main_name));
 	for (size_t i = 0; i < q->arg_count; i++)
 		add_word(w, "%s", q->args[i]);
+	add_word(w, "-sys-header-deps");
+	add_word(w, "-MT");
+	add_word(w, "object");
+	add_word(w, "-dependency-file");
+	add_word(w, "%s/inputs", dir);
 	add_word(w, "-o");
 	add_word(w, "%s/object.o", dir);
 	add_word(w, "-x");
@@ -411,13 +416,44 @@ static void clean_log(const struct text *raw, struct text *out)
 	}
 }
 
+/* Splits a make rule "object: FILE FILE \\ NEWLINE FILE…", in which spaces and '#' have a backslash and '$' is doubled. */
+static int take_inputs(const char *rule, struct compile_result *result)
+{
+	const char *p = strchr(rule, ':');
+	int r = 0;
+
+	for (p = p ? p + 1 : ""; *p && !r;) {
+		_text_ struct text path = {};
+
+		for (p += strspn(p, " \n"); *p && *p != ' ' && *p != '\n'; p++) {
+			if ((*p == '\\' && p[1] && strchr(" #\n", p[1])) || (*p == '$' && p[1] == '$'))
+				p++;
+			if (*p != '\n')
+				text_putc(&path, *p);
+		}
+		if (path.n && !str_starts(path.p, BUNDLE_DIR "/"))
+			r = ab_compile_result_add_input(result, text_take(&path));
+	}
+	return r;
+}
+
+/* A clang that crashed may have left no rule. */
+static int read_inputs(struct workspace *w, const char *path, struct compile_result *result)
+{
+	_free_ char *rule = NULL;
+	size_t size;
+
+	text_add(&w->made, path, strlen(path) + 1);
+	return file_read(path, CC_LIMIT, &rule, &size, NULL) ? 0 : take_inputs(rule, result);
+}
+
 static int run_in(struct workspace *w, const struct clang *c, const struct compile_request *q,
 		  struct compile_result *result, struct ab_error *err)
 {
 	struct words words = {};
 	_text_ struct text raw = {};
 	_close_ int in = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	char object[PATH_MAX];
+	char object[PATH_MAX], inputs[PATH_MAX];
 	int r = fill_workspace(w, q, err);
 
 	if (r)
@@ -426,6 +462,9 @@ static int run_in(struct workspace *w, const struct clang *c, const struct compi
 	text_add(&w->made, object, strlen(object) + 1);
 	add_words(&words, c, w->dir, q);
 	r = words.failed ? -E2BIG : run_program(c->path, words.v, in, q->timeout_ms, &raw);
+	snprintf(inputs, sizeof(inputs), "%.*s/inputs", (int)sizeof(inputs) - 16, w->dir);
+	if (read_inputs(w, inputs, result))
+		r = -ENOMEM;
 	free_words(&words);
 	if (r == -ETIMEDOUT)
 		return ab_fail(err, AB_ERROR_LIMIT, -ETIMEDOUT, "%s: the compiler was not done after %u ms", q->main_name,
@@ -475,7 +514,17 @@ static uint32_t word_severity(const char *p, size_t *ret_length)
 	return 0;
 }
 
-static bool parse_line(const char *p, const char *end, struct diagnostic *d)
+/* Where a message ends: before the option that it is due to, " [-Wsomething]". */
+static const char *without_option(const char *message, const char *end)
+{
+	const char *at = end;
+
+	while (at > message && *at != '[')
+		at--;
+	return end > message && end[-1] == ']' && at > message && at[-1] == ' ' && at[1] == '-' ? at - 1 : end;
+}
+
+static bool parse_line(const char *p, const char *end, struct ab_diagnostic *d)
 {
 	for (const char *at = p; (at = memchr(at, ':', end - at)); at++) {
 		unsigned line = 0, column = 0;
@@ -490,7 +539,8 @@ static bool parse_line(const char *p, const char *end, struct diagnostic *d)
 		d->line = used ? line : 0;
 		d->column = used ? column : 0;
 		d->file = used ? strndup(p, at - p) : strdup("");
-		d->message = strndup(at + used + n, end - (at + used + n));
+		at += used + n;
+		d->message = strndup(at, without_option(at, end) - at);
 		return true;
 	}
 	return false;
@@ -499,17 +549,10 @@ static bool parse_line(const char *p, const char *end, struct diagnostic *d)
 int ab_diagnostics_parse(struct compile_result *result)
 {
 	for (const char *p = result->log.p ? result->log.p : "", *end; *p; p = *end ? end + 1 : end) {
-		struct diagnostic d = {}, *v;
+		struct ab_diagnostic d = {};
 
 		end = strchrnul(p, '\n');
-		if (!parse_line(p, end, &d))
-			continue;
-		v = reallocarray(result->diagnostics, result->diagnostic_count + 1, sizeof(*v));
-		if (v) {
-			result->diagnostics = v;
-			v[result->diagnostic_count++] = d;
-		}
-		if (!v || !d.file || !d.message)
+		if (parse_line(p, end, &d) && ab_compile_result_add(result, result->diagnostic_count, d))
 			return -ENOMEM;
 	}
 	return 0;

@@ -18,7 +18,7 @@ struct compiler {
 	struct clang *clang; /* NULL: the worker */
 	char *path;       /* of anybpf-cc */
 	char *name;       /* "clang 22.1.8 (worker)"; NULL: not known yet */
-	bool one_shot;
+	bool one_shot, sandbox;
 	pid_t pid;        /* 0: not running */
 	int fd;
 	bool greeted;     /* its CC_VERSION was read */
@@ -61,7 +61,7 @@ static char *find_worker(void)
 
 static int start_worker(struct compiler *c, struct ab_error *err)
 {
-	char *argv[] = { c->path, (char *)(c->one_shot ? "once" : "serve"), NULL };
+	char *argv[] = { c->path, (char *)(c->sandbox ? "confine" : c->one_shot ? "once" : "serve"), NULL };
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
 	sigset_t none;
@@ -106,7 +106,7 @@ static void stop_worker(struct compiler *c, bool by_force)
 	c->fd = -1;
 }
 
-int ab_compiler_new(const char *clang, bool one_shot, struct compiler **ret_compiler, struct ab_error *err)
+int ab_compiler_new(const char *clang, bool one_shot, bool sandbox, struct compiler **ret_compiler, struct ab_error *err)
 {
 	struct compiler *c = array_new(1, sizeof(*c));
 	int r = 0;
@@ -115,8 +115,12 @@ int ab_compiler_new(const char *clang, bool one_shot, struct compiler **ret_comp
 		return ab_fail_memory(err);
 	c->fd = -1;
 	c->one_shot = one_shot;
+	c->sandbox = sandbox;
 	c->path = clang ? NULL : find_worker();
-	r = c->path ? start_worker(c, err) : ab_clang_new(clang, &c->clang, err);
+	if (sandbox && !c->path)
+		r = ab_fail(err, AB_ERROR_NO_COMPILER, -ENOENT, "only anybpf-cc compiles in a sandbox, and it is not there");
+	else
+		r = c->path ? start_worker(c, err) : ab_clang_new(clang, &c->clang, err);
 	if (r) {
 		ab_compiler_free(c);
 		return r;
@@ -138,26 +142,68 @@ void ab_compiler_free(struct compiler *c)
 
 /* ---- one job ---- */
 
+/* Clang calls a file that lies beside another in no directory "./NAME". */
+static void drop_dot(char *path)
+{
+	if (path && str_starts(path, "./"))
+		memmove(path, path + 2, strlen(path + 2) + 1);
+}
+
+int ab_compile_result_add(struct compile_result *result, size_t index, struct ab_diagnostic d)
+{
+	struct ab_diagnostic *v = reallocarray(result->diagnostics, result->diagnostic_count + 1, sizeof(*v));
+
+	if (v)
+		result->diagnostics = v;
+	if (!v || !d.file || !d.message) {
+		free((char *)d.file);
+		free((char *)d.message);
+		return -ENOMEM;
+	}
+	drop_dot((char *)d.file);
+	memmove(v + index + 1, v + index, (result->diagnostic_count - index) * sizeof(*v));
+	v[index] = d;
+	result->diagnostic_count++;
+	return 0;
+}
+
+int ab_compile_result_add_input(struct compile_result *result, char *path)
+{
+	char **v = reallocarray(result->inputs, result->input_count + 1, sizeof(*v));
+
+	if (v)
+		result->inputs = v;
+	if (!v || !path) {
+		free(path);
+		return -ENOMEM;
+	}
+	drop_dot(path);
+	v[result->input_count++] = path;
+	return 0;
+}
+
 static int add_diagnostic(struct compile_result *result, const struct cc_field *f)
 {
-	struct diagnostic *v = reallocarray(result->diagnostics, result->diagnostic_count + 1, sizeof(*v)), *d;
 	const char *file = f->data + 12;
 	size_t n;
 
-	if (!v)
-		return -ENOMEM;
-	result->diagnostics = v;
 	if (f->size < 13)
 		return -EBADMSG;
 	n = strnlen(file, f->size - 12);
 	if (n == f->size - 12)
 		return -EBADMSG;
-	d = &v[result->diagnostic_count];
-	*d = (struct diagnostic){ .severity = cc_u32(f->data), .line = cc_u32(f->data + 4),
-				  .column = cc_u32(f->data + 8), .file = strndup(file, n),
-				  .message = strndup(file + n + 1, f->size - 13 - n) };
-	result->diagnostic_count++;
-	return d->file && d->message ? 0 : -ENOMEM;
+	return ab_compile_result_add(result, result->diagnostic_count,
+				     (struct ab_diagnostic){ .severity = cc_u32(f->data), .line = cc_u32(f->data + 4),
+							     .column = cc_u32(f->data + 8), .file = strndup(file, n),
+							     .message = strndup(file + n + 1, f->size - 13 - n) });
+}
+
+/* Not the bundled headers, which lie nowhere. */
+static int add_input(struct compile_result *result, const struct cc_field *f)
+{
+	if (f->size > strlen(BUNDLE_DIR) && !memcmp(f->data, BUNDLE_DIR "/", strlen(BUNDLE_DIR) + 1))
+		return 0;
+	return ab_compile_result_add_input(result, strndup(f->data, f->size));
 }
 
 static int take_reply(const char *body, size_t size, struct compile_result *result, uint32_t *ret_status)
@@ -175,6 +221,8 @@ static int take_reply(const char *body, size_t size, struct compile_result *resu
 			text_add(&result->log, f.data, f.size);
 		else if (f.tag == CC_DIAGNOSTIC)
 			r = add_diagnostic(result, &f);
+		else if (f.tag == CC_INPUT)
+			r = add_input(result, &f);
 		else if (f.tag == CC_OBJECT && !result->object) {
 			result->object = malloc(f.size + 1);
 			if (!result->object)
@@ -194,9 +242,9 @@ static void add_arg(struct text *m, const char *arg)
 	cc_add(m, CC_ARG, arg, strlen(arg));
 }
 
-static int build_request(struct text *m, const struct compile_request *q)
+static int build_request(const struct compiler *c, struct text *m, const struct compile_request *q)
 {
-	_free_ char *cwd = getcwd(NULL, 0);
+	_free_ char *cwd = c->sandbox ? NULL : getcwd(NULL, 0);
 
 	cc_begin(m);
 	if (cwd)
@@ -214,7 +262,7 @@ static int build_request(struct text *m, const struct compile_request *q)
 	add_arg(m, "c");
 	add_arg(m, q->main_name);
 	for (size_t i = 0; i < q->file_count; i++)
-		cc_add_file(m, q->files[i].name, q->files[i].text, q->files[i].size);
+		cc_add_file(m, q->files[i].path, q->files[i].text, q->files[i].size);
 	return cc_end(m);
 }
 
@@ -256,7 +304,7 @@ static int exchange(struct compiler *c, const struct compile_request *q, struct 
 	_text_ struct text request = {};
 	_free_ char *body = NULL;
 	size_t size;
-	int r = build_request(&request, q);
+	int r = build_request(c, &request, q);
 
 	if (!r && !c->pid) {
 		r = start_worker(c, err);
@@ -301,10 +349,13 @@ int ab_compiler_run(struct compiler *c, const struct compile_request *q, struct 
 void ab_compile_result_clear(struct compile_result *result)
 {
 	for (size_t i = 0; i < result->diagnostic_count; i++) {
-		free(result->diagnostics[i].file);
-		free(result->diagnostics[i].message);
+		free((char *)result->diagnostics[i].file);
+		free((char *)result->diagnostics[i].message);
 	}
 	free(result->diagnostics);
+	for (size_t i = 0; i < result->input_count; i++)
+		free(result->inputs[i]);
+	free(result->inputs);
 	free(result->object);
 	text_clear(&result->log);
 	*result = (struct compile_result){};

@@ -6,6 +6,7 @@
 #ifndef AB_COMPILER_H
 #define AB_COMPILER_H
 
+#include <anybpf/build.h>
 #include <base/base.h>
 
 /* The directory that bundled headers seem to be in, in diagnostics too. */
@@ -13,26 +14,14 @@
 
 struct compiler;
 
-struct virtual_file {
-	const char *name;
-	const char *text;
-	size_t size;
-};
-
 struct compile_request {
 	const char *main_name;           /* one of the files */
 	const char *triple, *isa;        /* "bpfel", "v1" */
 	const char *const *args;         /* -D, -I, -W…: the same for clang and clang -cc1 */
 	size_t arg_count;
-	const struct virtual_file *files;
+	const struct ab_build_file *files;
 	size_t file_count;
 	uint32_t timeout_ms;
-};
-
-struct diagnostic {
-	uint32_t severity; /* enum cc_severity */
-	uint32_t line, column;
-	char *file, *message;
 };
 
 struct compile_result {
@@ -40,12 +29,14 @@ struct compile_result {
 	void *object;
 	size_t object_size;
 	struct text log; /* as clang prints it */
-	struct diagnostic *diagnostics;
+	struct ab_diagnostic *diagnostics; /* own their strings */
 	size_t diagnostic_count;
+	char **inputs;   /* paths of files that were read */
+	size_t input_count;
 };
 
 /* `clang`: a program to use in place of the worker, or NULL. Starts the worker at once but does not wait for it. */
-int ab_compiler_new(const char *clang, bool one_shot, struct compiler **ret_compiler, struct ab_error *err);
+int ab_compiler_new(const char *clang, bool one_shot, bool sandbox, struct compiler **ret_compiler, struct ab_error *err);
 void ab_compiler_free(struct compiler *compiler);
 const char *ab_compiler_name(struct compiler *compiler);
 
@@ -55,6 +46,9 @@ const char *ab_compiler_name(struct compiler *compiler);
  */
 int ab_compiler_run(struct compiler *compiler, const struct compile_request *request, struct compile_result *result,
 		    struct ab_error *err);
+/* Takes over the strings; -ENOMEM if one is NULL or memory runs out. */
+int ab_compile_result_add(struct compile_result *result, size_t index, struct ab_diagnostic diagnostic);
+int ab_compile_result_add_input(struct compile_result *result, char *path);
 void ab_compile_result_clear(struct compile_result *result);
 
 /* clang.c: a clang of the system. `wanted`: its name or path; NULL: the newest clang-N in PATH. */

@@ -5,6 +5,7 @@
  */
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include "bundle.h"
 #include "scan.h"
 
@@ -168,19 +169,109 @@ int ab_scan_names(struct strmap *names, const char *text, size_t size)
 	return r;
 }
 
-/*
- * Where an #include of the program's own leads, opened, or -1. A device or pipe, from which a compiler might read for ever, gives
- * -EINVAL; a directory is left to the compiler to refuse.
- */
-static int open_include(const struct scan *s, const char *from, const char *name, bool quoted, char **ret_path)
+/* Takes ".", ".." and empty parts out of a path, in place, as far as they lead anywhere. */
+static void clean_path(char *path)
+{
+	bool is_absolute = *path == '/';
+	char *out = path + is_absolute, *start = out;
+
+	for (const char *p = path; *p;) {
+		size_t n = strcspn(p, "/");
+		bool is_up = n == 2 && p[0] == '.' && p[1] == '.';
+		bool has_parent = out > start && !(out - start >= 3 && !memcmp(out - 3, "../", 3));
+
+		if (is_up && (has_parent || is_absolute)) {
+			for (out -= out > start; out > start && out[-1] != '/'; out--)
+				;
+		} else if (n && !(n == 1 && *p == '.')) {
+			memmove(out, p, n);
+			out += n;
+			if (p[n])
+				*out++ = '/';
+		}
+		p += n + (p[n] == '/');
+	}
+	*out = '\0';
+}
+
+int ab_scan_give(struct scan *s, const struct ab_build_file *files, size_t count, struct ab_error *err)
+{
+	s->given_files = files;
+	for (size_t i = 0; i < count; i++) {
+		_free_ char *path = files[i].path ? strdup(files[i].path) : NULL;
+		struct strmap_entry *entry;
+		bool is_new;
+
+		if (!files[i].path || !*files[i].path || (!files[i].text && files[i].size))
+			return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "file %zu in memory has no path or no text", i);
+		if (!path)
+			return ab_fail_memory(err);
+		clean_path(path);
+		entry = strmap_put(&s->given, path, strlen(path), &is_new);
+		if (!entry)
+			return ab_fail_memory(err);
+		if (!is_new)
+			return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "two files in memory are '%s'", files[i].path);
+		entry->value = i;
+	}
+	return 0;
+}
+
+const struct ab_build_file *ab_scan_given(const struct scan *s, const char *path)
+{
+	_free_ char *clean = s->given.n ? strdup(path) : NULL;
+	const struct strmap_entry *entry;
+
+	if (!clean)
+		return NULL;
+	clean_path(clean);
+	entry = strmap_find(&s->given, clean, strlen(clean));
+	return entry ? &s->given_files[entry->value] : NULL;
+}
+
+/* What an #include leads to: a file in memory, or one that was opened. */
+struct found {
+	const struct ab_build_file *given;
+	int fd;
+	char *path;
+};
+
+/* A device or pipe, from which a compiler might read for ever, gives -EINVAL; a directory is left to the compiler to refuse. */
+static int open_regular(const char *path)
+{
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	if (fd < 0)
+		return -ENOENT;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+		return fd;
+	close(fd);
+	return S_ISDIR(st.st_mode) ? -ENOENT : -EINVAL;
+}
+
+/* Tries one place: 0 found, -ENOENT go on, or what is wrong. */
+static int try_include(const struct scan *s, const char *path, struct found *found)
+{
+	found->given = ab_scan_given(s, path);
+	if (found->given)
+		return 0;
+	if (s->given_only)
+		return -ENOENT;
+	found->fd = open_regular(path);
+	return MIN(found->fd, 0);
+}
+
+/* Where an #include of the program's own leads: beside the file that has it, then along the -I directories. */
+static int find_include(const struct scan *s, const char *from, const char *name, bool quoted, struct found *found)
 {
 	size_t dir = path_base(from) - from;
 	const char *const *d = s->include_dirs;
-	struct stat st;
+	int r = -ENOENT;
 
-	for (bool beside = quoted; beside || (d && *d); beside = false) {
+	for (bool beside = quoted; r == -ENOENT && (beside || (d && *d)); beside = false) {
 		char *path;
-		int fd, n;
+		int n;
 
 		if (*name == '/')
 			n = asprintf(&path, "%s", name);
@@ -191,27 +282,39 @@ static int open_include(const struct scan *s, const char *from, const char *name
 		if (!beside)
 			d++;
 		if (n < 0)
-			return -1;
-		fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-		if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
-			*ret_path = path;
-			return fd;
-		}
-		free(path);
-		ab__close(&fd);
-		if (fd >= 0 && !S_ISDIR(st.st_mode))
-			return -EINVAL;
+			return -ENOMEM;
+		r = try_include(s, path, found);
+		if (r)
+			free(path);
+		else
+			found->path = path;
 	}
-	return -1;
+	return r;
+}
+
+static int scan_found(struct scan *s, const struct found *found, struct ab_error *err)
+{
+	_free_ char *text = NULL;
+	bool is_new = false;
+	size_t size;
+	int r;
+
+	if (!strmap_put(&s->files, found->path, strlen(found->path), &is_new))
+		return ab_fail_memory(err);
+	if (!is_new)
+		return 0;
+	if (found->given)
+		return ab_scan_text(s, found->path, found->given->text, found->given->size, err);
+	r = file_read_fd(found->fd, found->path, SCAN_LIMIT, &text, &size, err);
+	return r ? r : ab_scan_text(s, found->path, text, size, err);
 }
 
 static int scan_include(struct scan *s, const char *from, struct lexer *rest, struct ab_error *err)
 {
-	_free_ char *name = NULL, *path = NULL, *text = NULL;
+	_free_ char *name = NULL;
 	struct token t = lexer_next(rest);
-	bool quoted = t.kind == TOKEN_TEXT && t.n > 2, is_new = false;
-	_close_ int fd = -1;
-	size_t size;
+	bool quoted = t.kind == TOKEN_TEXT && t.n > 2;
+	struct found found = { .fd = -1 };
 	int r;
 
 	if (quoted) {
@@ -225,17 +328,16 @@ static int scan_include(struct scan *s, const char *from, struct lexer *rest, st
 	}
 	if (!name)
 		return 0;
-	fd = open_include(s, from, name, quoted, &path);
-	if (fd == -EINVAL)
+	r = find_include(s, from, name, quoted, &found);
+	if (r == -EINVAL)
 		return ab_fail(err, AB_ERROR_COMPILE, -EINVAL, "%s: #include of '%s', which is not a file", from, name);
-	if (fd < 0)
+	if (r == -ENOENT)
 		return strmap_put(&s->includes, name, strlen(name), NULL) ? 0 : ab_fail_memory(err);
-	if (!strmap_put(&s->files, path, strlen(path), &is_new))
-		return ab_fail_memory(err);
-	if (!is_new)
-		return 0;
-	r = file_read_fd(fd, path, SCAN_LIMIT, &text, &size, err);
-	return r ? r : ab_scan_text(s, path, text, size, err);
+	if (!r)
+		r = scan_found(s, &found, err);
+	ab__close(&found.fd);
+	free(found.path);
+	return r;
 }
 
 static int scan_directive(struct scan *s, const char *path, const struct token *t, struct ab_error *err)
@@ -279,6 +381,7 @@ int ab_scan_text(struct scan *s, const char *path, const char *text, size_t size
 
 void ab_scan_clear(struct scan *s)
 {
+	strmap_clear(&s->given);
 	strmap_clear(&s->names);
 	strmap_clear(&s->files);
 	strmap_clear(&s->includes);

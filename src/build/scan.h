@@ -3,6 +3,7 @@
 #ifndef AB_SCAN_H
 #define AB_SCAN_H
 
+#include <anybpf/build.h>
 #include <base/base.h>
 
 enum token_kind {
@@ -42,6 +43,9 @@ struct scan {
 	struct strmap files;              /* the program's own files that were read */
 	struct strmap includes;           /* names of other files that it includes: bundled, the system's, or missing */
 	const char *const *include_dirs;  /* NULL-terminated or NULL */
+	struct strmap given;              /* paths of files in memory, which come before those on the disk, and their indexes */
+	const struct ab_build_file *given_files;
+	bool given_only;                  /* nothing is read from the disk */
 	size_t bytes;
 	int depth;
 	bool has_section, has_license;    /* SEC() or section() is used; a "license" section is among them */
@@ -49,6 +53,10 @@ struct scan {
 
 /* Scans a text and the files of its own that it includes, found beside it and in include_dirs. */
 int ab_scan_text(struct scan *s, const char *path, const char *text, size_t size, struct ab_error *err);
+/* Gives it files in memory, which stay the caller's. -EINVAL/USAGE for a path that is empty or there twice. */
+int ab_scan_give(struct scan *s, const struct ab_build_file *files, size_t count, struct ab_error *err);
+/* The file in memory at a path, however that is spelt, or NULL. */
+const struct ab_build_file *ab_scan_given(const struct scan *s, const char *path);
 /* Scans loose C, a -D value for one. */
 int ab_scan_names(struct strmap *names, const char *text, size_t size);
 void ab_scan_clear(struct scan *s);
