@@ -13,6 +13,7 @@
 #include <anybpf/feature.h>
 #include <anybpf/pack.h>
 #include <anybpf/kernels.h>
+#include <anybpf/min.h>
 #include <anybpf/check.h>
 #include <anybpf/types.h>
 

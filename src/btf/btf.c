@@ -57,6 +57,12 @@ uint32_t ab_btf_count(const struct ab_btf *btf)
 	return btf->n;
 }
 
+const void *ab_btf_raw(const struct ab_btf *btf, size_t *ret_size)
+{
+	*ret_size = btf->size;
+	return btf->data;
+}
+
 uint32_t ab_btf_start(const struct ab_btf *btf)
 {
 	return btf->base ? btf->start : 1;
@@ -609,7 +615,7 @@ static int check_header(const struct btf_header *h, size_t size, struct ab_error
 }
 
 /* The lengths of kinds, which newer kernels add, if they are there. */
-static int find_layouts(struct ab_btf *btf, const struct btf_header *h, bool swap, struct ab_error *err)
+static int find_layouts(struct ab_btf *btf, const struct btf_header *h, struct ab_error *err)
 {
 	size_t room = btf->size - h->hdr_len;
 	struct long_header l;
@@ -617,8 +623,6 @@ static int find_layouts(struct ab_btf *btf, const struct btf_header *h, bool swa
 	if (h->hdr_len < sizeof(l))
 		return 0;
 	memcpy(&l, btf->data, sizeof(l));
-	if (swap)
-		swap_words(&l.layout_off, 2);
 	if (l.layout_off > room || l.layout_len > room - l.layout_off || l.layout_len % sizeof(*btf->layout))
 		return DAMAGED(err, "damaged BTF: the lengths of kinds are out of bounds");
 	btf->layout = (const void *)(btf->data + h->hdr_len + l.layout_off);
@@ -641,6 +645,19 @@ static int find_strings(struct ab_btf *btf, const struct btf_header *h, struct a
 	return DAMAGED(err, "damaged BTF: the string section does not begin and end with NUL");
 }
 
+/* Of a copy, as only files come in the other byte order. */
+static void convert_header(struct ab_btf *btf, struct btf_header *h)
+{
+	struct long_header l = {};
+	size_t size = h->hdr_len < sizeof(l) ? sizeof(*h) : sizeof(l);
+
+	memcpy(&l, btf->data, size);
+	h->magic = BTF_MAGIC;
+	l.h = *h;
+	swap_words(&l.layout_off, 2);
+	memcpy((void *)btf->data, &l, size);
+}
+
 static int parse(struct ab_btf *btf, struct ab_error *err)
 {
 	const struct ab_btf *base = btf->base;
@@ -660,11 +677,13 @@ static int parse(struct ab_btf *btf, struct ab_error *err)
 	if (r < 0)
 		return r;
 	btf->swapped = swap;
+	if (swap)
+		convert_header(btf, &h);
 	btf->types = btf->data + h.hdr_len + h.type_off;
 	btf->start = base ? base->n : 0;
 	btf->pointer_size = base ? base->pointer_size : 8;
 	btf->old_bit_fields = base && base->old_bit_fields;
-	r = find_layouts(btf, &h, swap, err);
+	r = find_layouts(btf, &h, err);
 	if (!r)
 		r = find_strings(btf, &h, err);
 	if (!r)

@@ -29,6 +29,8 @@ int ab_btf_open_split_mem(const void *data, size_t size, const struct ab_btf *ba
 int ab_btf_open_kernel(struct ab_btf **ret_btf, struct ab_error *err);
 void ab_btf_close(struct ab_btf *btf);
 
+/* The bytes as they were opened, but in this machine's byte order. */
+const void *ab_btf_raw(const struct ab_btf *btf, size_t *ret_size);
 /* Number of types with void, so ids are 0 .. count - 1; id 0 is void. */
 uint32_t ab_btf_count(const struct ab_btf *btf);
 /* The first id that is its own: 1, or the count of the base. */

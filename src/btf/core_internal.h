@@ -20,6 +20,15 @@ bool ab_core_same_kind(const struct btf_type *a, const struct btf_type *b);
 /* Whether names are the same but for their flavours. */
 bool ab_core_same_name(const char *a, const char *b);
 
+/* Is told which of a target's types, members and enumerators a comparison of whole types looked at. */
+struct ab_core_visitor {
+	void (*type)(void *ctx, uint32_t id);
+	void (*part)(void *ctx, uint32_t id, uint32_t index); /* of a struct, union or enum */
+	void *ctx;
+};
+void ab_core_visit(const struct ab_core_spec *local, const struct ab_btf *target, uint32_t id,
+		   const struct ab_core_visitor *visitor);
+
 /* Follows `local` through the candidate `id` of `target`; with MATCH_NO and a `why`, appends what is missing. */
 enum match ab_core_match(const struct ab_core_spec *local, const struct ab_btf *target, uint32_t id,
 			 struct ab_core_spec *ret_spec, struct text *why);

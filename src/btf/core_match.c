@@ -12,7 +12,27 @@
 struct compare {
 	const struct ab_btf *local, *target;
 	uint32_t budget;
+	const struct ab_core_visitor *visitor; /* NULL: nobody wants to know */
 };
+
+static void visit(struct compare *c, uint32_t id)
+{
+	if (c->visitor)
+		c->visitor->type(c->visitor->ctx, id);
+}
+
+static void visit_part(struct compare *c, uint32_t id, uint32_t index)
+{
+	if (c->visitor)
+		c->visitor->part(c->visitor->ctx, id, index);
+}
+
+/* That there are at least n parts matters too; several of the object's may have been found in one. */
+static void visit_parts(struct compare *c, uint32_t id, uint32_t n)
+{
+	for (uint32_t i = 0; c->visitor && i < n; i++)
+		visit_part(c, id, i);
+}
 
 static bool spend(struct compare *c, uint32_t n)
 {
@@ -102,6 +122,7 @@ static enum match types_compatible(struct compare *c, uint32_t local_id, uint32_
 		const struct btf_type *l = resolve(c->local, &local_id), *t = resolve(c->target, &target_id);
 		enum match m;
 
+		visit(c, target_id);
 		if (!ab_core_same_kind(l, t))
 			return MATCH_NO;
 		switch (ab_btf_kind(l)) {
@@ -143,31 +164,38 @@ static bool names_match(const char *local, const char *target)
 	return *target ? ab_core_same_name(local, target) : !*local;
 }
 
-static bool has_enumerator(struct compare *c, const char *name, const struct btf_type *t)
+static bool has_enumerator(struct compare *c, const char *name, uint32_t id)
 {
+	const struct btf_type *t = ab_btf_type(c->target, id);
+
 	for (uint32_t i = 0; i < ab_btf_vlen(t); i++)
-		if (names_match(name, ab_btf_str(c->target, ab_btf_enumerator_name(t, i))))
+		if (names_match(name, ab_btf_str(c->target, ab_btf_enumerator_name(t, i)))) {
+			visit_part(c, id, i);
 			return true;
+		}
 	return false;
 }
 
-static enum match enums_match(struct compare *c, const struct btf_type *l, const struct btf_type *t)
+static enum match enums_match(struct compare *c, const struct btf_type *l, uint32_t id)
 {
+	const struct btf_type *t = ab_btf_type(c->target, id);
+
 	if (l->size != t->size || ab_btf_vlen(l) > ab_btf_vlen(t))
 		return MATCH_NO;
 	for (uint32_t i = 0; i < ab_btf_vlen(l); i++) {
 		if (!spend(c, ab_btf_vlen(t)))
 			return MATCH_BEYOND;
-		if (!has_enumerator(c, ab_btf_str(c->local, ab_btf_enumerator_name(l, i)), t))
+		if (!has_enumerator(c, ab_btf_str(c->local, ab_btf_enumerator_name(l, i)), id))
 			return MATCH_NO;
 	}
+	visit_parts(c, id, ab_btf_vlen(l));
 	return MATCH_YES;
 }
 
-static enum match has_member(struct compare *c, const struct btf_member *member, const struct btf_type *t, bool behind_pointer,
-			     int level)
+static enum match has_member(struct compare *c, const struct btf_member *member, uint32_t id, bool behind_pointer, int level)
 {
 	const char *name = ab_btf_str(c->local, member->name_off);
+	const struct btf_type *t = ab_btf_type(c->target, id);
 	const struct btf_member *m = ab_btf_data(t);
 
 	if (!spend(c, ab_btf_vlen(t)))
@@ -177,6 +205,7 @@ static enum match has_member(struct compare *c, const struct btf_member *member,
 
 		if (!names_match(name, ab_btf_str(c->target, m[i].name_off)))
 			continue;
+		visit_part(c, id, i);
 		found = types_match(c, member->type, m[i].type, behind_pointer, level - 1);
 		if (found != MATCH_NO)
 			return found;
@@ -184,19 +213,19 @@ static enum match has_member(struct compare *c, const struct btf_member *member,
 	return MATCH_NO;
 }
 
-static enum match structs_match(struct compare *c, const struct btf_type *l, const struct btf_type *t, bool behind_pointer,
-				int level)
+static enum match structs_match(struct compare *c, const struct btf_type *l, uint32_t id, bool behind_pointer, int level)
 {
 	const struct btf_member *m = ab_btf_data(l);
 
-	if (ab_btf_vlen(l) > ab_btf_vlen(t))
+	if (ab_btf_vlen(l) > ab_btf_vlen(ab_btf_type(c->target, id)))
 		return MATCH_NO;
 	for (uint32_t i = 0; i < ab_btf_vlen(l); i++) {
-		enum match found = has_member(c, &m[i], t, behind_pointer, level);
+		enum match found = has_member(c, &m[i], id, behind_pointer, level);
 
 		if (found != MATCH_YES)
 			return found;
 	}
+	visit_parts(c, id, ab_btf_vlen(l));
 	return MATCH_YES;
 }
 
@@ -241,6 +270,7 @@ static enum match types_match(struct compare *c, uint32_t local_id, uint32_t tar
 		uint32_t kind = ab_btf_kind(l);
 		enum match m;
 
+		visit(c, target_id);
 		if (!names_match(ab_btf_name(c->local, l), ab_btf_name(c->target, t)))
 			return MATCH_NO;
 		if (behind_pointer && (ab_btf_is_struct(l) || kind == BTF_KIND_FWD))
@@ -254,10 +284,10 @@ static enum match types_match(struct compare *c, uint32_t local_id, uint32_t tar
 			return is_union(l) == is_union(t) ? MATCH_YES : MATCH_NO;
 		case BTF_KIND_ENUM:
 		case BTF_KIND_ENUM64:
-			return enums_match(c, l, t);
+			return enums_match(c, l, target_id);
 		case BTF_KIND_STRUCT:
 		case BTF_KIND_UNION:
-			return structs_match(c, l, t, behind_pointer, level);
+			return structs_match(c, l, target_id, behind_pointer, level);
 		case BTF_KIND_INT:
 			return ints_match(l, t) ? MATCH_YES : MATCH_NO;
 		case BTF_KIND_ARRAY:
@@ -287,7 +317,7 @@ static enum match types_match(struct compare *c, uint32_t local_id, uint32_t tar
 
 bool ab_core_type_matches(const struct ab_btf *local, uint32_t local_id, const struct ab_btf *target, uint32_t target_id)
 {
-	struct compare c = { local, target, BUDGET };
+	struct compare c = { .local = local, .target = target, .budget = BUDGET };
 
 	return types_match(&c, local_id, target_id, false, MAX_LEVEL) == MATCH_YES;
 }
@@ -464,7 +494,7 @@ static enum match match_type(struct walk *w, const struct ab_core_spec *local, u
 enum match ab_core_match(const struct ab_core_spec *local, const struct ab_btf *target, uint32_t id,
 			 struct ab_core_spec *ret_spec, struct text *why)
 {
-	struct walk w = { .c = { local->btf, target, BUDGET }, .way = ret_spec, .why = why };
+	struct walk w = { .c = { .local = local->btf, .target = target, .budget = BUDGET }, .way = ret_spec, .why = why };
 
 	ret_spec->btf = target;
 	ret_spec->kind = local->kind;
@@ -473,4 +503,15 @@ enum match ab_core_match(const struct ab_core_spec *local, const struct ab_btf *
 	if (ab_core_is_type(local->kind))
 		return match_type(&w, local, id);
 	return ab_core_is_enumerator(local->kind) ? match_enumerator(&w, local, id) : match_field(&w, local, id);
+}
+
+void ab_core_visit(const struct ab_core_spec *local, const struct ab_btf *target, uint32_t id,
+		   const struct ab_core_visitor *visitor)
+{
+	struct compare c = { .local = local->btf, .target = target, .budget = BUDGET, .visitor = visitor };
+
+	if (local->kind == BPF_CORE_TYPE_MATCHES)
+		types_match(&c, local->root, id, false, MAX_LEVEL);
+	else
+		types_compatible(&c, local->root, id, MAX_LEVEL);
 }

@@ -9,6 +9,7 @@
 struct candidate {
 	const struct ab_btf *btf;
 	uint32_t id;
+	bool matches; /* the relocation that was asked about last */
 };
 
 struct candidates {
@@ -51,7 +52,7 @@ static int add_candidate(struct candidates *c, const struct ab_btf *btf, uint32_
 		c->list = more;
 		c->cap = cap;
 	}
-	c->list[c->n++] = (struct candidate){ btf, id };
+	c->list[c->n++] = (struct candidate){ btf, id, false };
 	return 0;
 }
 
@@ -322,7 +323,18 @@ static bool agrees(const struct ab_core_spec *first, const struct ab_core_value 
 	return true;
 }
 
-/* Asks all candidates; those that do not match are dropped where others do. */
+/* Those that do not match are dropped where others do. */
+static void drop_others(struct candidates *c)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < c->n; i++)
+		if (c->list[i].matches)
+			c->list[n++] = c->list[i];
+	c->n = n ? n : c->n;
+}
+
+/* Asks all candidates. */
 static void decide(const struct ab_core_spec *spec, struct candidates *c, struct ab_core_value *value, struct text *why)
 {
 	bool big_endian = is_big_endian(spec->btf);
@@ -333,28 +345,31 @@ static void decide(const struct ab_core_spec *spec, struct candidates *c, struct
 
 	value->local = local.value;
 	value->checked = local.checked;
-	if (wrong)
-		return say_unsuited(value, spec, wrong, why);
+	if (wrong) {
+		say_unsuited(value, spec, wrong, why);
+		return;
+	}
 	for (uint32_t i = 0; i < c->n; i++) {
-		enum match match = ab_core_match(spec, c->list[i].btf, c->list[i].id, n ? &way : &first, NULL);
-		const struct ab_core_spec *this = n ? &way : &first;
+		struct ab_core_spec *this = n ? &way : &first;
+		enum match match = ab_core_match(spec, c->list[i].btf, c->list[i].id, this, NULL);
 
+		c->list[i].matches = match == MATCH_YES;
 		if (match == MATCH_NO)
 			continue;
 		wrong = match == MATCH_YES ? answer(this, big_endian, &target) : "nests too deep to be followed";
-		if (wrong)
-			return say_unsuited(value, this, wrong, why);
-		if (!n) {
+		if (wrong) {
+			say_unsuited(value, this, wrong, why);
+			return;
+		}
+		if (!n++) {
 			say_found(value, spec, &local, this, &target);
 		} else if (!agrees(&first, value, this, &target, why)) {
 			value->status = AB_CORE_AMBIGUOUS;
 			return;
 		}
-		c->list[n++] = c->list[i];
 	}
-	if (n)
-		c->n = n;
-	else
+	drop_others(c);
+	if (!n)
 		say_missing(value, spec, c, why);
 }
 

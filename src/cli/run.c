@@ -42,7 +42,8 @@ static const struct opt options[] = {
 	{ "only", 0, OPT_LIST, O(only), "PROG", "leave all other programs out (repeatable)" },
 	{ "skip", 0, OPT_LIST, O(skip), "PROG", "leave this program out (repeatable)" },
 	{ "set", 's', OPT_LIST, O(set), "NAME=VALUE", "set a parameter; the same as --NAME VALUE (repeatable)" },
-	{ "btf", 0, OPT_STRING, O(btf), "FILE", "the kernel's types, where the kernel itself has none", HINT_FILE },
+	{ "btf", 0, OPT_STRING, O(btf), "FILE|KERNEL|auto", "the kernel's types: a file with BTF, a pack, or a kernel of the pack; auto: as if "
+	  "the kernel had none, from the object, the cache or a pack", HINT_FILE },
 	{ "define", 'D', OPT_LIST, O(defines), "NAME[=VALUE]", "define a macro when compiling (repeatable)",
 	  .needs_compiler = true },
 	{ "include", 0, OPT_LIST, O(include_dirs), "DIR", "look for #include files here when compiling (repeatable)",
@@ -308,6 +309,7 @@ static void free_run(struct run *run)
 	ab_symbols_free(run->symbols);
 	ab_flame_free(run->flame);
 	ab__close(&run->trace_fd);
+	btf_file_close(&run->btf);
 	text_clear(&run->trace_line);
 	text_clear(&run->scratch);
 }
@@ -320,7 +322,7 @@ static void print_file_help(struct run *run)
 
 static int run_run(struct cli *cli, struct ab_error *err)
 {
-	struct run run = { .cli = cli, .trace_fd = -1 };
+	struct run run = { .cli = cli, .trace_fd = -1, .btf = NO_BTF_FILE };
 	int r = run_find_file(cli, err);
 
 	if (r < 0)

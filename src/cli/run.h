@@ -4,6 +4,7 @@
 #define AB_CLI_RUN_H
 
 #include <anybpf/anybpf.h>
+#include "btf_file.h"
 #include "cli.h"
 
 struct run_opts {
@@ -34,6 +35,7 @@ struct run {
 	struct cli *cli;
 	const struct run_opts *opts;
 	struct ab_object *object;
+	struct btf_file btf;   /* open until the object is loaded */
 	struct ab_symbols *symbols;
 	struct ab_events *events;
 	struct ab_flame *flame;

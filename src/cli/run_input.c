@@ -24,9 +24,16 @@ static void debug_of_library(const char *message, void *ctx)
 static int open_object(struct run *run, const char *path, const void *data, size_t size, const char *name,
 		       struct ab_error *err)
 {
-	AB_OPTS(ab_object_opts, opts, .name = name, .btf_path = run->opts->btf, .pid = run->opts->pid,
+	AB_OPTS(ab_object_opts, opts, .name = name, .pid = run->opts->pid,
 		.cpu = run->opts->cpu + 1, .warn = warn_of_library, .ctx = run);
+	_free_ char *file = NULL;
+	int r = data ? 0 : file_read(path, INPUT_LIMIT, &file, &size, err);
 
+	if (r == 0)
+		r = btf_file_min(run->cli, run->opts->btf, data ? data : file, size, &run->btf, err);
+	if (r < 0)
+		return r;
+	opts.btf_path = run->btf.path;
 	if (run->cli->verbose > 1)
 		opts.debug = debug_of_library;
 	if (data)
@@ -53,16 +60,19 @@ static void print_diagnostics(struct run *run, const char *text)
 static int open_source(struct run *run, const char *path, const char *text, size_t size, const char *name,
 		       struct ab_error *err)
 {
-	AB_OPTS(ab_builder_opts, builder_opts, .btf_path = run->opts->btf, .one_shot = true);
+	AB_OPTS(ab_builder_opts, builder_opts, .one_shot = true);
 	AB_OPTS(ab_build_opts, opts, .defines = run->opts->defines.items, .include_dirs = run->opts->include_dirs.items,
 		.color = color_wanted(STDERR_FILENO));
 	struct ab_artifact *artifact = NULL;
 	struct ab_builder *builder = NULL;
+	struct btf_file btf;
 	const void *object;
 	size_t object_size;
-	int r;
+	int r = btf_file_whole(run->cli, run->opts->btf, NULL, &btf, err);
 
-	r = ab_builder_new(&builder_opts, &builder, err);
+	builder_opts.btf_path = btf.path;
+	if (r == 0)
+		r = ab_builder_new(&builder_opts, &builder, err);
 	if (r == 0)
 		r = ab_builder_build(builder, path, text, size, &opts, &artifact, err);
 	if (r == 0) {
@@ -76,6 +86,7 @@ static int open_source(struct run *run, const char *path, const char *text, size
 	}
 	ab_artifact_free(artifact);
 	ab_builder_free(builder);
+	btf_file_close(&btf);
 	return r;
 }
 #endif

@@ -277,6 +277,77 @@ const void *ab_elf_section(const void *data, size_t size, const char *name, size
 	return found;
 }
 
+/* Where a section that was added before begins, if all but the names and headers lies in front of it; else the end. */
+static size_t end_without(const struct elf *e, size_t section)
+{
+	size_t end = section ? e->sections[section].sh_offset : e->size;
+
+	for (size_t i = 1; i < e->count; i++) {
+		const Elf64_Shdr *s = &e->sections[i];
+
+		if (i != section && i != e->head.e_shstrndx && s->sh_type != SHT_NOBITS && s->sh_size &&
+		    s->sh_offset + s->sh_size > end)
+			return e->size;
+	}
+	return end;
+}
+
+static void pad(struct text *out)
+{
+	text_add(out, "\0\0\0\0\0\0\0", -out->n & 7);
+}
+
+/* The file up to `end`, the section, names and section headers; the table has room for one more. */
+static void put_section(struct elf *e, size_t section, size_t end, const char *name, const void *content, size_t size,
+			struct text *out)
+{
+	Elf64_Shdr *names = &e->sections[e->head.e_shstrndx];
+	Elf64_Shdr new = { .sh_type = SHT_PROGBITS, .sh_size = size, .sh_addralign = 8 };
+	const char *old_names = (const char *)e->data + names->sh_offset;
+
+	text_add(out, (const char *)e->data, end);
+	pad(out);
+	new.sh_offset = out->n;
+	new.sh_name = section ? e->sections[section].sh_name : names->sh_size;
+	text_add(out, content, size);
+	names->sh_offset = out->n;
+	text_add(out, old_names, names->sh_size);
+	if (!section)
+		text_add(out, name, strlen(name) + 1);
+	names->sh_size = out->n - names->sh_offset;
+	pad(out);
+	e->head.e_shnum = section ? e->count : e->count + 1;
+	e->head.e_shoff = out->n;
+	e->sections[section ? section : e->count] = new;
+	text_add(out, (const char *)e->sections, e->head.e_shnum * sizeof(*e->sections));
+	if (out->p && out->n >= sizeof(e->head))
+		memcpy(out->p, &e->head, sizeof(e->head));
+}
+
+int ab_elf_set_section(const void *data, size_t size, const char *name, const void *content, size_t content_size,
+		       struct text *out, struct ab_error *err)
+{
+	struct elf e;
+	int r = read_headers(&e, data, size, err);
+	Elf64_Shdr *more = r ? NULL : realloc(e.sections, (e.count + 1) * sizeof(*more));
+	size_t section = 0;
+
+	if (!r && !more)
+		r = ab_fail_memory(err);
+	if (!r) {
+		e.sections = more;
+		for (size_t i = 1; i < e.count; i++)
+			if (!strcmp(section_name(&e, i), name))
+				section = i;
+		if (!section && e.count == SECTIONS_MAX)
+			r = bad(err, "too many sections for one more");
+	}
+	if (!r)
+		put_section(&e, section, end_without(&e, section), name, content, content_size, out);
+	free(e.sections);
+	return r ? r : out->failed ? ab_fail_memory(err) : 0;
+}
+
 /*
  * Variables of sections: libbpf adds offset and size in 32 bits. `size` is the file's.
  */

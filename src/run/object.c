@@ -3,7 +3,12 @@
 #include <anybpf/format.h>
 #include <bpf/btf.h>
 #include <btf/ext.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include "min.h"
 #include "run.h"
+
+#define KERNEL_BTF "/sys/kernel/btf/vmlinux"
 
 #define OBJECT_LIMIT (64u << 20)
 
@@ -78,6 +83,31 @@ static int open_bpf(struct ab_object *object, struct ab_error *err)
 	return 0;
 }
 
+/* On a kernel without types, those that the object carries for it, in a file in memory. */
+static int find_carried_types(struct ab_object *object, struct ab_error *err)
+{
+	_free_ void *btf = NULL;
+	size_t size;
+	int r;
+
+	if (object->btf_path || access(KERNEL_BTF, F_OK) == 0)
+		return 0;
+	r = ab_min_embedded_in(object->data, object->size, ab_min_running(), &btf, &size, err);
+	if (r <= 0)
+		return r;
+	object->btf_fd = memfd_create("btf", MFD_CLOEXEC);
+	if (object->btf_fd < 0)
+		return ab_fail_errno(err, -errno, "unable to make a file in memory");
+	r = fd_write_all(object->btf_fd, btf, size);
+	if (r < 0)
+		return ab_fail_errno(err, r, "unable to write a file in memory");
+	if (asprintf(&object->btf_path, "/proc/self/fd/%d", object->btf_fd) < 0) {
+		object->btf_path = NULL;
+		return ab_fail_memory(err);
+	}
+	return 0;
+}
+
 /* Checks the file's own BTF before libbpf reads it; libbpf completes sections in it, so ours is read from the result. */
 static int open_types(struct ab_object *object, struct ab_error *err)
 {
@@ -142,6 +172,7 @@ static int open_data(char *data, size_t size, const char *path, const struct ab_
 	}
 	object->data = data;
 	object->size = size;
+	object->btf_fd = -1;
 	r = copy_opts(object, opts, path, err);
 	if (!r)
 		r = ab_elf_embedded(data, size, &inner, &inner_size, err);
@@ -149,6 +180,8 @@ static int open_data(char *data, size_t size, const char *path, const struct ab_
 		memmove(data, inner, inner_size);
 		object->size = inner_size;
 	}
+	if (!r)
+		r = find_carried_types(object, err);
 	before = ab_log_enter(object);
 	if (!r)
 		r = open_types(object, err);
@@ -220,6 +253,7 @@ void ab_object_close(struct ab_object *object)
 	free(object->data);
 	free(object->name);
 	free(object->btf_path);
+	ab__close(&object->btf_fd);
 	free(object);
 }
 
@@ -241,15 +275,16 @@ static bool has_enumerator(const struct ab_btf *btf, const char *enum_name, cons
 }
 
 /*
- * Whether programs will find a ring buffer. The programs ask their target's types (bpf/anybpf.bpf.h), so with a given BTF
- * that decides; otherwise the kernel does, by being asked for a small one.
+ * Whether programs will find a ring buffer. Programs that ask their target's types (bpf/anybpf.bpf.h) go by a given BTF if
+ * there is one; otherwise the kernel decides, by being asked for a small one.
  */
 static int has_ring_buffer(const struct ab_object *object, struct ab_error *err)
 {
 	struct ab_btf *btf;
 	int r, fd;
 
-	if (object->btf_path) {
+	/* Given types may be minimized: they answer what the programs ask, and only that. */
+	if (object->btf_path && has_enumerator(object->btf, "bpf_func_id", "BPF_FUNC_ringbuf_reserve")) {
 		r = ab_btf_open_file(object->btf_path, &btf, err);
 		if (r < 0)
 			return r;

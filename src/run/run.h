@@ -65,6 +65,7 @@ struct ab_link {
 
 struct ab_object {
 	char *name, *btf_path;
+	int btf_fd; /* of the types that it carries, if they are used; else -1 */
 	void *data;      /* the ELF bytes, until they are loaded */
 	size_t size;
 	struct bpf_object *bpf;
@@ -112,6 +113,9 @@ int ab_elf_check(const void *data, size_t size, struct ab_elf_info *ret_info, st
 int ab_elf_embedded(const void *data, size_t size, const void **ret_object, size_t *ret_size, struct ab_error *err);
 /* The content of a section of a 64-bit ELF file, in `data`, or NULL if it has none of that name or is damaged. */
 const void *ab_elf_section(const void *data, size_t size, const char *name, size_t *ret_size);
+/* Appends the file with a section of that name and content, in place of the one that it had, if it had one. */
+int ab_elf_set_section(const void *data, size_t size, const char *name, const void *content, size_t content_size,
+		       struct text *out, struct ab_error *err);
 /* Checks that variables of the object's types lie in sections of a file of that size. */
 int ab_elf_check_variables(const struct ab_btf *btf, size_t size, struct ab_error *err);
 

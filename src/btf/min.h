@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/* Minimized BTF: of a kernel's types, what an object's relocations look at, with the same answers. */
+#ifndef AB_BTF_MIN_H
+#define AB_BTF_MIN_H
+
+#include <btf/ext.h>
+
+/*
+ * Raw BTF, in this machine's byte order, in which each of the object's relocations finds what it finds in `kernel`: the same candidates in
+ * the same order, members, enumerators, sizes and kinds; type ids are others. Names that nothing asks for are left
+ * out, so it is good for nothing else. The caller frees it.
+ */
+int ab_btf_minimize(const struct ab_btf *object, const struct ab_ext *ext, const struct ab_btf *kernel, void **ret_btf,
+		    size_t *ret_size, struct ab_error *err);
+
+#endif
