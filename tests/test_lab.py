@@ -380,6 +380,31 @@ def test_a_kernel_that_panics_hangs_or_has_no_port(guests):
     assert reasons(guests.test("sys.exit('qemu: no such machine')")) == [("a", "fail", "QEMU failed: qemu: no such machine")]
 
 
+def test_a_kernel_for_another_architecture(guests):
+    image = bytearray(0x80)
+    image[:2], image[0x38:0x3c] = b"MZ", b"ARM\x64"
+    (guests.tmp / "kernel").write_bytes(image)
+    [(_, verdict, reason)] = reasons(guests.test("boot()"))
+    assert verdict == "fail" and "is for arm64; --arch arm64 boots it" in reason
+
+
+@pytest.mark.skipif(not os.access("/dev/kvm", os.R_OK | os.W_OK), reason="needs a /dev/kvm that opens, whether it works or not")
+def test_kvm_is_believed_when_a_guest_ran_by_it(guests):
+    def accelerator(works):
+        body = f"open({str(guests.tmp / 'boots')!r}, 'a').write('kvm ' if '-accel kvm' in args else 'tcg ')\n"
+        body += "boot(); run(1); frame('S', token)" if works else "'-accel kvm' in args and sys.exit('no'); boot(); run(1); frame('S', token)"
+        done = guests("test", guests.tmp / "a.bpf.o", "--kernel", guests.tmp / "kernel", "--qemu", guests.fake(body), "--guest-dir",
+                      guests.guest_dir, "--json")
+        return json.loads(done.stdout)["accelerator"]
+    boots = lambda: (guests.tmp / "boots").read_text()  # noqa: E731
+    assert accelerator(works=False) == "tcg" and boots() == "kvm tcg "
+    assert accelerator(works=True) == "tcg" and boots() == "kvm tcg tcg "  # once for each boot of this machine
+    (guests.cache / "accelerator-amd64").unlink()
+    assert accelerator(works=True) == "kvm" and boots() == "kvm tcg tcg kvm kvm "
+    (guests.cache / "accelerator-amd64").write_text("another-boot kvm\n")
+    assert accelerator(works=False) == "tcg"
+
+
 def test_garbage_from_the_port(guests):
     assert reasons(guests.test("boot(); port.write(os.urandom(1 << 20)); time.sleep(60)")) == [("a", "fail", "sent garbage")]
     assert reasons(guests.test("boot(); frame('?', b'x'); time.sleep(60)")) == [("a", "fail", "sent garbage")]

@@ -161,7 +161,7 @@ struct ab_guest_opts {
 	const char *const *modules; /* names, NULL-terminated, beside those that the lab itself needs */
 	bool lenient;               /* modules that the kernel does not have are left out, instead of an error */
 	const char *const *hide;    /* "bpf", "btf", "ringbuf", "tracefs", NULL-terminated: look like a kernel without it */
-	const char *share;          /* a host directory, mounted read-only at /host, if the kernel has 9p; NULL: none */
+	const char *share;          /* a host directory, read-only at /host: mounted if the kernel has 9p, else copied; NULL: none */
 	bool tools;                 /* a shell and the usual commands in /bin, from busybox */
 	unsigned timeout_ms;        /* for all of it; 0: 60 s. Ignored when a step is AB_STEP_SHELL */
 	unsigned memory_mb;         /* 0: 512 */
@@ -233,7 +233,7 @@ struct ab_test_opts {
 	unsigned timeout_ms;         /* a guest's; 0: 60 s, and more with many objects */
 	unsigned memory_mb;
 	bool cached;                 /* use verdicts of the same object, kernel, expectations and anybpf */
-	const char *log_dir;         /* where consoles of guests that failed are kept; NULL: nowhere */
+	const char *log_dir;         /* where consoles of guests that failed are kept; NULL: "log" in the cache */
 	/* Told of each verdict as it comes, from one thread at a time; NULL: silence. */
 	void (*verdict)(const struct ab_test_result *result, void *ctx);
 	void *ctx;

@@ -65,7 +65,7 @@ static const struct opt test_options[] = {
 	  "7.2.13+deb14-amd64, oldest, latest, all (the newest of each series), every (repeatable)" },
 	{ "junit", 0, OPT_STRING, T(junit), "OUT.xml", "write a JUnit report", HINT_FILE },
 	{ "html", 0, OPT_STRING, T(html), "OUT.html", "write a page that shows tools by kernels", HINT_FILE },
-	{ "logs", 0, OPT_STRING, T(log_dir), "DIR", "keep the consoles of guests that failed there", HINT_DIR },
+	{ "logs", 0, OPT_STRING, T(log_dir), "DIR", "keep the consoles of guests that failed there; default: log in the cache", HINT_DIR },
 	{ "cached", 0, OPT_FLAG, T(cached), NULL, "use verdicts of earlier runs with the same object, kernel and expectations" },
 	LAB_OPTIONS,
 	JSON_OPTION("print one JSON object"),

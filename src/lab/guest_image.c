@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /* What a guest is made of: its first process, modules, files and the manifest that says what to do with them. */
 #include <elf.h>
+#include <ftw.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "guest_protocol.h"
@@ -250,6 +251,77 @@ static int add_modules(struct ab_lab *lab, const struct ab_image *image, const s
 	return r;
 }
 
+/* ---- the host's directory, for kernels that cannot mount it ---- */
+
+#define COPY_LIMIT (64u << 20)
+
+struct copy {
+	struct cpio *cpio;
+	size_t from;   /* length of the directory's path */
+	size_t size;
+	struct ab_error *err;
+};
+
+static __thread struct copy *copying;
+
+static int copy_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	_text_ struct text to = {};
+	char target[4096];
+	ssize_t n;
+
+	text_printf(&to, "/host%s", path + copying->from);
+	if (!to.p)
+		return -ENOMEM;
+	if (type == FTW_D)
+		return ab_cpio_dir(copying->cpio, to.p);
+	if (type == FTW_SL) {
+		n = readlink(path, target, sizeof(target) - 1);
+		target[n > 0 ? n : 0] = '\0';
+		return n > 0 ? ab_cpio_link(copying->cpio, to.p, target) : 0;
+	}
+	if (!S_ISREG(st->st_mode) || access(path, R_OK) < 0)
+		return 0;
+	copying->size += st->st_size;
+	if (copying->size > COPY_LIMIT)
+		return -EFBIG;
+	return add_host_file(copying->cpio, to.p, st->st_mode & 0777, path, copying->err);
+}
+
+static int copy_directory(struct cpio *cpio, const char *dir, struct ab_error *err)
+{
+	struct copy copy = { .cpio = cpio, .from = strcmp(dir, "/") ? strlen(dir) : 0, .err = err };
+	int r;
+
+	copying = &copy;
+	r = nftw(dir, copy_entry, 32, FTW_PHYS | FTW_MOUNT);
+	copying = NULL;
+	if (r == -EFBIG)
+		return ab_fail(err, AB_ERROR_LIMIT, r, "this kernel has no 9p, so that '%s' would be copied, and it holds more than %u MiB: "
+			       "share a smaller one", dir, COPY_LIMIT >> 20);
+	return r < 0 && !(err && err->code) ? ab_fail_errno(err, r == -1 ? -errno : r, "'%s'", dir) : r;
+}
+
+/* Mounted where the kernel has 9p, as far as is known. */
+static int add_share(struct ab_lab *lab, const struct ab_image *image, const char *dir, struct cpio *cpio, struct text *manifest,
+		     struct ab_error *err)
+{
+	static const char *const wanted[] = { "9pnet_virtio", "9p", NULL };
+	struct module_list list = {};
+	int r = ab_modules_find(lab, image, wanted, MODULE_REQUIRED, &list, NULL);
+
+	ab_modules_free(&list);
+	if (r == 0) {
+		add_field(manifest, "share");
+		add_field(manifest, "host");
+		add_field(manifest, "/host");
+		end_record(manifest);
+		return 0;
+	}
+	add_record(manifest, "copied", "/host");
+	return copy_directory(cpio, dir, err);
+}
+
 int ab_guest_initramfs(struct ab_lab *lab, const struct ab_image *image, const struct ab_guest_opts *opts, const char *token,
 		       struct cpio *cpio, struct ab_error *err)
 {
@@ -267,10 +339,9 @@ int ab_guest_initramfs(struct ab_lab *lab, const struct ab_image *image, const s
 		return r;
 	add_record(&manifest, "port", GUEST_PORT);
 	if (OPT(opts, share)) {
-		add_field(&manifest, "share");
-		add_field(&manifest, "host");
-		add_field(&manifest, "/host");
-		end_record(&manifest);
+		r = add_share(lab, image, opts->share, cpio, &manifest, err);
+		if (r < 0)
+			return r;
 	}
 	for (const char *const *hide = OPT(opts, hide); hide && *hide; hide++)
 		add_record(&manifest, "hide", *hide);

@@ -9,6 +9,7 @@
  *	module PATH             load this kernel module; failing is reported and not fatal
  *	port NAME               open this virtio port: everything below is reported through it
  *	share TAG PATH          mount the host's 9p share there, read-only
+ *	copied PATH             that is a copy of the host's directory, to be sealed
  *	hide bpf|btf|ringbuf|tracefs  make the guest look like a kernel without it
  *	start ID ARG...         start a program; its output is streamed
  *	await ID MS TEXT        until its output contained TEXT, it ended, or MS passed

@@ -222,6 +222,13 @@ static void mount_share(const char *tag, const char *path)
 		init_note("no host directory at %s: %s", path, strerror(errno));
 }
 
+static void seal_copy(const char *path)
+{
+	if (mount(path, path, NULL, MS_BIND, NULL) < 0 || mount(NULL, path, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) < 0)
+		init_note("%s: %s", path, strerror(errno));
+	init_note("this kernel has no 9p: %s is a copy of the directory as it was at the start", path);
+}
+
 /* ---- programs ---- */
 
 static struct program *find_program(int id)
@@ -485,6 +492,8 @@ static void act(char **field, size_t count)
 		open_port(field[1]);
 	else if (!strcmp(verb, "hide") && count > 1)
 		hide_feature(field[1]);
+	else if (!strcmp(verb, "copied") && count > 1)
+		seal_copy(field[1]);
 	else if (!strcmp(verb, "share") && count > 2)
 		mount_share(field[1], field[2]);
 	else if (count > 2)

@@ -355,15 +355,17 @@ static json_t *judge_object(const struct test_object *object, const char *arch, 
 
 static void keep_console(struct test *t, const struct ab_image *image, const struct ab_guest_result *result)
 {
-	_text_ struct text path = {}, text = {};
+	_text_ struct text dir = {}, path = {}, text = {};
 
-	if (!OPT(t->opts, log_dir))
-		return;
-	text_printf(&path, "%s/%s.log", t->opts->log_dir, image->name);
+	if (OPT(t->opts, log_dir))
+		text_puts(&dir, t->opts->log_dir);
+	else
+		text_printf(&dir, "%s/log", t->lab->cache);
+	text_printf(&path, "%s/%s.log", dir.p ? dir.p : "", image->name);
 	text_printf(&text, "%s\n%s\n%s", result->reason, result->notes ? result->notes : "",
 		    result->console ? result->console : "");
-	if (path.p && text.p && ab_mkdirs(t->opts->log_dir, NULL) == 0)
-		file_write(path.p, text.p, text.n, 0644, NULL);
+	if (dir.p && path.p && text.p && ab_mkdirs(dir.p, NULL) == 0 && file_write(path.p, text.p, text.n, 0644, NULL) == 0)
+		ab_lab_warn(t->lab, "%s: %s; its console is in '%s'", image->name, result->reason, path.p);
 }
 
 /* ---- one kernel ---- */

@@ -248,13 +248,13 @@ def test_arm64(lab):
     assert all("cloud-arm64" in k["release"] for k in report["kernels"])
 
 
-def test_shell(kernel, tmp_path):
-    (tmp_path / "marker").write_text("4711\n")
+def in_shell(tmp_path, kernel, command):
+    """What `anybpf lab shell` in that directory shows on a terminal where somebody types a command, and its exit status."""
     pid, fd = pty.fork()
     if pid == 0:
         os.chdir(tmp_path)
         os.execv(BUILD / "anybpf", ["anybpf", "lab", "shell", kernel])
-    seen, sent, until = b"", False, time.time() + 60
+    seen, sent, until = b"", False, time.time() + 90
     while time.time() < until:
         if not select.select([fd], [], [], 1)[0]:
             continue
@@ -263,13 +263,23 @@ def test_shell(kernel, tmp_path):
         except OSError:
             break
         if not sent and b"/host # " in seen:
-            os.write(fd, b"echo m-$(cat marker)-$(uname -r); touch x; exit\n")
+            os.write(fd, command.encode() + b"; exit\n")
             sent = True
     else:
         os.kill(pid, signal.SIGKILL)
-    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    assert f"m-4711-{kernel}".encode() in seen and status == 0, seen.decode(errors="replace")
-    assert b"Read-only" in seen and not (tmp_path / "x").exists()
+    return seen.decode(errors="replace"), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+@pytest.mark.parametrize("spec, how", [("6.1", "mounted"), ("6.1-cloud", "copied")])
+def test_shell(lab, tmp_path, spec, how):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "marker").write_text("4711\n")
+    (tmp_path / "link").symlink_to("folder/marker")
+    name = lab.fetch(spec)[0][0]
+    seen, status = in_shell(tmp_path, name, "echo m-$(cat link)-$(uname -r); touch x")
+    assert f"m-4711-{name}" in seen and status == 0, seen
+    assert "Read-only" in seen and not (tmp_path / "x").exists()
+    assert ("is a copy of the directory" in seen) == (how == "copied")
 
 
 def examples():
