@@ -85,7 +85,7 @@ static void announce_line(struct layout *l, uint64_t bit, unsigned depth)
 	l->line = line;
 	put_indent(l, depth);
 	if (past)
-		text_printf(l->out, "/* --- cacheline %u boundary (%u bytes) was %u bytes ago --- */\n", line, line * CACHE_LINE, past);
+		text_printf(l->out, "/* --- cacheline %u boundary (%u bytes) was %u byte%s ago --- */\n", line, line * CACHE_LINE, past, past == 1 ? "" : "s");
 	else
 		text_printf(l->out, "/* --- cacheline %u boundary (%u bytes) --- */\n", line, line * CACHE_LINE);
 }

@@ -3,14 +3,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <anybpf/anybpf.h>
-#include "cli.h"
-
-struct build_opts {
-	struct common_opts common;
-	const char *output, *arch, *btf, *isa, *compiler;
-	struct list defines, include_dirs;
-	bool header, full_header;
-};
+#include "btf_file.h"
+#include "build.h"
 
 #define O(field) offsetof(struct build_opts, field)
 
@@ -28,8 +22,8 @@ static const struct opt options[] = {
 	{ "include", 'I', OPT_LIST, O(include_dirs), "DIR", "look for #include files here (repeatable)", HINT_DIR },
 	{ "arch", 0, OPT_WORD, O(arch), "ARCH", "the machine that the program will trace; default: this one",
 	  HINT_WORDS, arch_words },
-	{ "btf", 0, OPT_STRING, O(btf), "FILE", "kernel types to compile against; default: the running kernel's",
-	  HINT_FILE },
+	{ "btf", 0, OPT_STRING, O(btf), "FILE|KERNEL", "kernel types to compile against: a file with BTF, or a kernel of the pack; "
+	  "default: the running kernel's", HINT_FILE },
 	{ "isa", 0, OPT_WORD, O(isa), "V", "BPF instruction set, v1 to v4; default: v1, which every kernel runs",
 	  HINT_WORDS, isa_words },
 	{ "header", 0, OPT_FLAG, O(header), NULL, "print the kernel header that FILE gets, or without FILE all of it" },
@@ -37,6 +31,8 @@ static const struct opt options[] = {
 	  HINT_FILE },
 	{ "full-header", 0, OPT_FLAG, O(full_header), NULL,
 	  "compile against all kernel types, not those that FILE names" },
+	SERVER_OPTION(O(server)),
+	{ "kernel", 0, OPT_STRING, O(kernel), "KERNEL", "with --server: whose types to compile against, one of the server's; default: its own choice" },
 	JSON_OPTION("print one JSON object a file"),
 	VERBOSE_OPTION("say what was done: compiler, header, sizes, times"),
 	QUIET_OPTION("no warnings"),
@@ -44,12 +40,66 @@ static const struct opt options[] = {
 	{},
 };
 
+static bool is_directory(const char *path)
+{
+	struct stat st;
+	size_t n = strlen(path);
+
+	return (n && path[n - 1] == '/') || (stat(path, &st) == 0 && S_ISDIR(st.st_mode));
+}
+
+char *build_output_path(const struct build_opts *opts, const char *source)
+{
+	const char *base = strcmp(source, "-") ? path_base(source) : "stdin.bpf.c";
+	const char *dir = opts->output && is_directory(opts->output) ? opts->output : NULL;
+	size_t n = strlen(base) - (str_ends(base, ".c") ? 2 : 0);
+	_text_ struct text t = {};
+
+	if (opts->output && !dir)
+		return strdup(opts->output);
+	if (dir)
+		text_printf(&t, "%s%s", dir, dir[strlen(dir) - 1] == '/' ? "" : "/");
+	text_printf(&t, "%.*s.o", (int)n, base);
+	return text_take(&t);
+}
+
+static int check_usage(const struct cli *cli, struct ab_error *err)
+{
+	const struct build_opts *opts = cli->opts;
+	bool to_stdout = opts->output && !strcmp(opts->output, "-");
+
+	if (opts->header && cli->operand_count > 1)
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "build: option '--header' takes one FILE");
+	if (opts->header)
+		return 0;
+	if (!cli->operand_count)
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL,
+			       "build: FILE is missing; 'anybpf build --help' shows how it is used");
+	if (cli->operand_count > 1 && opts->output && (to_stdout || !is_directory(opts->output)))
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL,
+			       "build: with several files, '--output' is a directory, not '%s'", opts->output);
+	if (to_stdout && cli->json)
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL,
+			       "build: '--json' and '--output -' both want standard output");
+	if (to_stdout && cli->out.tty)
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL,
+			       "build: an object is nothing for a terminal: redirect the output");
+	return 0;
+}
+
 #ifdef ANYBPF_NO_COMPILER
 static int run_build(struct cli *cli, struct ab_error *err)
 {
+	size_t done = 0;
+	int r = check_usage(cli, err);
+
+	if (r == 0)
+		r = build_remotely(cli, &done, err);
+	if (r < 0 || done == cli->operand_count)
+		return r;
 	return ab_fail(err, AB_ERROR_UNSUPPORTED, -EOPNOTSUPP,
 		       "this anybpf has no compiler: use 'anybpf build' of a full "
-		       "installation, and run what it makes with this one");
+		       "installation, or '--server', and run what it makes with this one");
 }
 #else
 #include <time.h>
@@ -66,30 +116,6 @@ static uint64_t now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return t.tv_sec * 1000000000ull + t.tv_nsec;
-}
-
-static bool is_directory(const char *path)
-{
-	struct stat st;
-	size_t n = strlen(path);
-
-	return (n && path[n - 1] == '/') || (stat(path, &st) == 0 && S_ISDIR(st.st_mode));
-}
-
-/* "dir/tool.bpf.c" makes "tool.bpf.o". */
-static char *output_path(const struct build_opts *opts, const char *source)
-{
-	const char *base = strcmp(source, "-") ? path_base(source) : "stdin.bpf.c";
-	const char *dir = opts->output && is_directory(opts->output) ? opts->output : NULL;
-	size_t n = strlen(base) - (str_ends(base, ".c") ? 2 : 0);
-	_text_ struct text t = {};
-
-	if (opts->output && !dir)
-		return strdup(opts->output);
-	if (dir)
-		text_printf(&t, "%s%s", dir, dir[strlen(dir) - 1] == '/' ? "" : "/");
-	text_printf(&t, "%.*s.o", (int)n, base);
-	return text_take(&t);
 }
 
 static int read_source(const char *operand, struct source *source, struct ab_error *err)
@@ -216,7 +242,7 @@ static int finish_build(struct cli *cli, struct ab_builder *builder, const struc
 static int build_one(struct cli *cli, struct ab_builder *builder, const char *operand, struct ab_error *err)
 {
 	const struct build_opts *opts = cli->opts;
-	_free_ char *path = output_path(opts, operand);
+	_free_ char *path = build_output_path(opts, operand);
 	struct ab_artifact *artifact = NULL;
 	uint64_t began = now_ns();
 	struct ab_build_opts build;
@@ -257,45 +283,30 @@ static int print_header(struct cli *cli, struct ab_builder *builder, struct ab_e
 	return 0;
 }
 
-static int check_usage(const struct cli *cli, struct ab_error *err)
-{
-	const struct build_opts *opts = cli->opts;
-	bool to_stdout = opts->output && !strcmp(opts->output, "-");
-
-	if (opts->header && cli->operand_count > 1)
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "build: option '--header' takes one FILE");
-	if (opts->header)
-		return 0;
-	if (!cli->operand_count)
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL,
-			       "build: FILE is missing; 'anybpf build --help' shows how it is used");
-	if (cli->operand_count > 1 && opts->output && (to_stdout || !is_directory(opts->output)))
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL,
-			       "build: with several files, '--output' is a directory, not '%s'", opts->output);
-	if (to_stdout && cli->json)
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL,
-			       "build: '--json' and '--output -' both want standard output");
-	if (to_stdout && cli->out.tty)
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL,
-			       "build: an object is nothing for a terminal: redirect the output");
-	return 0;
-}
-
 static int run_build(struct cli *cli, struct ab_error *err)
 {
 	const struct build_opts *opts = cli->opts;
-	AB_OPTS(ab_builder_opts, builder_opts, .btf_path = opts->btf, .compiler = opts->compiler,
-		.one_shot = cli->operand_count == 1);
+	AB_OPTS(ab_builder_opts, builder_opts, .compiler = opts->compiler, .one_shot = cli->operand_count == 1);
+	struct btf_file btf = NO_BTF_FILE;
 	struct ab_builder *builder = NULL;
+	size_t done = 0;
 	int r = check_usage(cli, err);
 
+	if (r == 0)
+		r = build_remotely(cli, &done, err);
+	if (r < 0 || (done && done == cli->operand_count))
+		return r;
+	if (r == 0)
+		r = btf_file_whole(cli, opts->btf, NULL, &btf, err);
+	builder_opts.btf_path = btf.path;
 	if (r == 0)
 		r = ab_builder_new(&builder_opts, &builder, err);
 	if (r == 0 && opts->header)
 		r = print_header(cli, builder, err);
-	for (size_t i = 0; r == 0 && !opts->header && i < cli->operand_count; i++)
+	for (size_t i = done; r == 0 && !opts->header && i < cli->operand_count; i++)
 		r = build_one(cli, builder, cli->operands[i], err);
 	ab_builder_free(builder);
+	btf_file_close(&btf);
 	return r;
 }
 #endif

@@ -6,7 +6,7 @@
 #include <unistd.h>
 #include "cli.h"
 
-static int find_program(const char *name, const char *folder, char *path, size_t cap)
+int cli_find_program(const char *name, const char *folder, char *path, size_t cap)
 {
 	char own[4096];
 	ssize_t n = readlink("/proc/self/exe", own, sizeof(own) - 1);
@@ -36,7 +36,7 @@ int cli_start(struct cli *cli, const char *name, const char *folder, struct ab_e
 	argv[1] = cli->command->name;
 	for (int i = 0; i < cli->argc; i++)
 		argv[i + 2] = cli->argv[i];
-	if (find_program(name, folder, path, sizeof(path)) == 0)
+	if (cli_find_program(name, folder, path, sizeof(path)) == 0)
 		execv(path, (char *const *)argv);
 	free(argv);
 	return ab_fail(err, AB_ERROR_UNSUPPORTED, -EOPNOTSUPP, "this build of anybpf cannot do '%s': %s is not beside it",

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /* anybpf run: the option table, and the way from FILE to attached programs. */
 #include <sys/stat.h>
+#include "remote.h"
 #include "run.h"
 
 #define O(field) offsetof(struct run_opts, field)
@@ -44,6 +45,7 @@ static const struct opt options[] = {
 	{ "set", 's', OPT_LIST, O(set), "NAME=VALUE", "set a parameter; the same as --NAME VALUE (repeatable)" },
 	{ "btf", 0, OPT_STRING, O(btf), "FILE|KERNEL|auto", "the kernel's types: a file with BTF, a pack, or a kernel of the pack; auto: as if "
 	  "the kernel had none, from the object, the cache or a pack", HINT_FILE },
+	SERVER_OPTION(O(server)),
 	{ "define", 'D', OPT_LIST, O(defines), "NAME[=VALUE]", "define a macro when compiling (repeatable)",
 	  .needs_compiler = true },
 	{ "include", 0, OPT_LIST, O(include_dirs), "DIR", "look for #include files here when compiling (repeatable)",

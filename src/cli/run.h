@@ -17,7 +17,7 @@ struct run_opts {
 	const char *sort;
 	const char *flamegraph, *folded;
 	struct list events, attach, interfaces, cgroups, only, skip, set;
-	const char *btf;
+	const char *btf, *server;
 	struct list defines, include_dirs;
 };
 

@@ -3,6 +3,7 @@
  */
 #include <fcntl.h>
 #include <unistd.h>
+#include "remote.h"
 #include "run.h"
 
 #define INPUT_LIMIT (64u << 20)
@@ -41,9 +42,45 @@ static int open_object(struct run *run, const char *path, const void *data, size
 	return ab_object_open_file(path, &opts, &run->object, err);
 }
 
+/*
+ * Source that a server compiles, if one is named. 1: opened; 0: it is to be compiled here, as no server is named or it is away; what
+ * was signed for nobody here is an error, and not compiled here instead.
+ */
+static int open_remote(struct run *run, const char *path, const char *text, size_t size, const char *name, struct ab_error *err)
+{
+	const struct run_opts *o = run->opts;
+	struct remote_request request = { .server = o->btf && !o->server ? NULL : remote_server(o->server), .output = "o", .path = path,
+					  .text = text, .size = size, .defines = o->defines.items, .include_dirs = o->include_dirs.items };
+	struct remote_result result = {};
+	struct ab_error why = {};
+	int r;
+
+	if (!request.server)
+		return 0;
+	r = remote_build(run->cli, &request, &result, &why);
+#ifndef ANYBPF_NO_COMPILER
+	if (r == -EHOSTUNREACH) {
+		run_warn(run, "%s; compiling here", why.msg);
+		ab_error_clear(&why);
+		return 0;
+	}
+#endif
+	if (r < 0) {
+		*err = why;
+		return r;
+	}
+	if (*result.log && !run->cli->quiet)
+		fd_write_all(STDERR_FILENO, result.log, strlen(result.log));
+	if (run->cli->verbose)
+		cli_say(NULL, "'%s' compiled by %s", path, result.compiler);
+	r = open_object(run, NULL, result.data, result.size, name, err);
+	remote_result_clear(&result);
+	return r < 0 ? r : 1;
+}
+
 #ifdef ANYBPF_NO_COMPILER
-static int open_source(struct run *run, const char *path, const char *text, size_t size, const char *name,
-		       struct ab_error *err)
+static int compile_source(struct run *run, const char *path, const char *text, size_t size, const char *name,
+			  struct ab_error *err)
 {
 	return ab_fail(err, AB_ERROR_UNSUPPORTED, -EOPNOTSUPP,
 		       "'%s' is source, and this anybpf has no compiler: make an object with 'anybpf build' elsewhere "
@@ -57,8 +94,8 @@ static void print_diagnostics(struct run *run, const char *text)
 		fd_write_all(STDERR_FILENO, text, strlen(text));
 }
 
-static int open_source(struct run *run, const char *path, const char *text, size_t size, const char *name,
-		       struct ab_error *err)
+static int compile_source(struct run *run, const char *path, const char *text, size_t size, const char *name,
+			  struct ab_error *err)
 {
 	AB_OPTS(ab_builder_opts, builder_opts, .one_shot = true);
 	AB_OPTS(ab_build_opts, opts, .defines = run->opts->defines.items, .include_dirs = run->opts->include_dirs.items,
@@ -90,6 +127,13 @@ static int open_source(struct run *run, const char *path, const char *text, size
 	return r;
 }
 #endif
+
+static int open_source(struct run *run, const char *path, const char *text, size_t size, const char *name, struct ab_error *err)
+{
+	int r = open_remote(run, path, text, size, name, err);
+
+	return r ? MIN(r, 0) : compile_source(run, path, text, size, name, err);
+}
 
 static bool is_elf(const char *data, size_t size)
 {
@@ -148,5 +192,7 @@ int run_open(struct run *run, const char *file, struct ab_error *err)
 	if (str_ends(file, ".c"))
 		return open_source(run, file, NULL, 0, *name ? name : "source", err);
 	r = check_elf(file, err);
+	if (r == 0)
+		r = remote_check_signature(file, err);
 	return r < 0 ? r : open_object(run, file, NULL, 0, NULL, err);
 }

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/* anybpf build on a server: asks, writes what comes back and its signature, and says when it has to be done here. */
+#include <unistd.h>
+#include "build.h"
+
+/* "tool.so" is a library; what goes to standard output is an object. */
+static const char *output_word(const char *path, struct ab_error *err)
+{
+	if (!strcmp(path, "-") || str_ends(path, ".o"))
+		return "o";
+	if (str_ends(path, ".so"))
+		return "so";
+	if (str_ends(path, ".skel.h"))
+		return "skel.h";
+	ab_fail(err, AB_ERROR_USAGE, -EINVAL, "'%s': the name has to end in .o, .so or .skel.h", path);
+	return NULL;
+}
+
+/* The signature goes with what can be loaded. */
+static int write_result(struct cli *cli, const char *path, const char *word, const struct remote_result *result, struct ab_error *err)
+{
+	_free_ char *signature_path = NULL, *signature = NULL;
+	int r;
+
+	if (!strcmp(path, "-")) {
+		out_add(&cli->out, result->data, result->size);
+		return 0;
+	}
+	r = file_write(path, result->data, result->size, !strcmp(word, "so") ? 0755 : 0644, err);
+	if (r < 0 || !strcmp(word, "skel.h"))
+		return r;
+	if (asprintf(&signature_path, "%s.sig", path) < 0 || asprintf(&signature, "%s\n", result->signature) < 0)
+		return ab_fail_memory(err);
+	return file_write(signature_path, signature, strlen(signature), 0644, err);
+}
+
+static int print_json(struct cli *cli, const char *source, const char *path, const struct remote_result *result, struct ab_error *err)
+{
+	_text_ struct text t = {};
+	struct json j = { &t };
+
+	json_open(&j, '{');
+	json_key(&j, "source");
+	json_str(&j, source);
+	json_key(&j, "output");
+	json_str(&j, path);
+	json_key(&j, "size");
+	json_uint(&j, result->size);
+	json_key(&j, "compiler");
+	json_str(&j, result->compiler);
+	json_key(&j, "full_header");
+	json_bool(&j, result->full_header);
+	json_key(&j, "signature");
+	json_str(&j, result->signature);
+	json_key(&j, "diagnostics");
+	json_str(&j, result->log);
+	json_close(&j, '}');
+	return cli_print_json(cli, &t, err);
+}
+
+static int finish(struct cli *cli, const char *source, const char *path, const char *word, const struct remote_result *result,
+		  struct ab_error *err)
+{
+	int r;
+
+	if (*result->log && !cli->quiet && !cli->json)
+		fd_write_all(STDERR_FILENO, result->log, strlen(result->log));
+	r = write_result(cli, path, word, result, err);
+	if (r < 0)
+		return r;
+	if (cli->verbose)
+		cli_say(NULL, "%s: %zu bytes, %s", path, result->size, result->compiler);
+	return cli->json ? print_json(cli, source, path, result, err) : 0;
+}
+
+static int build_one(struct cli *cli, const char *server, const char *operand, struct ab_error *err)
+{
+	const struct build_opts *opts = cli->opts;
+	_free_ char *path = build_output_path(opts, operand), *text = NULL;
+	const char *word = path ? output_word(path, err) : NULL;
+	struct remote_request request = {
+		.server = server, .output = word, .path = operand, .defines = opts->defines.items, .include_dirs = opts->include_dirs.items,
+		.arch = opts->arch, .isa = opts->isa, .kernel = opts->kernel, .full_header = opts->full_header,
+	};
+	struct remote_result result = {};
+	int r = !path ? ab_fail_memory(err) : word ? 0 : -EINVAL;
+
+	if (!r && !strcmp(operand, "-"))
+		r = file_read_fd(STDIN_FILENO, "standard input", 64u << 20, &text, &request.size, err);
+	request.text = text;
+	if (!r)
+		r = remote_build(cli, &request, &result, err);
+	if (!r)
+		r = finish(cli, strcmp(operand, "-") ? operand : "<stdin>", path, word, &result, err);
+	remote_result_clear(&result);
+	return r;
+}
+
+static bool may_fall_back(const struct cli *cli, const char *operand)
+{
+#ifdef ANYBPF_NO_COMPILER
+	return false;
+#else
+	const struct build_opts *opts = cli->opts;
+
+	return !opts->kernel && strcmp(operand, "-"); /* standard input is read already */
+#endif
+}
+
+int build_remotely(struct cli *cli, size_t *ret_done, struct ab_error *err)
+{
+	const struct build_opts *opts = cli->opts;
+	bool is_local = opts->header || opts->btf || opts->compiler;
+	const char *server = is_local && !opts->server ? NULL : remote_server(opts->server);
+
+	*ret_done = 0;
+	if (!server)
+		return opts->kernel ? ab_fail(err, AB_ERROR_USAGE, -EINVAL, "build: option '--kernel' is for '--server'") : 0;
+	if (is_local)
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "build: option '--%s' is for compiling here, '--server' for elsewhere",
+			       opts->header ? "header" : opts->btf ? "btf" : "compiler");
+	for (size_t i = 0; i < cli->operand_count; i++) {
+		struct ab_error why = {};
+		int r = build_one(cli, server, cli->operands[i], &why);
+
+		if (r == -EHOSTUNREACH && may_fall_back(cli, cli->operands[i])) {
+			cli_say("warning", "%s; compiling here", why.msg);
+			ab_error_clear(&why);
+			return 0;
+		}
+		if (r < 0) {
+			*err = why;
+			return r;
+		}
+		++*ret_done;
+	}
+	return 0;
+}
