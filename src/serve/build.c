@@ -1,47 +1,40 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /* Compiles one request, keeps what came of it, and makes answers from what was kept (build.h). */
-#include <unistd.h>
 #include "build.h"
-#include "bundle.h"
-#include "diagnostics.h"
 #include "server.h"
 
-/* ---- options ---- */
+enum { DIAGNOSTICS_LIMIT = 1000 };
 
-struct options {
-	struct ab_build_opts opts;
-	char **include_dirs;
-	char *path; /* of the source */
+/* ---- input ---- */
+
+/* The request's files as the builder takes them. */
+struct input {
+	struct ab_build_file *files;
+	struct blob **stored; /* of those that were named by digest; NULL where they were sent */
+	size_t n;
 };
 
-static void clear_options(struct options *o)
+static void clear_input(struct input *in)
 {
-	for (size_t i = 0; o->include_dirs && o->include_dirs[i]; i++)
-		free(o->include_dirs[i]);
-	free(o->include_dirs);
-	free(o->path);
+	for (size_t i = 0; i < in->n; i++)
+		ab_blob_unref(in->stored[i]);
+	free(in->files);
+	free(in->stored);
 }
 
-static int make_options(struct options *o, const struct build_request *build, const char *dir, const struct config *config)
+static int take_input(struct input *in, const struct build_request *build, struct store *store, struct ab_error *err)
 {
-	size_t n = 0;
+	*in = (struct input){ .files = array_new(build->n_files, sizeof(*in->files)), .stored = array_new(build->n_files, sizeof(*in->stored)) };
+	if (!in->files || !in->stored)
+		return ab_fail_memory(err);
+	for (; in->n < build->n_files; in->n++) {
+		const struct build_file *f = &build->files[in->n];
+		struct blob *blob = f->data ? NULL : ab_store_get(store, STORE_SOURCE, f->digest);
 
-	*o = (struct options){ .opts = { .sz = sizeof(o->opts), .defines = build->defines, .arch = build->arch, .isa = build->isa,
-					 .full_header = build->full_header, .timeout_ms = config->compile_seconds * 1000 } };
-	while (build->include_dirs && build->include_dirs[n])
-		n++;
-	o->include_dirs = array_new(n + 1, sizeof(*o->include_dirs));
-	if (!o->include_dirs)
-		return -ENOMEM;
-	for (size_t i = 0; i < n; i++)
-		if (asprintf(&o->include_dirs[i], "%s/%s", dir, build->include_dirs[i]) < 0) {
-			o->include_dirs[i] = NULL;
-			return -ENOMEM;
-		}
-	o->opts.include_dirs = (const char *const *)o->include_dirs;
-	if (asprintf(&o->path, "%s/%s", dir, build->source) < 0) {
-		o->path = NULL;
-		return -ENOMEM;
+		if (!f->data && !blob)
+			return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "'%s' is not here any more: send it again", f->path);
+		in->stored[in->n] = blob;
+		in->files[in->n] = (struct ab_build_file){ f->path, blob ? blob->data : f->data, blob ? blob->size : f->size };
 	}
 	return 0;
 }
@@ -95,24 +88,67 @@ static int keep_output(struct server *server, const struct ab_artifact *artifact
 	return 0;
 }
 
-static void write_common(struct json *j, struct server *server, const struct types *types, const char *log, const char *dir)
+static void write_place(struct json *j, const struct ab_diagnostic *d)
+{
+	static const char *const severities[] = { [AB_SEVERITY_NOTE] = "note", [AB_SEVERITY_REMARK] = "note", [AB_SEVERITY_WARNING] = "warning",
+						  [AB_SEVERITY_ERROR] = "error", [AB_SEVERITY_FATAL] = "fatal" };
+
+	json_key(j, "file");
+	json_str(j, d->file);
+	json_key(j, "line");
+	json_uint(j, d->line);
+	json_key(j, "column");
+	json_uint(j, d->column);
+	json_key(j, "severity");
+	json_str(j, d->severity < ARRAY_SIZE(severities) && severities[d->severity] ? severities[d->severity] : "error");
+	json_key(j, "message");
+	json_str(j, d->message);
+}
+
+/* Notes stand within what they belong to. */
+static void write_diagnostics(struct json *j, const struct ab_builder *builder)
+{
+	size_t n = MIN(ab_builder_diagnostic_count(builder), DIAGNOSTICS_LIMIT);
+	const struct ab_diagnostic *d;
+
+	json_key(j, "diagnostics");
+	json_open(j, '[');
+	for (size_t i = 0; i < n; i++) {
+		json_open(j, '{');
+		write_place(j, ab_builder_diagnostic(builder, i));
+		json_key(j, "notes");
+		json_open(j, '[');
+		for (; i + 1 < n && (d = ab_builder_diagnostic(builder, i + 1))->severity <= AB_SEVERITY_REMARK; i++) {
+			json_open(j, '{');
+			write_place(j, d);
+			json_close(j, '}');
+		}
+		json_close(j, ']');
+		json_close(j, '}');
+	}
+	json_close(j, ']');
+}
+
+static void write_common(struct json *j, struct server *server, const struct ab_builder *builder, const struct types *types, const char *log)
 {
 	json_key(j, "compiler");
 	json_str(j, ab_jobs_compiler(server->jobs));
 	json_key(j, "kernel");
-	json_str(j, types->release);
-	ab_diagnostics_write(j, log, dir);
+	json_str(j, types->kernel.release);
+	write_diagnostics(j, builder);
+	json_key(j, "log");
+	json_str(j, log);
 }
 
 /* What the compiler accepted. */
-static int write_record(struct text *out, struct server *server, const struct build_request *build, const struct types *types,
-			const struct ab_artifact *artifact, const char *dir, struct ab_error *err)
+static int write_record(struct text *out, struct server *server, const struct ab_builder *builder, const struct build_request *build,
+			const struct types *types, const struct ab_artifact *artifact, struct ab_error *err)
 {
 	struct json j = { .out = out };
 	int r = 0;
 
 	json_open(&j, '{');
-	write_common(&j, server, types, ab_artifact_diagnostics(artifact), dir);
+	write_common(&j, server, builder, types, ab_artifact_diagnostics(artifact));
 	json_key(&j, "full_header");
 	json_bool(&j, ab_artifact_used_full_header(artifact));
 	json_key(&j, "artifacts");
@@ -126,18 +162,17 @@ static int write_record(struct text *out, struct server *server, const struct bu
 }
 
 /* What it refused: as certain as what it accepted, so it is kept too. */
-static int write_refusal(struct text *out, struct server *server, const struct types *types, const char *dir, const struct ab_error *why)
+static int write_refusal(struct text *out, struct server *server, const struct ab_builder *builder, const struct types *types,
+			 const struct ab_error *why)
 {
 	struct json j = { .out = out };
-	_text_ struct text detail = {};
 
-	ab_diagnostics_strip(&detail, why->msg, dir);
 	json_open(&j, '{');
 	json_key(&j, "problem");
 	json_str(&j, "compile");
 	json_key(&j, "detail");
-	json_str(&j, detail.p ? detail.p : "");
-	write_common(&j, server, types, why->log ? why->log : "", dir);
+	json_str(&j, why->msg);
+	write_common(&j, server, builder, types, why->log ? why->log : "");
 	json_close(&j, '}');
 	return out->failed ? -ENOMEM : 0;
 }
@@ -164,22 +199,20 @@ static bool is_verdict(const struct ab_error *err)
 }
 
 static struct outcome *compile(struct server *server, struct ab_builder *builder, const struct build_request *build,
-			       const struct types *types, const char *key, const char *dir, struct ab_error *err)
+			       const struct types *types, const char *key, const struct input *in, struct ab_error *err)
 {
 	struct config *config = ab_server_config(server);
+	AB_OPTS(ab_build_opts, opts, .defines = build->defines, .include_dirs = build->include_dirs, .arch = build->arch, .isa = build->isa,
+		.full_header = build->full_header, .timeout_ms = config->compile_seconds * 1000, .files = in->files, .file_count = in->n);
 	struct ab_artifact *artifact = NULL;
 	_text_ struct text record = {};
-	struct options options;
-	int r = make_options(&options, build, dir, config) ? ab_fail_memory(err) : 0;
+	int r = ab_builder_build(builder, build->source, NULL, 0, &opts, &artifact, err);
 
-	if (!r)
-		r = ab_builder_build(builder, options.path, NULL, 0, &options.opts, &artifact, err);
-	clear_options(&options);
 	ab_config_unref(config);
 	if (!r)
-		r = write_record(&record, server, build, types, artifact, dir, err);
+		r = write_record(&record, server, builder, build, types, artifact, err);
 	else if (is_verdict(err))
-		r = write_refusal(&record, server, types, dir, err);
+		r = write_refusal(&record, server, builder, types, err);
 	ab_count(!artifact ? r ? COUNT_COMPILER_FAILED : COUNT_REFUSED_SOURCE : COUNT_COMPILED);
 	ab_artifact_free(artifact);
 	return r ? NULL : keep_record(server, key, &record);
@@ -189,22 +222,15 @@ struct outcome *ab_build_run(struct server *server, struct ab_builder *builder, 
 			     const struct types *types, const char *key)
 {
 	struct outcome *outcome = NULL;
-	_free_ char *dir = NULL, *parent = NULL;
 	struct ab_error err = {};
+	struct input in;
 
 	keep_sources(server, build);
-	if (asprintf(&parent, "%s/tmp", server->state) < 0)
-		parent = NULL;
-	if (parent && !ab_bundle_unpack(build, server->store, parent, &dir, &err)) {
-		outcome = compile(server, builder, build, types, key, dir, &err);
-		ab_bundle_remove(dir);
-	}
-	if (!outcome) {
-		_text_ struct text detail = {};
-
-		ab_diagnostics_strip(&detail, err.msg, dir);
-		outcome = ab_outcome_new(NULL, err.code ? ab_problem_of_error(&err) : "no-memory", detail.p);
-	}
+	if (!take_input(&in, build, server->store, &err))
+		outcome = compile(server, builder, build, types, key, &in, &err);
+	clear_input(&in);
+	if (!outcome)
+		outcome = ab_outcome_new(NULL, err.code ? ab_problem_of_error(&err) : "no-memory", err.msg);
 	ab_error_clear(&err);
 	return outcome;
 }

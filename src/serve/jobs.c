@@ -12,6 +12,8 @@ struct job {
 	struct build_request *build;
 	const struct types *types;
 	struct waiter *waiters;
+	struct request *request;    /* instead of all these: other work for one request */
+	void (*work)(struct request *q);
 	uint64_t queued_us;
 	bool is_started;
 };
@@ -213,6 +215,29 @@ static struct outcome *do_job(struct jobs *jobs, struct job *job)
 	return outcome;
 }
 
+/* Other work than a compile. */
+static void do_work(struct jobs *jobs, struct job *job)
+{
+	struct request *q = job->request;
+
+	ab_observe(TIME_QUEUE, ab_now_us() - job->queued_us);
+	if (jobs->is_ending)
+		q->work_problem = "draining";
+	else
+		job->work(q);
+	q->is_worked = true;
+	free(job);
+	MHD_resume_connection(q->mhd);
+}
+
+static void run_job(struct jobs *jobs, struct job *job)
+{
+	if (job->work)
+		do_work(jobs, job);
+	else
+		end_job(jobs, job, jobs->is_ending ? ab_outcome_new(NULL, "draining", "the server stopped first") : do_job(jobs, job));
+}
+
 static struct job *take_job(struct jobs *jobs)
 {
 	struct job *job;
@@ -239,9 +264,7 @@ static void *run_jobs(void *arg)
 
 	pthread_setname_np(pthread_self(), "job");
 	while ((job = take_job(jobs))) {
-		struct outcome *outcome = jobs->is_ending ? ab_outcome_new(NULL, "draining", "the server stopped first") : do_job(jobs, job);
-
-		end_job(jobs, job, outcome);
+		run_job(jobs, job);
 		pthread_mutex_lock(&jobs->lock);
 		jobs->running--;
 		pthread_mutex_unlock(&jobs->lock);
@@ -250,6 +273,20 @@ static void *run_jobs(void *arg)
 }
 
 /* ---- submitting ---- */
+
+static void enqueue(struct jobs *jobs, struct job *job)
+{
+	job->queued_us = ab_now_us();
+	*jobs->last = job;
+	jobs->last = &job->next;
+	jobs->waiting++;
+	pthread_cond_signal(&jobs->more);
+}
+
+static bool is_full(const struct jobs *jobs, const struct request *q)
+{
+	return jobs->is_ending || jobs->waiting >= (unsigned)q->config->queue;
+}
 
 static struct job *new_job(struct jobs *jobs, struct request *q, const char *key, const struct types *types)
 {
@@ -261,11 +298,7 @@ static struct job *new_job(struct jobs *jobs, struct request *q, const char *key
 	}
 	job->build = TAKE(q->build);
 	job->types = types;
-	job->queued_us = ab_now_us();
-	*jobs->last = job;
-	jobs->last = &job->next;
-	jobs->waiting++;
-	pthread_cond_signal(&jobs->more);
+	enqueue(jobs, job);
 	return job;
 }
 
@@ -307,7 +340,7 @@ int ab_jobs_submit(struct jobs *jobs, struct request *q, const char *key, const 
 	job = (struct job *)lru_find(&jobs->flying, key);
 	if (job) {
 		ab_count(COUNT_JOINED);
-	} else if (jobs->is_ending || jobs->waiting >= (unsigned)q->config->queue) {
+	} else if (is_full(jobs, q)) {
 		r = -EAGAIN;
 	} else {
 		r = ab_tokens_spend(q->server->tokens, &q->token);
@@ -319,6 +352,28 @@ int ab_jobs_submit(struct jobs *jobs, struct request *q, const char *key, const 
 	pthread_mutex_unlock(&jobs->lock);
 	if (r)
 		free(w);
+	return r;
+}
+
+int ab_jobs_run(struct jobs *jobs, struct request *q, void (*work)(struct request *q))
+{
+	struct job *job = array_new(1, sizeof(*job));
+	int r = 0;
+
+	if (!job)
+		return -ENOMEM;
+	job->request = q;
+	job->work = work;
+	pthread_mutex_lock(&jobs->lock);
+	if (is_full(jobs, q)) {
+		r = -EAGAIN;
+	} else {
+		MHD_suspend_connection(q->mhd);
+		enqueue(jobs, job);
+	}
+	pthread_mutex_unlock(&jobs->lock);
+	if (r)
+		free(job);
 	return r;
 }
 

@@ -50,6 +50,12 @@ const char *ab_jobs_compiler(const struct jobs *jobs);
  */
 int ab_jobs_submit(struct jobs *jobs, struct request *q, const char *key, const struct types *types);
 
+/*
+ * Suspends the request's connection and has `work` called in a thread of the compiles; then the route runs again, with q->is_worked.
+ * Errors: -EAGAIN the queue is full; -ENOMEM.
+ */
+int ab_jobs_run(struct jobs *jobs, struct request *q, void (*work)(struct request *q));
+
 struct jobs_stats {
 	unsigned waiting, running, builders;
 };

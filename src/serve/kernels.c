@@ -1,29 +1,38 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
-/* Whose types there are, and which of them a pattern means (kernels.h). */
+/*
+ * Whose types there are, and which of them a pattern means (kernels.h). Types out of a pack are put into a file when they are first
+ * asked for, and the files that were used last are kept.
+ */
 #include <fnmatch.h>
 #include <pthread.h>
 #include <sys/utsname.h>
+#include <unistd.h>
+#include <bpf/btf.h>
 #include "kernels.h"
 
 #define HOST_BTF "/sys/kernel/btf/vmlinux"
-enum { BTF_LIMIT = 256 << 20 };
+enum { BTF_LIMIT = 256 << 20, EXTRACTED_LIMIT = 64 };
 
 struct kernels {
 	pthread_mutex_t lock;
-	struct types **own; /* of the configuration, the default first */
-	size_t n_own;
+	struct types **files;       /* of the configuration, the default first */
+	size_t n_files;
+	struct ab_pack **packs;
+	struct ab_types **pack_types;
+	size_t n_packs;
+	struct types *extracted;
 	char *dir;
 };
 
-/* ---- types ---- */
+/* ---- files ---- */
 
 static void free_types(struct types *t)
 {
 	if (!t)
 		return;
-	free(t->release);
-	free(t->arch);
-	free(t->distribution);
+	ab_types_close(t->queries);
+	ab_check_target_close(t->target);
+	free(t->names);
 	free(t->path);
 	free(t);
 }
@@ -37,13 +46,52 @@ static char *release_of_path(const char *path)
 	return strndup(base, str_ends(base, ".btf") && n > 4 ? n - 4 : n);
 }
 
-static int read_types(const char *source, struct types **ret_types, struct ab_error *err)
+static char *digest_path(const struct kernels *k, const char *digest)
+{
+	char *path;
+
+	return asprintf(&path, "%s/%s.btf", k->dir, digest) < 0 ? NULL : path;
+}
+
+/* An ELF file's types go into a file of their own, so that all that follows has raw BTF. */
+static int unwrap_elf(struct kernels *k, struct types *t, const char *source, struct ab_error *err)
+{
+	struct btf *btf = btf__parse_elf(source, NULL);
+	const void *raw;
+	uint32_t size;
+	int r;
+
+	if (!btf)
+		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "kernels.btf: '%s' has no BTF", source);
+	raw = btf__raw_data(btf, &size);
+	ab_digest_of(raw, size, t->digest);
+	t->path = digest_path(k, t->digest);
+	r = t->path ? file_write(t->path, raw, size, 0600, err) : ab_fail_memory(err);
+	btf__free(btf);
+	return r;
+}
+
+static int name_file(struct types *t, const char *source, bool is_host)
+{
+	struct utsname machine;
+	_free_ char *release = NULL;
+
+	uname(&machine);
+	release = is_host ? strdup(machine.release) : release_of_path(source);
+	if (!release || asprintf(&t->names, "%s%c%s", release, '\0', is_host ? machine.machine : "") < 0) {
+		t->names = NULL;
+		return -ENOMEM;
+	}
+	t->kernel = (struct ab_kernel){ .release = t->names, .arch = t->names + strlen(release) + 1, .distribution = "", .flavour = "",
+					.module = "" };
+	return 0;
+}
+
+static int read_file(struct kernels *k, const char *source, struct types *t, struct ab_error *err)
 {
 	bool is_host = !strcmp(source, "host");
 	const char *path = is_host ? HOST_BTF : source;
 	_free_ char *data = NULL;
-	struct utsname machine;
-	struct types *t;
 	size_t size;
 	int r = file_read(path, BTF_LIMIT, &data, &size, err);
 
@@ -51,42 +99,71 @@ static int read_types(const char *source, struct types **ret_types, struct ab_er
 		ab_error_clear(err);
 		return ab_fail(err, AB_ERROR_NO_TYPES, r, "this kernel has no BTF (%s): name a file with BTF in kernels.btf", HOST_BTF);
 	}
-	t = r ? NULL : array_new(1, sizeof(*t));
-	if (!t)
-		return r ? r : ab_fail_memory(err);
-	uname(&machine);
-	ab_digest_of(data, size, t->digest);
-	t->path = strdup(path);
-	t->release = is_host ? strdup(machine.release) : release_of_path(path);
-	t->arch = strdup(is_host ? machine.machine : "");
-	t->distribution = strdup("");
-	if (!t->path || !t->release || !t->arch || !t->distribution) {
-		free_types(t);
+	if (r)
+		return r;
+	if (name_file(t, source, is_host))
 		return ab_fail_memory(err);
+	if (size > 4 && !memcmp(data, "\177ELF", 4)) {
+		r = unwrap_elf(k, t, source, err);
+	} else {
+		ab_digest_of(data, size, t->digest);
+		t->path = strdup(path);
+		r = t->path ? 0 : ab_fail_memory(err);
 	}
-	*ret_types = t;
+	if (!r)
+		r = ab_types_open(t->path, &t->queries, err);
+	return r ? r : ab_check_target_open(t->path, &t->target, err);
+}
+
+static int open_files(struct kernels *k, const struct config *config, struct ab_error *err)
+{
+	k->files = array_new(config->kernels.n, sizeof(*k->files));
+	if (!k->files)
+		return ab_fail_memory(err);
+	while (k->n_files < config->kernels.n) {
+		struct types *t = array_new(1, sizeof(*t));
+		int r = t ? read_file(k, config->kernels.v[k->n_files], t, err) : ab_fail_memory(err);
+
+		if (r) {
+			free_types(t);
+			return r;
+		}
+		k->files[k->n_files++] = t;
+	}
 	return 0;
 }
 
-/* ---- all of them ---- */
+static int open_packs(struct kernels *k, const struct config *config, struct ab_error *err)
+{
+	k->packs = array_new(config->packs.n, sizeof(*k->packs));
+	k->pack_types = array_new(config->packs.n, sizeof(*k->pack_types));
+	if (!k->packs || !k->pack_types)
+		return ab_fail_memory(err);
+	for (; k->n_packs < config->packs.n; k->n_packs++) {
+		int r = ab_pack_open(config->packs.v[k->n_packs], &k->packs[k->n_packs], err);
+
+		if (!r)
+			r = ab_types_open_pack(k->packs[k->n_packs], &k->pack_types[k->n_packs], err);
+		if (r) {
+			ab_pack_close(k->packs[k->n_packs]);
+			return r;
+		}
+	}
+	return 0;
+}
 
 int ab_kernels_open(const struct config *config, const char *dir, struct kernels **ret_kernels, struct ab_error *err)
 {
 	struct kernels *k = array_new(1, sizeof(*k));
-	int r = 0;
+	int r;
 
 	if (!k)
 		return ab_fail_memory(err);
 	pthread_mutex_init(&k->lock, NULL);
 	k->dir = strdup(dir);
-	k->own = array_new(config->kernels.n, sizeof(*k->own));
-	if (!k->dir || !k->own)
-		r = ab_fail_memory(err);
-	while (!r && k->n_own < config->kernels.n) {
-		r = read_types(config->kernels.v[k->n_own], &k->own[k->n_own], err);
-		if (!r)
-			k->n_own++;
-	}
+	r = k->dir ? open_files(k, config, err) : ab_fail_memory(err);
+	if (!r)
+		r = open_packs(k, config, err);
 	if (r) {
 		ab_kernels_close(k);
 		return r;
@@ -99,30 +176,120 @@ void ab_kernels_close(struct kernels *k)
 {
 	if (!k)
 		return;
-	for (size_t i = 0; i < k->n_own; i++)
-		free_types(k->own[i]);
-	free(k->own);
+	for (size_t i = 0; i < k->n_files; i++)
+		free_types(k->files[i]);
+	while (k->extracted) {
+		struct types *t = k->extracted;
+
+		k->extracted = t->next;
+		free_types(t);
+	}
+	for (size_t i = 0; i < k->n_packs; i++) {
+		ab_types_close(k->pack_types[i]);
+		ab_pack_close(k->packs[i]);
+	}
+	free(k->files);
+	free(k->packs);
+	free(k->pack_types);
 	free(k->dir);
 	pthread_mutex_destroy(&k->lock);
 	free(k);
 }
 
-static bool is_match(const struct types *t, const char *pattern)
+/* ---- packs ---- */
+
+static int extract(struct kernels *k, struct types *t, struct ab_error *err)
 {
-	return !strcmp(t->release, pattern) || fnmatch(pattern, t->release, 0) == 0;
+	_free_ void *data = NULL;
+	size_t size;
+	int r = ab_pack_extract(t->pack, t->index, &data, &size, err);
+
+	if (r)
+		return r;
+	if (!t->path) {
+		ab_digest_of(data, size, t->digest);
+		t->path = digest_path(k, t->digest);
+	}
+	return t->path ? file_write(t->path, data, size, 0600, err) : ab_fail_memory(err);
 }
 
-static const char *nearest_release(const struct kernels *k, const char *pattern)
+/* Files beyond the limit go, the one used longest ago first; another of the list may have the same types. */
+static void trim_extracted(struct kernels *k)
+{
+	unsigned n = 0;
+
+	for (struct types *t = k->extracted; t; t = t->next)
+		if (++n > EXTRACTED_LIMIT)
+			(void)unlink(t->path);
+}
+
+/* With the lock held. */
+static int find_extracted(struct kernels *k, const struct ab_pack *pack, size_t index, const struct types **ret, struct ab_error *err)
+{
+	struct types **at = &k->extracted, *t;
+	int r = 0;
+
+	while (*at && ((*at)->pack != pack || (*at)->index != index))
+		at = &(*at)->next;
+	t = *at;
+	if (t) {
+		*at = t->next;
+	} else {
+		t = array_new(1, sizeof(*t));
+		if (!t)
+			return ab_fail_memory(err);
+		t->pack = pack;
+		t->index = index;
+		t->kernel = *ab_pack_kernel(pack, index);
+	}
+	if (!t->path || access(t->path, R_OK) < 0)
+		r = extract(k, t, err);
+	if (r && !t->path) {
+		free_types(t);
+		return r;
+	}
+	t->next = k->extracted;
+	k->extracted = t;
+	if (r)
+		return r;
+	trim_extracted(k);
+	*ret = t;
+	return 0;
+}
+
+static int find_in_packs(struct kernels *k, const char *pattern, const char *arch, const struct types **ret, struct ab_error *err)
+{
+	for (size_t i = 0; i < k->n_packs; i++) {
+		long index;
+		int r;
+
+		ab_error_clear(err);
+		index = ab_pack_find(k->packs[i], pattern, arch, err);
+		if (index == -ENOENT && i + 1 < k->n_packs)
+			continue;
+		if (index < 0)
+			return index;
+		pthread_mutex_lock(&k->lock);
+		r = find_extracted(k, k->packs[i], index, ret, err);
+		pthread_mutex_unlock(&k->lock);
+		return r;
+	}
+	return -ENOENT;
+}
+
+/* ---- finding ---- */
+
+static const char *nearest_file(const struct kernels *k, const char *pattern)
 {
 	const char *best = NULL;
 	int distance = 8;
 
-	for (size_t i = 0; i < k->n_own; i++) {
-		int d = str_distance(pattern, k->own[i]->release, distance);
+	for (size_t i = 0; i < k->n_files; i++) {
+		int d = str_distance(pattern, k->files[i]->kernel.release, distance);
 
 		if (d < distance) {
 			distance = d;
-			best = k->own[i]->release;
+			best = k->files[i]->kernel.release;
 		}
 	}
 	return best;
@@ -131,40 +298,86 @@ static const char *nearest_release(const struct kernels *k, const char *pattern)
 int ab_kernels_find(struct kernels *k, const char *pattern, const char *arch, const struct types **ret_types, struct ab_error *err)
 {
 	const char *near;
+	int r;
 
-	if (!pattern) {
-		*ret_types = k->own[0];
-		return 0;
-	}
-	for (size_t i = 0; i < k->n_own; i++)
-		if (is_match(k->own[i], pattern)) {
-			*ret_types = k->own[i];
+	for (size_t i = 0; i < k->n_files; i++)
+		if (!pattern || fnmatch(pattern, k->files[i]->kernel.release, 0) == 0) {
+			*ret_types = k->files[i];
 			return 0;
 		}
-	near = nearest_release(k, pattern);
-	return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "the server has no kernel '%.128s'%s%s", pattern, near ? "; the nearest is " : "",
+	r = find_in_packs(k, pattern, arch, ret_types, err);
+	if (r != -ENOENT)
+		return r;
+	near = nearest_file(k, pattern);
+	if (!near && err->code)
+		return r;
+	ab_error_clear(err);
+	return ab_fail(err, AB_ERROR_NOT_FOUND, r, "the server has no kernel '%.128s'%s%s", pattern, near ? "; the nearest is " : "",
 		       near ? near : ": GET /v1/kernels lists those that it has");
 }
 
-static void write_types(struct json *j, const struct types *t)
+int ab_kernels_read(struct kernels *k, const struct types *t, char **ret_data, size_t *ret_size, struct ab_error *err)
 {
+	return file_read(t->path, BTF_LIMIT, ret_data, ret_size, err);
+}
+
+size_t ab_kernels_pack_count(const struct kernels *k)
+{
+	return k->n_packs;
+}
+
+const struct ab_pack *ab_kernels_pack(const struct kernels *k, size_t i)
+{
+	return k->packs[i];
+}
+
+const struct ab_types *ab_kernels_pack_types(const struct kernels *k, size_t i)
+{
+	return k->pack_types[i];
+}
+
+size_t ab_kernels_file_count(const struct kernels *k)
+{
+	return k->n_files;
+}
+
+const struct types *ab_kernels_file(const struct kernels *k, size_t i)
+{
+	return k->files[i];
+}
+
+/* ---- listing ---- */
+
+static void write_kernel(struct json *j, const struct ab_kernel *kernel)
+{
+	const struct { const char *name, *value; } members[] = {
+		{ "release", kernel->release }, { "arch", kernel->arch }, { "distribution", kernel->distribution }, { "flavour", kernel->flavour },
+	};
+	char build_id[2 * sizeof(kernel->build_id) + 1] = "";
+
 	json_open(j, '{');
-	json_key(j, "release");
-	json_str(j, t->release);
-	json_key(j, "arch");
-	json_str(j, t->arch);
-	json_key(j, "distribution");
-	json_str(j, t->distribution);
+	for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
+		json_key(j, members[i].name);
+		json_str(j, members[i].value ? members[i].value : "");
+	}
+	for (size_t i = 0; i < kernel->build_id_size && i < sizeof(kernel->build_id); i++)
+		snprintf(build_id + 2 * i, 3, "%02x", kernel->build_id[i]);
+	json_key(j, "build_id");
+	json_str(j, build_id);
 	json_close(j, '}');
 }
 
 void ab_kernels_write(struct kernels *k, struct json *j)
 {
 	json_key(j, "default");
-	json_str(j, k->own[0]->release);
+	json_str(j, k->files[0]->kernel.release);
 	json_key(j, "kernels");
 	json_open(j, '[');
-	for (size_t i = 0; i < k->n_own; i++)
-		write_types(j, k->own[i]);
+	for (size_t i = 0; i < k->n_files; i++)
+		write_kernel(j, &k->files[i]->kernel);
+	for (size_t i = 0; i < k->n_packs; i++)
+		for (size_t n = 0; n < ab_pack_count(k->packs[i]); n++)
+			if (!*ab_pack_kernel(k->packs[i], n)->module)
+				write_kernel(j, ab_pack_kernel(k->packs[i], n));
 	json_close(j, ']');
 }

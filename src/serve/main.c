@@ -264,7 +264,7 @@ static int make_dir(const char *state, const char *name, char **ret, struct ab_e
 
 static int open_parts(struct server *s, struct ab_error *err)
 {
-	_free_ char *cache = NULL, *keys = NULL, *types = NULL, *tmp = NULL;
+	_free_ char *cache = NULL, *keys = NULL, *types = NULL;
 	const struct config *config = s->config;
 	int r = need_state(config, err);
 
@@ -274,8 +274,6 @@ static int open_parts(struct server *s, struct ab_error *err)
 		r = make_dir(config->state, "keys", &keys, err);
 	if (!r)
 		r = make_dir(config->state, "types", &types, err);
-	if (!r)
-		r = make_dir(config->state, "tmp", &tmp, err);
 	if (!r)
 		r = ab_audit_open(config->audit, err);
 	if (!r)

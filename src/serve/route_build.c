@@ -15,7 +15,7 @@ static void make_key(const struct request *q, const struct types *types, char ke
 	ab_digest_add_string(d, "anybpfd-build-1");
 	ab_digest_add_string(d, ab_jobs_toolchain(q->server->jobs));
 	ab_digest_add_string(d, types->digest);
-	ab_digest_add_string(d, types->release);
+	ab_digest_add_string(d, types->kernel.release);
 	ab_build_request_digest(q->build, d);
 	ab_digest_end(d, key);
 }
@@ -117,18 +117,18 @@ static bool refuse_missing(struct request *q, enum MHD_Result *ret)
 	return true;
 }
 
-static enum MHD_Result refuse_submission(struct request *q, int r)
+enum MHD_Result ab_refuse_submission(struct request *q, int r)
 {
 	struct jobs_stats stats;
 
 	ab_jobs_stats(q->server->jobs, &stats);
 	if (r == -EAGAIN)
-		return ab_problem(q, "queue-full", NULL, "%u compiles wait", stats.waiting);
+		return ab_problem(q, "queue-full", NULL, "%u jobs wait", stats.waiting);
 	if (r == -EDQUOT) {
 		ab_count(COUNT_RATE_LIMITED);
 		return ab_problem(q, "quota", NULL, "the token '%s' may have %lld compiles a day", q->token.name, (long long)q->token.quota);
 	}
-	return ab_problem(q, "no-memory", NULL, "a compile");
+	return ab_problem(q, "no-memory", NULL, "a job");
 }
 
 static enum MHD_Result submit(struct request *q, const char *key, const struct types *types)
@@ -149,7 +149,7 @@ static enum MHD_Result submit(struct request *q, const char *key, const struct t
 	}
 	r = ab_jobs_submit(q->server->jobs, q, key, types);
 	if (r)
-		return refuse_submission(q, r);
+		return ab_refuse_submission(q, r);
 	return q->stream ? ab_answer(q, MHD_HTTP_OK, ab_stream_response(q->stream)) : MHD_YES;
 }
 
@@ -167,6 +167,12 @@ static enum MHD_Result finish(struct request *q)
 	return send_body(q, problem, body);
 }
 
+/* As uname -m says, what kernels are listed by. */
+static const char *machine_of(const char *arch)
+{
+	return arch && !strcmp(arch, "arm64") ? "aarch64" : arch;
+}
+
 enum MHD_Result ab_route_build(struct request *q)
 {
 	const struct types *types;
@@ -179,7 +185,7 @@ enum MHD_Result ab_route_build(struct request *q)
 	if (q->key)
 		return q->outcome ? finish(q) : ab_problem(q, "no-memory", NULL, "a compile");
 	if (ab_build_request_parse(q->body.p ? q->body.p : "", q->body.n, q->config->files, &q->build, &err) ||
-	    ab_kernels_find(q->server->kernels, q->build->kernel, q->build->arch, &types, &err))
+	    ab_kernels_find(q->server->kernels, q->build->kernel, machine_of(q->build->arch), &types, &err))
 		return ab_problem_error(q, &err);
 	make_key(q, types, key);
 	if (find_answer(q, key, &problem, &body)) {
@@ -193,105 +199,12 @@ enum MHD_Result ab_route_build(struct request *q)
 
 /* ---- artifacts ---- */
 
-/* One range "bytes=A-B", "bytes=A-" or "bytes=-N". 1: *first to *last; 0: none, or several, all of it is sent; -ERANGE. */
-static int parse_range(const char *text, uint64_t size, uint64_t *first, uint64_t *last)
-{
-	unsigned long long a, b;
-	char *end;
-
-	if (!text || strncmp(text, "bytes=", 6) || strchr(text, ',') || strpbrk(text + 6, " +"))
-		return 0;
-	text += 6;
-	if (*text == '-') {
-		a = strtoull(text + 1, &end, 10);
-		if (end == text + 1 || *end)
-			return 0;
-		if (!a || !size)
-			return -ERANGE;
-		*first = a < size ? size - a : 0;
-		*last = size - 1;
-		return 1;
-	}
-	a = strtoull(text, &end, 10);
-	if (end == text || *end != '-')
-		return 0;
-	text = end + 1;
-	b = *text ? strtoull(text, &end, 10) : UINT64_MAX;
-	if (*text && (*end || b < a))
-		return 0;
-	if (a >= size)
-		return -ERANGE;
-	*first = a;
-	*last = MIN(b, size - 1);
-	return 1;
-}
-
-/* Whether a list of entity tags has this one. */
-static bool has_etag(const char *list, const char *etag)
-{
-	size_t n = strlen(etag);
-
-	for (; list && *list; list += strcspn(list, ",")) {
-		list += strspn(list, ", \t");
-		if (*list == '*')
-			return true;
-		if (!strncmp(list, "W/", 2))
-			list += 2;
-		if (!strncmp(list, etag, n))
-			return true;
-	}
-	return false;
-}
-
-static void release_blob(void *blob)
-{
-	ab_blob_unref(blob);
-}
-
-static enum MHD_Result send_artifact(struct request *q, struct blob *blob, const char *etag, const char *signature)
-{
-	const char *if_range = MHD_lookup_connection_value(q->mhd, MHD_HEADER_KIND, MHD_HTTP_HEADER_IF_RANGE);
-	const char *range = MHD_lookup_connection_value(q->mhd, MHD_HEADER_KIND, MHD_HTTP_HEADER_RANGE);
-	uint64_t first = 0, last = blob->size - 1, size = blob->size;
-	int part = if_range && strcmp(if_range, etag) ? 0 : parse_range(range, size, &first, &last);
-	bool is_known = has_etag(MHD_lookup_connection_value(q->mhd, MHD_HEADER_KIND, MHD_HTTP_HEADER_IF_NONE_MATCH), etag);
-	struct MHD_Response *response;
-	char text[96];
-
-	q->size = is_known || part < 0 ? 0 : part ? last - first + 1 : size;
-	response = MHD_create_response_from_buffer_with_free_callback_cls(q->size, blob->data + (part > 0 ? first : 0), release_blob, blob);
-	if (!response) {
-		ab_blob_unref(blob);
-		return MHD_NO;
-	}
-	(void)MHD_add_response_header(response, MHD_HTTP_HEADER_ETAG, etag);
-	(void)MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "max-age=31536000, immutable");
-	(void)MHD_add_response_header(response, "Anybpf-Signature", signature);
-	if (is_known)
-		return ab_answer(q, MHD_HTTP_NOT_MODIFIED, response);
-	(void)MHD_add_response_header(response, MHD_HTTP_HEADER_ACCEPT_RANGES, "bytes");
-	(void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/octet-stream");
-	if (!part)
-		return ab_answer(q, MHD_HTTP_OK, response);
-	snprintf(text, sizeof(text), "bytes %llu-%llu/%llu", (unsigned long long)first, (unsigned long long)last, (unsigned long long)size);
-	(void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_RANGE, text);
-	return ab_answer(q, MHD_HTTP_PARTIAL_CONTENT, response);
-}
-
-static enum MHD_Result refuse_range(struct request *q, size_t size)
-{
-	snprintf(q->content_range, sizeof(q->content_range), "bytes */%zu", size);
-	return ab_problem(q, "range", NULL, "the artifact has %zu bytes", size);
-}
-
 enum MHD_Result ab_route_artifact(struct request *q)
 {
 	const char *hex = str_starts(q->argument, "sha256:") ? q->argument + 7 : q->argument;
-	const char *range = MHD_lookup_connection_value(q->mhd, MHD_HEADER_KIND, MHD_HTTP_HEADER_RANGE);
 	struct keyring *keyring;
 	_text_ struct text signature = {};
 	char etag[HEX_DIGEST_SIZE + 16];
-	uint64_t first, last;
 	struct blob *blob;
 	int r;
 
@@ -300,12 +213,6 @@ enum MHD_Result ab_route_artifact(struct request *q)
 	blob = ab_artifact_get(q->server, hex);
 	if (!blob)
 		return ab_problem(q, "not-found", NULL, "no artifact sha256:%s is here: build it again", hex);
-	if (parse_range(range, blob->size, &first, &last) < 0) {
-		enum MHD_Result ret = refuse_range(q, blob->size);
-
-		ab_blob_unref(blob);
-		return ret;
-	}
 	snprintf(etag, sizeof(etag), "\"sha256:%s\"", hex);
 	keyring = ab_server_keyring(q->server);
 	r = ab_keyring_sign(keyring, hex, &signature);
@@ -314,5 +221,5 @@ enum MHD_Result ab_route_artifact(struct request *q)
 		ab_blob_unref(blob);
 		return ab_problem(q, "internal", NULL, "the artifact cannot be signed");
 	}
-	return send_artifact(q, blob, etag, signature.p);
+	return ab_answer_bytes(q, blob, etag, "max-age=31536000, immutable", signature.p);
 }

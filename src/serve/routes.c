@@ -5,6 +5,7 @@
 #include "server.h"
 
 #define JSON "application/json"
+#define BYTES "application/octet-stream"
 #define TEXT "text/plain; charset=utf-8"
 
 static enum MHD_Result answer_health(struct request *q)
@@ -138,9 +139,13 @@ static enum MHD_Result answer_openapi(struct request *q)
 
 const struct route ab_routes[] = {
 	{ "build", "POST", "/v1/build", SCOPE_BUILD, JSON, JSON, true, ab_route_build },
-	{ "artifacts", "GET", "/v1/artifacts/", SCOPE_READ, NULL, "application/octet-stream", false, ab_route_artifact },
+	{ "artifacts", "GET", "/v1/artifacts/", SCOPE_READ, NULL, BYTES, false, ab_route_artifact },
 	{ "keys", "GET", "/v1/keys", 0, NULL, JSON, false, answer_keys },
 	{ "kernels", "GET", "/v1/kernels", SCOPE_READ, NULL, JSON, false, answer_kernels },
+	{ "btf", "GET", "/v1/btf/", SCOPE_READ, NULL, BYTES, false, ab_route_btf },
+	{ "min-btf", "POST", "/v1/btf/", SCOPE_READ, BYTES, BYTES, false, ab_route_min_btf },
+	{ "check", "POST", "/v1/check", SCOPE_READ, BYTES, JSON, false, ab_route_check },
+	{ "types", "GET", "/v1/types/", SCOPE_READ, NULL, JSON, false, ab_route_types },
 	{ "openapi", "GET", "/v1/openapi.json", 0, NULL, JSON, false, answer_openapi },
 	{ "problems", "GET", "/problems/", 0, NULL, TEXT, false, ab_route_problem },
 	{ "healthz", "GET", "/healthz", 0, NULL, TEXT, false, answer_health },

@@ -103,6 +103,12 @@ struct request {
 	/* What work in another thread has come to; set before the connection is resumed. */
 	struct outcome *outcome;
 	struct stream *stream;       /* events go there, when the client wants them */
+	/* Of work other than compiles, see ab_jobs_run(). */
+	bool is_worked;
+	struct blob *work_result;    /* NULL: work_error, or work_problem */
+	const char *work_type;       /* of work_result */
+	struct ab_error work_error;
+	const char *work_problem;
 	struct build_request *build;
 	char *key;                   /* of the build that is waited for */
 	bool is_inline;
@@ -143,5 +149,14 @@ extern const struct route ab_routes[];
 extern const size_t ab_routes_count;
 enum MHD_Result ab_route_build(struct request *q);
 enum MHD_Result ab_route_artifact(struct request *q);
+enum MHD_Result ab_route_btf(struct request *q);
+enum MHD_Result ab_route_min_btf(struct request *q);
+enum MHD_Result ab_route_check(struct request *q);
+enum MHD_Result ab_route_types(struct request *q);
+
+/* Bytes with an entity tag: ranges, conditions; takes over the reference. `signature` may be NULL. */
+enum MHD_Result ab_answer_bytes(struct request *q, struct blob *blob, const char *etag, const char *cache_control, const char *signature);
+/* What became of a submission that failed. */
+enum MHD_Result ab_refuse_submission(struct request *q, int r);
 
 #endif

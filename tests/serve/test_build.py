@@ -396,9 +396,3 @@ def test_one_server_a_directory(new_server):
     s = new_server()
     second = run("--state", s.state, "--listen", "127.0.0.1:0")
     assert second.returncode == 6 and "another anybpfd" in second.stderr
-
-
-def test_temporary_directories_are_removed(server):
-    server.build(unique())
-    server.build(unique() + "x")
-    assert not list((server.state / "tmp").iterdir())

@@ -40,7 +40,7 @@ def test_description_is_served_and_sound(server):
     assert server.get("/v1/openapi.json").json() == DOCUMENT
     for name, schema in DOCUMENT["components"]["schemas"].items():
         jsonschema.Draft202012Validator.check_schema(schema)
-    names = [item[m]["operationId"] for item in DOCUMENT["paths"].values() for m in item]
+    names = [DOCUMENT["paths"][path][method]["operationId"] for path, method in METHODS]
     assert len(names) == len(set(names))
 
 

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+"""What a server says about kernels: BTF whole and minimized, checks, questions; from the host's types and from a pack."""
+import json
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+
+from anybpfd import BUILD, HELLO, ROOT, Server, data_of
+from conftest import OPEN
+from test_openapi import validate
+
+HOST = pathlib.Path("/sys/kernel/btf/vmlinux")
+OBJECT = {"Content-Type": "application/octet-stream"}
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory):
+    """A server with a pack of two kernels that have the host's types, and a directory of its own kernels."""
+    directory = tmp_path_factory.mktemp("packed")
+    btf, pack = directory / "vmlinux", directory / "kernels.pack"
+    shutil.copy(HOST, btf)
+    for release, arch, distribution in (("5.10.0-8-amd64", "x86_64", "debian"), ("6.1.0-9-arm64", "aarch64", "debian")):
+        done = subprocess.run([BUILD / "anybpf", "hub", "import", btf, "--pack", pack, "--release", release, "--arch", arch, "--distribution",
+                               distribution], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    with Server(directory / "state", *OPEN, "--kernels-packs", pack) as s:
+        yield s
+
+
+@pytest.fixture(scope="module")
+def program(packed):
+    return data_of(packed.build((ROOT / "tools" / "execsnoop.bpf.c").read_text()).json())
+
+
+def test_kernels(packed):
+    a = packed.get("/v1/kernels")
+    validate(a, "/v1/kernels", "get")
+    releases = [k["release"] for k in a.json()["kernels"]]
+    assert releases[0] == a.json()["default"] and set(releases[1:]) == {"5.10.0-8-amd64", "6.1.0-9-arm64"}
+
+
+def test_whole_btf(packed):
+    host = packed.get("/v1/kernels").json()["default"]
+    a = packed.get("/v1/btf/" + host)
+    assert a.status == 200 and a.body == HOST.read_bytes()
+    assert packed.get("/v1/btf/" + host, If_None_Match=a.headers["ETag"]).status == 304
+    assert packed.get("/v1/btf/" + host, Range="bytes=0-1").body == b"\x9f\xeb"
+    for name in ("5.10.0-8-amd64", "5.10.0-8", "debian/5.10.0-8-amd64/x86_64", "debian/6.1*"):
+        b = packed.get("/v1/btf/" + name)
+        assert b.status == 200 and b.body[:2] == b"\x9f\xeb", b.body[:200]
+        validate(b, "/v1/btf/{kernel}", "get")
+    missing = packed.get("/v1/btf/1.0")
+    assert missing.status == 404
+    validate(missing, "/v1/btf/{kernel}", "get")
+
+
+def test_files_of_types_are_made_again(packed):
+    first = packed.get("/v1/btf/5.10.0-8").body
+    for path in (packed.state / "types").iterdir():
+        path.unlink()
+    assert packed.get("/v1/btf/5.10.0-8").body == first
+
+
+def test_minimized_btf(packed, program):
+    a = packed.request("POST", "/v1/btf/5.10.0-8", program, OBJECT)
+    assert a.status == 200 and a.body[:2] == b"\x9f\xeb" and len(a.body) < len(HOST.read_bytes()) / 50
+    validate(a, "/v1/btf/{kernel}", "post")
+    for name, body, status in (("5.10.0-8", b"rubbish", 422), ("1.0", program, 404), ("5.10.0-8", b"", 422)):
+        b = packed.request("POST", "/v1/btf/" + name, body, OBJECT)
+        assert b.status == status
+        validate(b, "/v1/btf/{kernel}", "post")
+    assert packed.request("POST", "/v1/btf/5.10.0-8", program, {"Content-Type": "text/plain"}).status == 415
+
+
+def test_check(packed, program):
+    a = packed.request("POST", "/v1/check?name=execsnoop", program, OBJECT)
+    assert a.status == 200, a.body
+    validate(a, "/v1/check", "post")
+    report = a.json()
+    assert len(report["kernels"]) == 3 and report["objects"][0]["file"] == "execsnoop"
+    assert set(report["objects"][0]["verdicts"]) == {"native"}
+    one = packed.request("POST", "/v1/check?kernels=6.1&arch=aarch64", program, OBJECT).json()
+    assert [k["release"] for k in one["kernels"]] == ["6.1.0-9-arm64"]
+    page = packed.request("POST", "/v1/check?form=html", program, OBJECT)
+    assert page.status == 200 and page.headers["Content-Type"].startswith("text/html") and b"<html" in page.body
+    for path, body, status in (("/v1/check", b"rubbish", 422), ("/v1/check?form=pdf", program, 400), ("/v1/check?kernels=9..1..2", program, 400)):
+        b = packed.request("POST", path, body, OBJECT)
+        assert b.status == status, b.body
+        validate(b, "/v1/check", "post")
+
+
+def test_check_names_what_is_missing(packed):
+    a = packed.build(HELLO % 1 + 'SEC("kprobe/no_such_function") int f(void *ctx) { return 0; }').json()
+    reasons = packed.request("POST", "/v1/check", data_of(a), OBJECT).json()["objects"][0]["reasons"]
+    assert any("no_such_function" in json.dumps(r) and r["fatal"] for r in reasons)
+
+
+def test_questions(packed):
+    show = packed.get("/v1/types/show/struct%20task_struct?kernel=5.10")
+    assert show.status == 200 and any(m["name"] == "pid" for m in show.json()["members"]), show.body[:300]
+    validate(show, "/v1/types/{question}", "get")
+    assert b"struct task_struct {" in packed.get("/v1/types/show/task_struct?form=text").body
+    assert packed.get("/v1/types/history/task_struct.pid").json()["spans"][0]["there"]
+    assert packed.get("/v1/types/diff/task_struct?from=5.10&to=6.1").json()["changes"] == []
+    assert packed.get("/v1/types/func/vfs_read").status == 200
+    assert packed.get("/v1/types/find?returns=struct%20sock%20*&name=tcp_*").json()["functions"]
+    for path, status in (("show/no_such_type", 404), ("show", 400), ("dance/sock", 400), ("diff/sock", 400), ("show/sock?form=pdf", 400),
+                         ("show/sock?kernel=1.0", 404)):
+        a = packed.get("/v1/types/" + path)
+        assert a.status == status, (path, a.body)
+        validate(a, "/v1/types/{question}", "get")
+
+
+def test_questions_without_a_pack(server):
+    assert server.get("/v1/types/show/task_struct").status == 200
+
+
+def test_build_for_a_kernel_of_the_pack(packed):
+    a = packed.build(kernel="5.10.0-8")
+    assert a.status == 200 and a.json()["kernel"] == "5.10.0-8-amd64"
+    assert packed.build(kernel="5.10.0-8").headers["Cache-Status"] == "anybpfd; hit"
+    assert packed.build(kernel="debian/6.1*", options={"arch": "arm64"}).json()["kernel"] == "6.1.0-9-arm64"
