@@ -94,6 +94,18 @@ def test_the_kernels_cases_notice_what_is_wrong(selftests):
     assert collections.Counter(cases.values())["PASS"] == 0 and len(cases) >= 70
 
 
+@needs_bpf
+def test_the_kernels_cases_with_minimized_types(selftests):
+    """The kernel's test of `bpftool gen min_core_btf SOURCE DESTINATION OBJECT`, with ours in its place."""
+    bpftool = selftests / "bpftool"
+    bpftool.write_text(f'#!/bin/sh\nexec {BUILD}/anybpf btf min "$5" --btf "$3" -o "$4" -q\n')
+    bpftool.chmod(0o755)
+    cases, said = run_selftests(selftests, "core_reloc_btfgen", CORE / "core-apply")
+    assert [name for name, result in cases.items() if result == "FAIL"] == [], said
+    results = collections.Counter(cases.values())
+    assert results["PASS"] >= 50, results
+
+
 # ---- libbpf ----
 
 def kernels():
@@ -143,3 +155,30 @@ def test_libbpf_says_the_same_of_the_kernels_cases(selftests):
         name = re.sub("_(direct|probed)$", "", program.name[len("test_core_reloc_"):-len(".bpf.o")])
         lines += sum(compare(program, btf) for btf in selftests.glob(f"btf__core_reloc_{name}*.bpf.o"))
     assert lines > 1000
+
+
+# ---- minimized BTF ----
+
+def bpftool_min(program, btf, out):
+    if not shutil.which("bpftool"):
+        pytest.skip("needs bpftool")
+    subprocess.run(["bpftool", "gen", "min_core_btf", btf, out, program], check=True, capture_output=True)
+    return out.stat().st_size
+
+
+def applied(program, btf, out):
+    subprocess.run([CORE / "core-apply", program, btf, out], check=True)
+    return out.read_bytes()
+
+
+@pytest.mark.parametrize("kernel", kernels(), ids=lambda k: k.name.removesuffix(".btf.tar.xz") if k else "archive")
+def test_minimized_types_relocate_to_the_same(objects, kernel, tmp_path):
+    """Byte by byte, and no larger than bpftool's."""
+    if not kernel:
+        pytest.skip(f"no kernels' types in {DATA} (BTF_DATA names another folder)")
+    btf = kernel if kernel == LIVE else types_of(kernel, tmp_path)
+    least = tmp_path / "min.btf"
+    for program in objects:
+        subprocess.run([BUILD / "anybpf", "btf", "min", program, "--btf", btf, "-o", least, "-q"], check=True)
+        assert applied(program, least, tmp_path / "least.o") == applied(program, btf, tmp_path / "whole.o"), program.name
+        assert least.stat().st_size <= bpftool_min(program, btf, tmp_path / "bpftool.btf"), program.name
