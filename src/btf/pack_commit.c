@@ -448,6 +448,7 @@ static void write_set(struct commit *c, struct row *row)
 
 static int write_sets(struct commit *c, struct ab_error *err)
 {
+	bool open = false;
 	int r = 0;
 
 	for (uint32_t i = 0; i < c->n_rows && r == 0; i++) {
@@ -459,10 +460,16 @@ static int write_sets(struct commit *c, struct ab_error *err)
 		if (r < 0)
 			break;
 		write_set(c, &c->rows[i]);
-		if (c->sets.n >= SETS_SIZE)
+		open = true;
+		if (c->sets.n >= SETS_SIZE) {
 			r = add_chunk(c, &c->sets, CHUNK_SETS, 0, 0, err);
+			open = false;
+		}
 	}
-	if (r == 0 && c->sets.n)
+	/* A kernel with the very types of another takes no byte of the chunk that its row names, but the chunk has to be there. */
+	if (r == 0 && open && !c->sets.n)
+		buffer_varint(&c->sets, 0);
+	if (r == 0 && open)
 		r = add_chunk(c, &c->sets, CHUNK_SETS, 0, 0, err);
 	return r;
 }

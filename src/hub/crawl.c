@@ -259,7 +259,8 @@ static int do_package(struct crawl *c, const struct source *source, const struct
 	r = fetch_one(c, source, p, dir, &path, err);
 	if (r == 0)
 		r = import_one(c, source, path, ret_found, err);
-	if (path)
+	/* A download that was cut goes on later. */
+	if (path || (r < 0 && r != -EIO && r != -EINTR))
 		ab_remove_tree(dir);
 	return r;
 }
@@ -390,6 +391,7 @@ static void work_from_queue(struct crawl *c, size_t thread)
 			commit(c);
 			if (r == -ENOENT)
 				return;
+			usleep(200000);
 		} else {
 			set_fatal(c, &err);
 		}
@@ -593,7 +595,6 @@ static int choose(struct crawl *c, struct ab_error *err)
 static int open_crawl(struct crawl *c, const char *path, struct ab_error *err)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	unsigned downloads = OPT(c->opts, downloads) ? c->opts->downloads : DOWNLOADS;
 	_free_ char *lists = NULL, *packages = NULL;
 	int r;
 
@@ -601,9 +602,9 @@ static int open_crawl(struct crawl *c, const char *path, struct ab_error *err)
 	pthread_mutex_init(&c->committing, NULL);
 	sem_init(&c->jobs, 0, OPT(c->opts, jobs) ? c->opts->jobs : cpus > 0 ? cpus : 1);
 	c->committed_at = time(NULL);
-	c->fetcher = (struct fetcher){ .cache = c->opts->cache, .stopped = fetch_stopped, .ctx = c };
+	c->fetcher = (struct fetcher){ .cache = c->opts->cache, .lock = PTHREAD_MUTEX_INITIALIZER, .stopped = fetch_stopped, .ctx = c };
 	if (OPT(c->opts, rate))
-		c->fetcher.rate = MAX(c->opts->rate / downloads, 1);
+		c->fetcher.rate = c->opts->rate;
 	c->listing = (struct listing){ .fetcher = &c->fetcher, .items = &c->items, .failed = list_failed, .ctx = c };
 	r = ab_sources_read(path, &c->sources, err);
 	for (const char *const *only = OPT(c->opts, only); r == 0 && only && *only; only++) {

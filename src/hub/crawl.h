@@ -80,10 +80,12 @@ int ab_item_from_json(const char *json, size_t size, const struct sources *sourc
 
 struct fetcher {
 	const char *cache;      /* directory */
-	uint64_t rate;          /* bytes a second for one transfer; 0: no limit */
+	uint64_t rate;          /* bytes a second for all transfers together; 0: no limit */
 	bool (*stopped)(void *ctx);
 	void *ctx;
 	uint64_t fetched;       /* bytes, by all threads */
+	pthread_mutex_t lock;   /* of: */
+	uint64_t next_ns;       /* when the next bytes may come */
 };
 
 struct fetch {

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <nettle/nettle-meta.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include "crawl.h"
 
@@ -83,6 +84,24 @@ static uint64_t bound(const struct fetch *fetch)
 	return fetch->size ? fetch->size : fetch->limit;
 }
 
+/* All transfers wait in one line, so that together they are as slow as was asked for. */
+static void slow_down(struct fetcher *f, size_t n)
+{
+	struct timespec t;
+	uint64_t now, at;
+
+	if (!f->rate)
+		return;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	now = t.tv_sec * 1000000000ull + t.tv_nsec;
+	pthread_mutex_lock(&f->lock);
+	at = MAX(now, f->next_ns);
+	f->next_ns = at + n * 1000000000ull / f->rate;
+	pthread_mutex_unlock(&f->lock);
+	t = (struct timespec){ (at - now) / 1000000000, (at - now) % 1000000000 };
+	nanosleep(&t, NULL);
+}
+
 static size_t take_block(char *data, size_t size, size_t n, void *ctx)
 {
 	struct transfer *t = ctx;
@@ -111,6 +130,7 @@ static size_t take_block(char *data, size_t size, size_t n, void *ctx)
 	}
 	t->at += n;
 	__atomic_fetch_add(&t->fetcher->fetched, n, __ATOMIC_RELAXED);
+	slow_down(t->fetcher, n);
 	return n;
 }
 
@@ -143,8 +163,6 @@ static void set_options(struct transfer *t, char *why)
 	curl_easy_setopt(t->curl, CURLOPT_XFERINFOFUNCTION, tick);
 	curl_easy_setopt(t->curl, CURLOPT_XFERINFODATA, t);
 	curl_easy_setopt(t->curl, CURLOPT_RESUME_FROM_LARGE, (curl_off_t)t->at);
-	if (t->fetcher->rate)
-		curl_easy_setopt(t->curl, CURLOPT_MAX_RECV_SPEED_LARGE, (curl_off_t)t->fetcher->rate);
 }
 
 static int explain(struct transfer *t, CURLcode code, const char *why, struct ab_error *err)
@@ -204,7 +222,7 @@ static int transfer_once(struct fetcher *fetcher, const struct fetch *fetch, con
 	}
 	curl_easy_cleanup(t.curl);
 	ab__close(&t.fd);
-	if (t.write_error || t.too_large)
+	if (r < 0 && (t.write_error || t.too_large || !t.at))
 		unlink(part);
 	return r;
 }

@@ -11,7 +11,6 @@
 #define GROUP "crawl"
 #define DEFAULT_NAME "anybpf-hub"
 #define SILENT_SECONDS 120
-#define WAIT_MS "1000"
 
 struct queue {
 	redisContext *redis;
@@ -209,7 +208,7 @@ static int claim(struct queue *q, char **ret_json, char ret_entry[64], struct ab
 
 static int read_new(struct queue *q, char **ret_json, char ret_entry[64], struct ab_error *err)
 {
-	redisReply *reply = ask(q, err, "XREADGROUP GROUP " GROUP " %s COUNT 1 BLOCK " WAIT_MS " STREAMS %s >", q->consumer, q->name);
+	redisReply *reply = ask(q, err, "XREADGROUP GROUP " GROUP " %s COUNT 1 STREAMS %s >", q->consumer, q->name);
 	int r = -EAGAIN;
 
 	if (!reply)
