@@ -154,24 +154,36 @@ static uint32_t find_chunk(const struct ab_pack *pack, enum chunk_kind kind, uin
 	return list[low];
 }
 
+int ab_pack_text(const struct ab_pack *pack, uint32_t string, const struct loaded **ret, uint32_t *ret_first, uint32_t *ret_count,
+		 struct ab_error *err)
+{
+	uint32_t chunk = find_chunk(pack, CHUNK_STRINGS, string);
+	int r = ab_pack_load(pack, chunk, ret, err);
+
+	if (r < 0)
+		return r;
+	*ret_first = pack->chunks[chunk].first;
+	*ret_count = pack->chunks[chunk].count;
+	return 0;
+}
+
 int ab_pack_string(const struct ab_pack *pack, uint32_t string, const char **ret, size_t *ret_size, struct ab_error *err)
 {
 	const struct loaded *l;
-	uint32_t chunk, i;
+	uint32_t first, count;
 	int r;
 
-	if (!string || string >= pack->n_strings) {
-		*ret = "";
-		*ret_size = 0;
-		return string ? ab_pack_damaged(pack, pack->directory, "a string that there is not", err) : 0;
-	}
-	chunk = find_chunk(pack, CHUNK_STRINGS, string);
-	r = ab_pack_load(pack, chunk, &l, err);
+	*ret = "";
+	*ret_size = 0;
+	if (!string)
+		return 0;
+	if (string >= pack->n_strings)
+		return ab_pack_damaged(pack, pack->directory, "a string that there is not", err);
+	r = ab_pack_text(pack, string, &l, &first, &count, err);
 	if (r < 0)
 		return r;
-	i = string - pack->chunks[chunk].first;
-	*ret = (const char *)l->data + l->at[i];
-	*ret_size = l->at[i + 1] - l->at[i] - 1;
+	*ret = (const char *)l->data + l->at[string - first];
+	*ret_size = l->at[string - first + 1] - l->at[string - first] - 1;
 	return 0;
 }
 

@@ -75,9 +75,15 @@ static bool add_name(struct builder *b, const struct pack_def *def, uint32_t id)
 
 static void push_words(struct builder *b, const uint32_t *words, size_t n)
 {
-	buffer_add(&b->scratch, words, n * sizeof(*words));
-	if (b->scratch.failed)
+	uint8_t *p = buffer_room(&b->scratch, n * sizeof(*words));
+
+	if (!p) {
 		fault_memory(b);
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		memcpy(p + 4 * i, &words[i], 4);
+	b->scratch.n += 4 * n;
 }
 
 static void push_type(struct builder *b, uint32_t name, uint32_t kind, uint32_t vlen, bool kflag, uint32_t size_or_type)
@@ -101,10 +107,9 @@ static uint32_t hash_words(const uint8_t *p, size_t size)
 	return h >> 16;
 }
 
-static bool grow_cons(struct builder *b)
+static bool grow_cons(struct builder *b, uint32_t mask)
 {
-	uint32_t mask = MAX(2 * b->cons_mask + 1, 4095u);
-	uint32_t *cons = calloc((size_t)mask + 1, sizeof(*cons));
+	struct cons_slot *cons = calloc((size_t)mask + 1, sizeof(*cons));
 	void *records = realloc(b->records, ((size_t)mask + 1) / 2 * sizeof(*b->records));
 
 	if (records)
@@ -114,12 +119,14 @@ static bool grow_cons(struct builder *b)
 		return false;
 	}
 	b->cap_records = (mask + 1) / 2;
-	for (uint32_t n = 0; n < b->n_cons; n++) {
-		uint32_t i = hash_words(b->unnamed.p + b->records[n].at, b->records[n].size) & mask;
+	for (uint32_t n = 0; b->cons && n <= b->cons_mask; n++) {
+		uint32_t i = b->cons[n].hash & mask;
 
-		while (cons[i])
+		if (!b->cons[n].number)
+			continue;
+		while (cons[i].number)
 			i = (i + 1) & mask;
-		cons[i] = n + 1;
+		cons[i] = b->cons[n];
 	}
 	free(b->cons);
 	b->cons = cons;
@@ -140,27 +147,61 @@ static uint32_t pop_record(struct builder *b, size_t start)
 {
 	const uint8_t *p = b->scratch.p + start;
 	size_t size = b->scratch.n - start;
-	uint32_t i;
+	uint32_t i, hash;
 
 	if (b->c.bad)
 		return 0;
-	if (b->n_cons + 1 > b->cap_records && !grow_cons(b)) {
+	if (b->n_cons + 1 > b->cap_records && !grow_cons(b, 2 * b->cons_mask + 1)) {
 		fault_memory(b);
 		return 0;
 	}
 	b->scratch.n = start;
-	for (i = hash_words(p, size) & b->cons_mask; b->cons[i]; i = (i + 1) & b->cons_mask) {
-		uint32_t n = b->cons[i] - 1;
+	hash = hash_words(p, size);
+	for (i = hash & b->cons_mask; b->cons[i].number; i = (i + 1) & b->cons_mask) {
+		uint32_t n = b->cons[i].number - 1;
 
-		if (b->records[n].size == size && !memcmp(b->unnamed.p + b->records[n].at, p, size))
+		if (b->cons[i].hash == hash && b->records[n].size == size && !memcmp(b->unnamed.p + b->records[n].at, p, size))
 			return b->records[n].id;
 	}
 	b->records[b->n_cons].at = b->unnamed.n;
 	b->records[b->n_cons].size = size;
 	b->records[b->n_cons].id = b->next_id;
-	b->cons[i] = ++b->n_cons;
+	b->cons[i] = (struct cons_slot){ hash, ++b->n_cons };
 	add_unnamed(b, p, size);
 	return b->next_id - 1;
+}
+
+static bool grow_simple(struct builder *b)
+{
+	uint32_t cap = MAX(2 * b->next_id, 1u << 12);
+
+	for (size_t i = 0; i < ARRAY_SIZE(b->simple); i++) {
+		uint32_t *simple = realloc(b->simple[i], cap * sizeof(*simple));
+
+		if (!simple)
+			return false;
+		memset(simple + b->cap_simple, 0, (cap - b->cap_simple) * sizeof(*simple));
+		b->simple[i] = simple;
+	}
+	b->cap_simple = cap;
+	return true;
+}
+
+/* A pointer to a type, or the type with a qualifier: most of what is unnamed, so it is found without a search. */
+static uint32_t make_simple(struct builder *b, uint8_t op, uint32_t of)
+{
+	static const uint8_t kinds[] = { BTF_KIND_PTR, BTF_KIND_CONST, BTF_KIND_VOLATILE, BTF_KIND_RESTRICT };
+	uint32_t words[] = { 0, (uint32_t)kinds[op - OP_PTR] << 24, of };
+
+	if (b->next_id > b->cap_simple && !grow_simple(b)) {
+		fault_memory(b);
+		return 0;
+	}
+	if (!b->simple[op - OP_PTR][of]) {
+		b->simple[op - OP_PTR][of] = b->next_id;
+		add_unnamed(b, words, sizeof(words));
+	}
+	return b->simple[op - OP_PTR][of];
 }
 
 static uint32_t make_record(struct builder *b, uint32_t name, uint32_t kind, bool kflag, uint32_t type)
@@ -184,12 +225,17 @@ static uint32_t string_offset(struct builder *b, uint32_t string)
 		return 0;
 	if (b->string_at[string])
 		return b->string_at[string] - 1;
-	r = ab_pack_string(b->pack, string, &s, &n, b->err);
-	if (r < 0) {
-		b->fault = r;
-		b->c.bad = true;
-		return 0;
+	if (string - b->text_first >= b->text_count) {
+		r = ab_pack_text(b->pack, string, &b->text, &b->text_first, &b->text_count, b->err);
+		if (r < 0) {
+			b->text_count = 0;
+			b->fault = r;
+			b->c.bad = true;
+			return 0;
+		}
 	}
+	s = (const char *)b->text->data + b->text->at[string - b->text_first];
+	n = b->text->at[string - b->text_first + 1] - b->text->at[string - b->text_first] - 1;
 	b->string_at[string] = b->strings.n + 1;
 	buffer_add(&b->strings, s, n + 1);
 	if (b->strings.failed)
@@ -455,6 +501,11 @@ static uint32_t take_expr(struct builder *b)
 		b->c.bad = true;
 	} else if (op == OP_TAGGED) {
 		id = take_tagged(b);
+	} else if (op <= OP_RESTRICT) {
+		b->behind += op == OP_PTR;
+		id = take_expr(b);
+		b->behind -= op == OP_PTR;
+		id = b->c.bad ? 0 : make_simple(b, op, id);
 	} else {
 		push_unnamed(b, op);
 		id = pop_record(b, start);
@@ -566,6 +617,19 @@ static int each_in_set(struct builder *b, const uint64_t *bits, int (*fn)(struct
 	return r;
 }
 
+/* Room for as many types as sets of this size have, so that nothing grows on the way. */
+static bool reserve(struct builder *b, const uint64_t *bits)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < PACK_BITS(b->pack->n_defs); i++)
+		n += __builtin_popcountll(bits[i]);
+	while (b->cons_mask < 2 * n)
+		if (!grow_cons(b, 2 * b->cons_mask + 1))
+			return false;
+	return buffer_room(&b->named, 24 * n) && buffer_room(&b->unnamed, 24 * n) && buffer_room(&b->strings, 32 * n);
+}
+
 static int name_definition(struct builder *b, uint32_t number, uint32_t id)
 {
 	struct pack_def def = {};
@@ -592,6 +656,8 @@ int ab_builder_add(struct builder *b, const uint64_t *bits)
 {
 	int r;
 
+	if (!reserve(b, bits))
+		return ab_fail_memory(b->err);
 	b->bits = bits;
 	b->first_id = b->next_id;
 	b->functions = false;
@@ -604,7 +670,7 @@ int ab_builder_init(struct builder *b, const struct ab_pack *pack, struct ab_err
 	*b = (struct builder){ .pack = pack, .err = err, .next_id = 1 };
 	b->string_at = array_new(pack->n_strings, sizeof(*b->string_at));
 	buffer_add(&b->strings, "", 1);
-	if (!b->string_at || b->strings.failed || !grow_slots(b) || !grow_cons(b)) {
+	if (!b->string_at || b->strings.failed || !grow_slots(b) || !grow_cons(b, 255)) {
 		ab_builder_clear(b);
 		return ab_fail_memory(err);
 	}
@@ -621,6 +687,8 @@ void ab_builder_clear(struct builder *b)
 	free(b->slots);
 	free(b->cons);
 	free(b->records);
+	for (size_t i = 0; i < ARRAY_SIZE(b->simple); i++)
+		free(b->simple[i]);
 }
 
 int ab_builder_finish(const struct builder *b, size_t named, size_t unnamed, size_t strings, void **ret_btf, size_t *ret_size)

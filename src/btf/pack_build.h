@@ -15,9 +15,13 @@ struct builder {
 	struct ab_error *err;
 	struct buffer named, unnamed, strings, scratch; /* records of the BTF; scratch is a stack of those at hand */
 	uint32_t *string_at;      /* by string number: offset in strings plus 1 */
+	const struct loaded *text; /* the chunk of the last string, which has the next one too as a rule */
+	uint32_t text_first, text_count;
 	struct named_slot *slots; /* what can be referred to */
 	uint32_t slot_mask, n_slots;
-	uint32_t *cons, cons_mask, n_cons; /* unnamed types by their records: number plus 1 */
+	struct cons_slot { uint32_t hash, number; } *cons; /* unnamed types by their records: number plus 1 */
+	uint32_t cons_mask, n_cons;
+	uint32_t *simple[4], cap_simple;   /* pointers and qualifiers by what they are of: type id */
 	struct { uint32_t at, id, size; } *records; /* by number */
 	uint32_t cap_records;
 	uint32_t next_id;         /* of the next unnamed type */

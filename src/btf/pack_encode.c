@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * BTF to definitions (docs/format-pack.md). This is what decides how many kernels a second can be added, so it makes one pass over the types, allocates
- * nothing for a type, and checks bounds on the way instead of opening the BTF.
+ * A definition's bytes out of BTF (docs/format-pack.md). This decides how many kernels a second can be added: one pass over the types, no allocation for a
+ * type, and bounds are checked on the way.
  */
 #include "internal.h"
 #include "pack_encode.h"
 
-#define UNIT_NAME (1u << 31)
-#define UNIT_PREFIX "__UNIQUE_ID_"
-#define MAX_TYPES (1u << 24)
-
 /* ---- faults: the first is kept, so that encoding needs no checks at every step ---- */
 
-static void fault(struct encoder *e, uint32_t id, const char *what)
+void ab_encode_fault(struct encoder *e, uint32_t id, const char *what)
 {
 	if (!e->fault) {
 		e->fault = what;
@@ -21,7 +17,7 @@ static void fault(struct encoder *e, uint32_t id, const char *what)
 	}
 }
 
-static void fault_memory(struct encoder *e)
+void ab_encode_no_memory(struct encoder *e)
 {
 	if (!e->fault) {
 		e->fault = "out of memory";
@@ -29,21 +25,7 @@ static void fault_memory(struct encoder *e)
 	}
 }
 
-static int report_fault(const struct encoder *e, struct ab_error *err)
-{
-	if (e->fault_code == -ENOMEM)
-		return ab_fail_memory(err);
-	return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "damaged BTF: type %u: %s", e->fault_id, e->fault);
-}
-
 /* ---- reading ---- */
-
-static inline const struct btf_type *type_at(const struct encoder *e, uint32_t id)
-{
-	const struct part *p = id < e->own.first_type ? &e->base : &e->own;
-
-	return (const struct btf_type *)(p->types + e->offsets[id]);
-}
 
 static const char *text_at(const struct encoder *e, uint32_t offset)
 {
@@ -52,31 +34,25 @@ static const char *text_at(const struct encoder *e, uint32_t offset)
 	return p->strings + (offset - p->first_string);
 }
 
-/* RHEL's kABI macros make a member's name of __COUNTER__. */
-static bool is_unit_name(const char *s, size_t n)
-{
-	return n > strlen(UNIT_PREFIX) && !memcmp(s, UNIT_PREFIX, strlen(UNIT_PREFIX)) && s[n - 1] >= '0' && s[n - 1] <= '9';
-}
-
 static uint32_t intern(struct encoder *e, const char *s, size_t n)
 {
 	struct table *t = &e->writer->strings;
 	uint32_t number = n ? ab_table_put(t, ab_table_key(t, s, n), s, n, 0, 0) : 0;
 
 	if (number == NONE)
-		fault_memory(e);
+		ab_encode_no_memory(e);
 	return number == NONE ? 0 : number;
 }
 
 /* The number of a string, with UNIT_NAME if it is one. */
-static inline uint32_t string_number(struct encoder *e, uint32_t offset)
+uint32_t ab_encode_string(struct encoder *e, uint32_t offset)
 {
 	uint32_t number;
 	const char *s;
 	size_t n;
 
 	if (offset >= e->own.first_string + e->own.n_strings) {
-		fault(e, 0, "has a name that is out of bounds");
+		ab_encode_fault(e, 0, "has a name that is out of bounds");
 		return 0;
 	}
 	if (e->strings[offset])
@@ -95,7 +71,7 @@ static inline uint8_t *room(struct encoder *e, size_t n)
 	uint8_t *p = buffer_room(&e->bodies, n);
 
 	if (!p)
-		fault_memory(e);
+		ab_encode_no_memory(e);
 	return p;
 }
 
@@ -113,12 +89,12 @@ static inline void put_number(struct encoder *e, uint64_t v)
 
 static inline void put_str(struct encoder *e, uint32_t offset)
 {
-	put_number(e, string_number(e, offset) & ~UNIT_NAME);
+	put_number(e, ab_encode_string(e, offset) & ~UNIT_NAME);
 }
 
 static void put_member_name(struct encoder *e, uint32_t offset)
 {
-	uint32_t number = string_number(e, offset);
+	uint32_t number = ab_encode_string(e, offset);
 	char name[256];
 	const char *s;
 	size_t n;
@@ -140,7 +116,7 @@ static void add_ref(struct encoder *e, uint32_t node)
 		uint32_t *refs = realloc(e->refs, cap * sizeof(*refs));
 
 		if (!refs) {
-			fault_memory(e);
+			ab_encode_no_memory(e);
 			return;
 		}
 		e->refs = refs;
@@ -157,10 +133,11 @@ static void put_reference(struct encoder *e, uint32_t holder, uint32_t n)
 	uint32_t variant = 0;
 
 	if (class == PACK_CLASSES) {
-		fault(e, holder, "refers to a section");
+		ab_encode_fault(e, holder, "refers to a section");
 		return;
 	}
-	if (node->entry == NONE || (e->variants && e->ambiguous[n]))
+	/* Of the kernel that a module belongs to, all is known from the start. */
+	if (node->entry == NONE || ((e->variants || n < e->n_base_nodes) && e->ambiguous[n]))
 		variant = node->variant;
 	if (!e->variants)
 		add_ref(e, n | (behind ? BEHIND : 0));
@@ -279,14 +256,14 @@ static void encode_tags(struct encoder *e, uint32_t id)
 		n++;
 	tags = array_new(n, sizeof(*tags));
 	if (!tags) {
-		fault_memory(e);
+		ab_encode_no_memory(e);
 		return;
 	}
 	n = 0;
 	for (uint32_t tag = e->first_tag[id]; tag; tag = e->next_tag[tag]) {
 		const struct btf_type *t = type_at(e, tag);
 		const struct btf_decl_tag *d = ab_btf_data(t);
-		uint32_t name = string_number(e, t->name_off) & ~UNIT_NAME;
+		uint32_t name = ab_encode_string(e, t->name_off) & ~UNIT_NAME;
 
 		if (e->fault)
 			break;
@@ -323,7 +300,7 @@ static void encode_unnamed(struct encoder *e, uint32_t id, const struct btf_type
 		encode_proto(e, id, t);
 		break;
 	default:
-		fault(e, id, "is referred to, but is no type");
+		ab_encode_fault(e, id, "is referred to, but is no type");
 	}
 }
 
@@ -341,7 +318,7 @@ static void encode_expr(struct encoder *e, uint32_t holder, uint32_t id)
 			break;
 		}
 		if (id >= e->n) {
-			fault(e, holder, "refers to no type");
+			ab_encode_fault(e, holder, "refers to no type");
 			break;
 		}
 		if (e->node_of[id]) {
@@ -350,7 +327,7 @@ static void encode_expr(struct encoder *e, uint32_t holder, uint32_t id)
 		}
 		e->seen[id] = 1;
 		if (++e->depth > PACK_MAX_NESTING || e->bodies.n - e->nodes[e->n_nodes].body > PACK_MAX_BODY) {
-			fault(e, id, "nests without end or too deep");
+			ab_encode_fault(e, id, "nests without end or too deep");
 			break;
 		}
 		t = type_at(e, id);
@@ -466,571 +443,4 @@ void ab_encode_node(struct encoder *e, struct node *node)
 		node->n_refs = e->n_refs - node->refs;
 	node->size = e->bodies.n - node->body;
 	node->key = ab_table_def_key(&e->writer->defs, e->bodies.p + node->body, node->size, node->name, node->kind);
-}
-
-/* ---- nodes and their names ---- */
-
-static bool grow_nodes(struct encoder *e)
-{
-	uint32_t cap = MAX(2 * e->cap_nodes, 1u << 16);
-	struct node *nodes = realloc(e->nodes, cap * sizeof(*nodes));
-
-	if (!nodes) {
-		fault_memory(e);
-		return false;
-	}
-	e->nodes = nodes;
-	e->cap_nodes = cap;
-	return true;
-}
-
-/* One more than is used: ab_encode_node() notes the body it is at behind the last. */
-static struct node *add_node(struct encoder *e, uint32_t id, uint8_t kind)
-{
-	struct node *node;
-
-	if (e->n_nodes + 2 > e->cap_nodes && !grow_nodes(e))
-		return NULL;
-	node = &e->nodes[e->n_nodes++];
-	*node = (struct node){ .id = id, .kind = kind, .entry = NONE, .next = NONE };
-	return node;
-}
-
-static uint32_t entry_hash(uint32_t name, uint8_t class)
-{
-	uint64_t h = ((uint64_t)name << 3 | class) * 0x9e3779b97f4a7c15u;
-
-	return h >> 32;
-}
-
-static bool grow_entries(struct encoder *e)
-{
-	uint32_t mask = MAX(2 * e->entry_mask + 1, (1u << 16) - 1);
-	uint32_t *slots = calloc((size_t)mask + 1, sizeof(*slots));
-	struct entry *entries = realloc(e->entries, ((size_t)mask + 1) / 2 * sizeof(*entries));
-
-	if (entries)
-		e->entries = entries;
-	if (!slots || !entries) {
-		free(slots);
-		fault_memory(e);
-		return false;
-	}
-	for (uint32_t n = 0; n < e->n_entries; n++) {
-		uint32_t i = entry_hash(entries[n].name, entries[n].class) & mask;
-
-		while (slots[i])
-			i = (i + 1) & mask;
-		slots[i] = n + 1;
-	}
-	free(e->entry_slots);
-	e->entry_slots = slots;
-	e->entry_mask = mask;
-	return true;
-}
-
-/* Joins the node to those of its class and name. */
-static void enter(struct encoder *e, uint32_t number)
-{
-	struct node *node = &e->nodes[number];
-	uint8_t class = ab_pack_class(node->kind);
-	struct entry *entry;
-	uint32_t i;
-
-	/* An INT with a variant of its own is known by that. */
-	if (class == PACK_CLASSES || class == PACK_FUNC || node->variant)
-		return;
-	if (2 * (e->n_entries + 1) > e->entry_mask && !grow_entries(e))
-		return;
-	for (i = entry_hash(node->name, class) & e->entry_mask; e->entry_slots[i]; i = (i + 1) & e->entry_mask) {
-		entry = &e->entries[e->entry_slots[i] - 1];
-		if (entry->name == node->name && entry->class == class)
-			break;
-	}
-	if (!e->entry_slots[i]) {
-		entry = &e->entries[e->n_entries++];
-		*entry = (struct entry){ .name = node->name, .class = class, .first = NONE };
-		e->entry_slots[i] = e->n_entries;
-	}
-	node->entry = e->entry_slots[i] - 1;
-	node->next = entry->first;
-	entry->first = number;
-}
-
-static bool is_definition(uint32_t kind, uint32_t name)
-{
-	switch (kind) {
-	case BTF_KIND_STRUCT:
-	case BTF_KIND_UNION:
-	case BTF_KIND_ENUM:
-	case BTF_KIND_ENUM64:
-		return name;
-	case BTF_KIND_INT:
-	case BTF_KIND_FLOAT:
-	case BTF_KIND_TYPEDEF:
-	case BTF_KIND_FWD:
-	case BTF_KIND_FUNC:
-	case BTF_KIND_VAR:
-	case BTF_KIND_DATASEC:
-		return true;
-	default:
-		return false;
-	}
-}
-
-/* Bit-fields of older compilers have INTs of their own, narrower than their size. */
-static uint32_t int_variant(const struct btf_type *t)
-{
-	uint32_t word = *(const uint32_t *)ab_btf_data(t);
-
-	if (BTF_INT_BITS(word) == 8 * t->size && !BTF_INT_OFFSET(word))
-		return 0;
-	return (word | t->size << 8) ^ 0x80000000u;
-}
-
-/* Decl tags are lists by what they are on. */
-static void note_tag(struct encoder *e, uint32_t id, const struct btf_type *t)
-{
-	if (!t->type || t->type >= e->n) {
-		fault(e, id, "is a tag on no type");
-		return;
-	}
-	if (!e->first_tag) {
-		e->first_tag = calloc(e->n, sizeof(*e->first_tag));
-		e->next_tag = calloc(e->n, sizeof(*e->next_tag));
-		if (!e->first_tag || !e->next_tag) {
-			fault_memory(e);
-			return;
-		}
-	}
-	e->next_tag[id] = e->first_tag[t->type];
-	e->first_tag[t->type] = id;
-}
-
-static void make_nodes(struct encoder *e, uint32_t first, uint32_t end)
-{
-	for (uint32_t id = first; id < end && !e->fault; id++) {
-		const struct btf_type *t = type_at(e, id);
-		uint32_t kind = ab_btf_kind(t);
-		struct node *node;
-
-		if (kind == BTF_KIND_DECL_TAG)
-			note_tag(e, id, t);
-		if (!is_definition(kind, t->name_off))
-			continue;
-		node = add_node(e, id, kind | (ab_btf_kflag(t) ? PACK_KFLAG : 0));
-		if (!node)
-			return;
-		node->name = string_number(e, t->name_off) & ~UNIT_NAME;
-		if (kind == BTF_KIND_INT && (node->variant = int_variant(t)))
-			node->kind |= PACK_VARIANT;
-		e->node_of[id] = e->n_nodes;
-		enter(e, e->n_nodes - 1);
-	}
-}
-
-static void encode_nodes(struct encoder *e, uint32_t first)
-{
-	for (uint32_t i = first; i < e->n_nodes && !e->fault; i++) {
-		struct node *node = &e->nodes[i];
-
-		if (e->first_tag && e->first_tag[node->id])
-			node->kind |= PACK_TAGS;
-		ab_encode_node(e, node);
-	}
-}
-
-/* ---- unnamed types that nothing named contains ---- */
-
-static bool is_unnamed_left(const struct encoder *e, uint32_t id)
-{
-	return id && id < e->n && !e->node_of[id] && !e->seen[id] && ab_btf_kind(type_at(e, id)) != BTF_KIND_DECL_TAG;
-}
-
-#define REFERRED 2
-
-static void mark_referred(struct encoder *e, uint32_t id)
-{
-	if (id && id < e->n)
-		e->seen[id] |= REFERRED;
-}
-
-static void mark_targets(struct encoder *e, const struct btf_type *t)
-{
-	const void *data = ab_btf_data(t);
-
-	switch (ab_btf_kind(t)) {
-	case BTF_KIND_ARRAY:
-		mark_referred(e, ((const struct btf_array *)data)->type);
-		mark_referred(e, ((const struct btf_array *)data)->index_type);
-		break;
-	case BTF_KIND_STRUCT:
-	case BTF_KIND_UNION:
-		for (uint32_t i = 0; i < ab_btf_vlen(t); i++)
-			mark_referred(e, ((const struct btf_member *)data)[i].type);
-		break;
-	case BTF_KIND_FUNC_PROTO:
-		for (uint32_t i = 0; i < ab_btf_vlen(t); i++)
-			mark_referred(e, ((const struct btf_param *)data)[i].type);
-		mark_referred(e, t->type);
-		break;
-	case BTF_KIND_ENUM:
-	case BTF_KIND_ENUM64:
-		break;
-	default:
-		mark_referred(e, t->type);
-	}
-}
-
-static void encode_roots(struct encoder *e, uint32_t first, uint32_t end)
-{
-	_free_ uint32_t *left = NULL;
-	uint32_t n = 0;
-
-	for (uint32_t id = first; id < end; id++)
-		n += is_unnamed_left(e, id);
-	if (!n)
-		return;
-	left = array_new(n, sizeof(*left));
-	if (!left) {
-		fault_memory(e);
-		return;
-	}
-	n = 0;
-	for (uint32_t id = first; id < end; id++)
-		if (is_unnamed_left(e, id))
-			left[n++] = id;
-	for (uint32_t i = 0; i < n; i++)
-		mark_targets(e, type_at(e, left[i]));
-	for (uint32_t i = 0; i < n && !e->fault; i++) {
-		struct node *node;
-
-		if (e->seen[left[i]] & REFERRED)
-			continue;
-		node = add_node(e, left[i], 0);
-		if (node)
-			ab_encode_node(e, node);
-	}
-	for (uint32_t i = 0; i < n && !e->fault; i++)
-		if (!(e->seen[left[i]] & 1))
-			fault(e, left[i], "contains itself");
-}
-
-/* ---- parts: where types begin ---- */
-
-static const struct { uint8_t fixed, element; } layouts[] = {
-	[BTF_KIND_INT] = { 4, 0 },
-	[BTF_KIND_PTR] = { 0, 0 },
-	[BTF_KIND_ARRAY] = { sizeof(struct btf_array), 0 },
-	[BTF_KIND_STRUCT] = { 0, sizeof(struct btf_member) },
-	[BTF_KIND_UNION] = { 0, sizeof(struct btf_member) },
-	[BTF_KIND_ENUM] = { 0, sizeof(struct btf_enum) },
-	[BTF_KIND_FUNC_PROTO] = { 0, sizeof(struct btf_param) },
-	[BTF_KIND_VAR] = { sizeof(struct btf_var), 0 },
-	[BTF_KIND_DATASEC] = { 0, sizeof(struct btf_var_secinfo) },
-	[BTF_KIND_DECL_TAG] = { sizeof(struct btf_decl_tag), 0 },
-	[BTF_KIND_ENUM64] = { 0, sizeof(struct btf_enum64) },
-};
-
-static int fail_part(struct ab_error *err, const char *what)
-{
-	return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "damaged BTF: %s", what);
-}
-
-/* Bytes of the other order are converted by the reader, which checks them too. */
-static int open_swapped(struct part *p, const void *data, size_t size, uint32_t type_len, struct ab_error *err)
-{
-	int r = ab_btf_open_mem(data, size, &p->swapped, err);
-
-	if (r < 0)
-		return r;
-	p->types = p->swapped->types;
-	p->types_size = __builtin_bswap32(type_len);
-	p->strings = p->swapped->strings;
-	p->n_strings = p->swapped->n_strings;
-	return 0;
-}
-
-static int open_part(struct part *p, const void *data, size_t size, struct ab_error *err)
-{
-	struct btf_header h;
-	size_t room_left;
-
-	*p = (struct part){};
-	if (size < sizeof(h))
-		return fail_part(err, "it is too small for a header");
-	memcpy(&h, data, sizeof(h));
-	if (h.magic == __builtin_bswap16(BTF_MAGIC))
-		return open_swapped(p, data, size, h.type_len, err);
-	if (h.magic != BTF_MAGIC || h.version != BTF_VERSION)
-		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "not BTF of version %u", BTF_VERSION);
-	room_left = size - MIN(size, h.hdr_len);
-	if (h.hdr_len < sizeof(h) || h.hdr_len > size || h.type_off > room_left || h.type_len > room_left - h.type_off ||
-	    h.str_off > room_left || h.str_len > room_left - h.str_off || (h.hdr_len + h.type_off) % 4)
-		return fail_part(err, "its header names more than there is");
-	p->types = (const uint8_t *)data + h.hdr_len + h.type_off;
-	p->types_size = h.type_len;
-	p->strings = (const char *)data + h.hdr_len + h.str_off;
-	p->n_strings = h.str_len;
-	if (!h.str_len || p->strings[h.str_len - 1])
-		return fail_part(err, "its strings do not end with NUL");
-	return 0;
-}
-
-/* Scratch by type and by string offset, zeroed. */
-static int make_scratch(struct encoder *e, size_t types, size_t strings, struct ab_error *err)
-{
-	if (types > e->cap_types) {
-		size_t cap = types + types / 4;
-
-		free(e->offsets);
-		free(e->node_of);
-		free(e->seen);
-		e->offsets = malloc(cap * sizeof(*e->offsets));
-		e->node_of = malloc(cap * sizeof(*e->node_of));
-		e->seen = malloc(cap);
-		e->cap_types = e->offsets && e->node_of && e->seen ? cap : 0;
-	}
-	if (strings > e->cap_strings) {
-		size_t cap = strings + strings / 4;
-
-		free(e->strings);
-		e->strings = malloc(cap * sizeof(*e->strings));
-		e->cap_strings = e->strings ? cap : 0;
-	}
-	if (!e->cap_types || !e->cap_strings)
-		return ab_fail_memory(err);
-	memset(e->strings, 0, strings * sizeof(*e->strings));
-	return 0;
-}
-
-/* Notes where each type begins and that all of it is there. */
-static int index_part(struct encoder *e, struct part *p, struct ab_error *err)
-{
-	e->offsets[0] = 0;
-	p->first_type = e->n;
-	for (size_t at = 0; at < p->types_size; e->n++) {
-		const struct btf_type *t = (const struct btf_type *)(p->types + at);
-		size_t left = p->types_size - at;
-		uint32_t kind, need;
-
-		if (left < sizeof(*t))
-			return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "damaged BTF: type %u is cut off", e->n);
-		kind = ab_btf_kind(t);
-		if (!kind || kind >= ARRAY_SIZE(layouts))
-			return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "BTF has a type of unknown kind %u (type %u)", kind, e->n);
-		need = sizeof(*t) + layouts[kind].fixed + layouts[kind].element * ab_btf_vlen(t);
-		if (left < need)
-			return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "damaged BTF: type %u is cut off", e->n);
-		e->offsets[e->n] = at;
-		at += need;
-	}
-	p->n_types = e->n - p->first_type;
-	return 0;
-}
-
-static void close_parts(struct encoder *e)
-{
-	ab_btf_close(e->base.swapped);
-	ab_btf_close(e->own.swapped);
-	e->base = e->own = (struct part){};
-}
-
-static int open_parts(struct encoder *e, const void *btf, size_t size, const void *base, size_t base_size, struct ab_error *err)
-{
-	size_t types;
-	int r;
-
-	e->n = 1;
-	r = base ? open_part(&e->base, base, base_size, err) : 0;
-	if (r == 0)
-		r = open_part(&e->own, btf, size, err);
-	/* Strings of split BTF go on where its base's end. */
-	if (r == 0 && *(base ? e->base : e->own).strings)
-		r = fail_part(err, "its strings do not begin with NUL");
-	if (r < 0)
-		return r;
-	/* The smallest type has 12 bytes. */
-	types = (e->base.types_size + e->own.types_size) / sizeof(struct btf_type) + 1;
-	if (types > MAX_TYPES)
-		return ab_fail(err, AB_ERROR_LIMIT, -EFBIG, "BTF of more than %u types", MAX_TYPES);
-	e->own.first_string = e->base.n_strings;
-	r = make_scratch(e, types, (size_t)e->base.n_strings + e->own.n_strings, err);
-	if (r == 0 && base)
-		r = index_part(e, &e->base, err);
-	if (r == 0)
-		r = index_part(e, &e->own, err);
-	if (r < 0)
-		return r;
-	memset(e->node_of, 0, e->n * sizeof(*e->node_of));
-	memset(e->seen, 0, e->n);
-	return 0;
-}
-
-/* ---- all of it ---- */
-
-/* A forward declaration of what is defined once is that definition. */
-static bool is_left_out(const struct encoder *e, const struct node *node)
-{
-	const struct entry *entry = node->entry == NONE ? NULL : &e->entries[node->entry];
-
-	return (node->kind & PACK_KIND) == BTF_KIND_FWD && entry && !entry->ambiguous && entry->has_full;
-}
-
-/* What pointers lead to by name only, where the name has several meanings. */
-static void add_declarations(struct encoder *e)
-{
-	if (!e->bloated)
-		return;
-	for (size_t i = 0; i < e->n_refs; i++)
-		if (e->refs[i] & BEHIND && e->ambiguous[e->refs[i] & ~BEHIND])
-			e->entries[e->nodes[e->refs[i] & ~BEHIND].entry].declared = true;
-	for (uint32_t i = 0; i < e->n_entries && !e->fault; i++) {
-		const struct entry *entry = &e->entries[i];
-		struct node *node;
-
-		if (!entry->declared || entry->has_forward)
-			continue;
-		node = add_node(e, 0, BTF_KIND_FWD | (entry->class == PACK_UNION ? PACK_KFLAG : 0));
-		if (!node)
-			return;
-		node->name = e->entries[i].name;
-		ab_encode_node(e, node);
-	}
-}
-
-#define AHEAD 8
-
-static int put_nodes(struct encoder *e, uint32_t first, uint32_t **ret_defs, uint32_t *ret_n, struct ab_error *err)
-{
-	_free_ uint32_t *defs = array_new(e->n_nodes - first, sizeof(*defs));
-	struct table *t = &e->writer->defs;
-	uint32_t n = 0, unique = 0;
-
-	if (!defs)
-		return ab_fail_memory(err);
-	for (uint32_t i = first; i < e->n_nodes; i++) {
-		const struct node *node = &e->nodes[i];
-
-		if (i + AHEAD < e->n_nodes)
-			ab_table_prefetch(t, node[AHEAD].key);
-		if (is_left_out(e, node))
-			continue;
-		defs[n] = ab_table_put(t, node->key, e->bodies.p + node->body, node->size, node->name, node->kind);
-		if (defs[n++] == NONE)
-			return ab_fail_memory(err);
-	}
-	ab_sort_numbers(defs, n);
-	for (uint32_t i = 0; i < n; i++)
-		if (!i || defs[i] != defs[i - 1])
-			defs[unique++] = defs[i];
-	*ret_n = unique;
-	*ret_defs = TAKE(defs);
-	return 0;
-}
-
-/* All strings in one go, each looked up a while after its hash is known. Those that begin within another one come when they are asked for. */
-static void intern_all(struct encoder *e, const struct part *p)
-{
-	struct { struct table_key key; const char *s; uint32_t n; } ring[AHEAD];
-	struct table *t = &e->writer->strings;
-	const char *s = p->strings, *end = s + p->n_strings;
-	unsigned in = 0, out = 0;
-
-	if (!p->n_strings)
-		return;
-	while (s < end || out < in) {
-		if (s < end) {
-			unsigned i = in++ % AHEAD;
-
-			ring[i].s = s;
-			ring[i].n = strlen(s);
-			ring[i].key = ab_table_key(t, s, ring[i].n);
-			ab_table_prefetch(t, ring[i].key);
-			s += ring[i].n + 1;
-		}
-		if (in - out == AHEAD || s == end) {
-			unsigned i = out++ % AHEAD;
-			uint32_t number = ring[i].n ? ab_table_put(t, ring[i].key, ring[i].s, ring[i].n, 0, 0) : 0;
-
-			if (number == NONE) {
-				fault_memory(e);
-				return;
-			}
-			e->strings[p->first_string + (ring[i].s - p->strings)] =
-				(number | (is_unit_name(ring[i].s, ring[i].n) ? UNIT_NAME : 0)) + 1;
-		}
-	}
-}
-
-static void reset(struct encoder *e, struct ab_pack_writer *w)
-{
-	e->writer = w;
-	e->n_nodes = e->n_base_nodes = e->n_entries = 0;
-	e->n_refs = e->bodies.n = 0;
-	e->variants = e->bloated = false;
-	e->behind = 0;
-	e->fault = NULL;
-	e->depth = 0;
-	free(e->first_tag);
-	free(e->next_tag);
-	e->first_tag = e->next_tag = NULL;
-	if (e->entry_slots)
-		memset(e->entry_slots, 0, ((size_t)e->entry_mask + 1) * sizeof(*e->entry_slots));
-}
-
-static int encode(struct encoder *e, uint32_t **ret_defs, uint32_t *ret_n, struct ab_error *err)
-{
-	int r;
-
-	intern_all(e, &e->base);
-	intern_all(e, &e->own);
-	make_nodes(e, 1, e->n);
-	encode_nodes(e, 0);
-	if (!e->fault)
-		encode_roots(e, 1, e->n);
-	if (e->fault)
-		return report_fault(e, err);
-	r = ab_pack_refine(e, 0, err);
-	add_declarations(e);
-	if (r == 0 && e->fault)
-		r = report_fault(e, err);
-	return r < 0 ? r : put_nodes(e, 0, ret_defs, ret_n, err);
-}
-
-int ab_pack_encode(struct ab_pack_writer *w, struct encoder *e, const void *btf, size_t size, const void *base, size_t base_size,
-		   uint32_t **ret_defs, uint32_t *ret_n, struct ab_error *err)
-{
-	int r;
-
-	reset(e, w);
-	r = open_parts(e, btf, size, base, base_size, err);
-	if (r == 0)
-		r = encode(e, ret_defs, ret_n, err);
-	close_parts(e);
-	return r;
-}
-
-struct encoder *ab_encoder_new(void)
-{
-	return calloc(1, sizeof(struct encoder));
-}
-
-void ab_encoder_free(struct encoder *e)
-{
-	if (!e)
-		return;
-	free(e->offsets);
-	free(e->node_of);
-	free(e->seen);
-	free(e->strings);
-	free(e->first_tag);
-	free(e->next_tag);
-	free(e->nodes);
-	free(e->entries);
-	free(e->entry_slots);
-	free(e->refs);
-	free(e->ambiguous);
-	buffer_clear(&e->bodies);
-	free(e);
 }

@@ -19,6 +19,7 @@ struct node {
 	uint32_t entry, next;   /* the name it shares, the next node with it; NONE */
 	uint32_t variant;       /* 0: none */
 	uint8_t kind;
+	bool in_base;           /* of a module: its kernel has the very same, or what it declares */
 };
 
 /* A class and name that nodes are referred to by. */
@@ -26,6 +27,7 @@ struct entry {
 	uint32_t name, first; /* first: node */
 	uint8_t class;
 	bool ambiguous, has_full, has_forward;
+	bool in_base;         /* a module's kernel has the name */
 	bool declared;        /* ambiguous, and something points to the name whichever it means */
 	uint32_t copies;      /* full nodes that read like the first */
 	uint64_t seen;        /* of a full node; what pack_refine.c compares with */
@@ -40,10 +42,20 @@ struct part {
 	struct ab_btf *swapped; /* owns the bytes if they had to be converted */
 };
 
+/* What stays of a kernel's BTF for the next of its modules. */
+struct base {
+	uint64_t hash;
+	size_t size, n_refs, n_bodies;
+	uint32_t n, n_nodes, n_entries;
+	struct entry *entries;
+	uint32_t *defs, n_defs; /* numbers of its definitions, ascending */
+};
+
 struct encoder {
 	struct encoder *next; /* idle ones */
 	struct ab_pack_writer *writer;
 	struct part base, own;
+	struct base kept;
 	uint32_t n;           /* type ids with void */
 	uint32_t *offsets;    /* by id, into the part's types */
 	uint32_t *node_of;    /* by id: node plus 1; 0: unnamed, or no type that can be referred to */
@@ -68,8 +80,31 @@ struct encoder {
 	int fault_code;       /* 0: damaged */
 };
 
+/* In encoder.strings: a name that RHEL's kABI macros made of __COUNTER__. */
+#define UNIT_NAME (1u << 31)
+#define UNIT_PREFIX "__UNIQUE_ID_"
+
+static inline bool is_unit_name(const char *s, size_t n)
+{
+	return n > strlen(UNIT_PREFIX) && !memcmp(s, UNIT_PREFIX, strlen(UNIT_PREFIX)) && s[n - 1] >= '0' && s[n - 1] <= '9';
+}
+
+static inline const struct btf_type *type_at(const struct encoder *e, uint32_t id)
+{
+	const struct part *p = id < e->own.first_type ? &e->base : &e->own;
+
+	return (const struct btf_type *)(p->types + e->offsets[id]);
+}
+
+/* Faults: the first is kept, so that encoding needs no checks at every step. */
+void ab_encode_fault(struct encoder *e, uint32_t id, const char *what);
+void ab_encode_no_memory(struct encoder *e);
+/* The number of a string, with UNIT_NAME if it is one. */
+uint32_t ab_encode_string(struct encoder *e, uint32_t offset);
 /* Encodes a node's body at the end of e->bodies. */
 void ab_encode_node(struct encoder *e, struct node *node);
+/* Of a module's nodes, from `first` on: which of them its kernel has. True if one has a name that means something else there. */
+bool ab_module_match(struct encoder *e, uint32_t first);
 /* Tells nodes of one name apart: sets variants, re-encodes what refers to them. */
 int ab_pack_refine(struct encoder *e, uint32_t first, struct ab_error *err);
 

@@ -5,7 +5,7 @@
  *	pack.c         a pack as it lies in its file: directory, chunks, sets
  *	pack_find.c    kernels by name, order of kernels
  *	pack_walk.c    a definition's bytes, piece by piece
- *	pack_encode.c  BTF to definitions, pack_refine.c: which of them are the same
+ *	pack_nodes.c   BTF to definitions; pack_encode.c: their bytes; pack_refine.c: which of them are the same; pack_module.c: split BTF
  *	pack_table.c   definitions and strings, each once, while a pack is written; pack_write.c, pack_commit.c: the writer
  *	pack_build.c   definitions to BTF; pack_query.c: questions across kernels
  */
@@ -216,6 +216,9 @@ int ab_pack_def(const struct ab_pack *pack, uint32_t def, struct pack_def *ret, 
 /* Kind byte and name only: loads no body. */
 int ab_pack_head(const struct ab_pack *pack, uint32_t def, uint8_t *ret_kind, uint32_t *ret_name, struct ab_error *err);
 int ab_pack_string(const struct ab_pack *pack, uint32_t string, const char **ret, size_t *ret_size, struct ab_error *err);
+/* The chunk that has a string, which there is, and which strings that has. */
+int ab_pack_text(const struct ab_pack *pack, uint32_t string, const struct loaded **ret, uint32_t *ret_first, uint32_t *ret_count,
+		 struct ab_error *err);
 /* The kernel's set, a bit for each definition of the pack: PACK_BITS(n_defs) words, which the caller frees. */
 int ab_pack_set(const struct ab_pack *pack, uint32_t kernel, uint64_t **ret_bits, struct ab_error *err);
 int ab_pack_damaged(const struct ab_pack *pack, uint64_t offset, const char *what, struct ab_error *err);
@@ -289,13 +292,15 @@ struct ab_pack_writer {
 	size_t n_added, cap_added;
 	bool *dropped;          /* by old kernel */
 	bool rewrite;
-	struct encoder *idle;   /* scratch memory, for the next add */
+	struct encoder *idle;   /* for the next add: scratch memory, and the base of the last module */
 };
 
 /* BTF to the numbers of its definitions (pack_encode.c); the caller frees *ret_defs. */
 struct encoder;
 int ab_pack_encode(struct ab_pack_writer *w, struct encoder *e, const void *btf, size_t size, const void *base, size_t base_size,
 		   uint32_t **ret_defs, uint32_t *ret_n, struct ab_error *err);
+/* The definitions of the base that was encoded last. */
+const uint32_t *ab_encoder_base_defs(const struct encoder *e, uint32_t *ret_n);
 struct encoder *ab_encoder_new(void);
 void ab_encoder_free(struct encoder *e);
 void ab_sort_numbers(uint32_t *numbers, uint32_t n);

@@ -99,15 +99,18 @@ static bool add_member(struct refine *f, uint32_t node)
 	return true;
 }
 
-static bool matters(const struct encoder *e, uint32_t ref)
+/* References into a module's kernel are settled, and part of what a node reads like. */
+static bool matters(const struct refine *f, uint32_t ref)
 {
-	return e->ambiguous[ref & ~BEHIND] && !(ref & BEHIND && e->bloated);
+	return (ref & ~BEHIND) >= f->first && f->e->ambiguous[ref & ~BEHIND] && !(ref & BEHIND && f->e->bloated);
 }
 
-static bool refers_to_ambiguous(const struct encoder *e, const struct node *node)
+static bool refers_to_ambiguous(const struct refine *f, const struct node *node)
 {
+	const struct encoder *e = f->e;
+
 	for (uint32_t i = 0; i < node->n_refs; i++)
-		if (matters(e, e->refs[node->refs + i]))
+		if (matters(f, e->refs[node->refs + i]))
 			return true;
 	return false;
 }
@@ -129,7 +132,7 @@ static bool find_members(struct refine *f)
 	struct encoder *e = f->e;
 
 	for (uint32_t i = f->first; i < e->n_nodes; i++)
-		if (!f->place[i] && (e->ambiguous[i] || refers_to_ambiguous(e, &e->nodes[i])) && !add_member(f, i))
+		if (!f->place[i] && (e->ambiguous[i] || refers_to_ambiguous(f, &e->nodes[i])) && !add_member(f, i))
 			return false;
 	return true;
 }
@@ -151,7 +154,7 @@ static uint64_t next_hash(const struct refine *f, uint32_t member, const uint64_
 	uint64_t h = f->rounds[0][member];
 
 	for (uint32_t i = 0; i < node->n_refs; i++)
-		if (matters(e, refs[i]))
+		if (matters(f, refs[i]))
 			h = mix(h, before[f->place[refs[i] & ~BEHIND] - 1]);
 	return h;
 }
@@ -207,7 +210,7 @@ static int64_t count_classes(struct refine *f, const uint64_t *round, bool *ret_
 		struct entry *entry = node->entry == NONE ? NULL : &e->entries[node->entry];
 
 		n += add_class(f, entry ? node->entry : NONE, round[i]);
-		if (!entry || entry->ambiguous || !is_full(node))
+		if (!entry || entry->ambiguous || entry->in_base || !is_full(node))
 			continue;
 		if (!entry->seen)
 			entry->seen = round[i] | 1;
@@ -276,7 +279,7 @@ static void set_variants(struct refine *f, const struct entry *entry, uint64_t *
 	while (round < f->n_rounds - 1 && count_distinct(f, entry, f->rounds[round], scratch, UINT32_MAX) != wanted)
 		round++;
 	for (uint32_t i = entry->first; i != NONE; i = e->nodes[i].next)
-		if (f->place[i])
+		if (f->place[i] && !e->nodes[i].in_base)
 			e->nodes[i].variant = (uint32_t)f->rounds[round][f->place[i] - 1];
 	if (count_distinct(f, entry, f->rounds[round], scratch, UINT32_MAX) != wanted && !e->fault) {
 		e->fault = "has a name with too many meanings";
@@ -319,7 +322,7 @@ static void count_copies(struct refine *f)
 		const struct node *node = &e->nodes[i];
 		struct entry *entry = node->entry == NONE ? NULL : &e->entries[node->entry];
 
-		if (!entry)
+		if (!entry || entry->in_base)
 			continue;
 		if (!is_full(node)) {
 			entry->has_forward = true;
@@ -332,7 +335,9 @@ static void count_copies(struct refine *f)
 		doubles += entry->copies == 2 && entry->seen == node->key.hash &&
 			   (entry->class == PACK_STRUCT || entry->class == PACK_UNION);
 	}
-	e->bloated = doubles > MAX_DOUBLES;
+	/* A module is what its kernel is. */
+	if (!f->first)
+		e->bloated = doubles > MAX_DOUBLES;
 }
 
 /* Names that read differently at first sight. True if there are any. */
@@ -345,7 +350,7 @@ static bool compare_readings(struct refine *f)
 		const struct node *node = &e->nodes[i];
 		struct entry *entry = node->entry == NONE ? NULL : &e->entries[node->entry];
 
-		if (!entry || !is_full(node) || entry->seen == node->key.hash || entry->ambiguous)
+		if (!entry || entry->in_base || !is_full(node) || entry->seen == node->key.hash || entry->ambiguous)
 			continue;
 		make_ambiguous(f, entry);
 		any = true;
@@ -366,18 +371,22 @@ static void clear(struct refine *f)
 int ab_pack_refine(struct encoder *e, uint32_t first, struct ab_error *err)
 {
 	struct refine f = { .e = e, .first = first };
+	uint8_t *ambiguous = realloc(e->ambiguous, e->n_nodes + 1);
+	bool any;
 	int r = 0;
 
-	free(e->ambiguous);
-	e->ambiguous = calloc(e->n_nodes + 1, 1);
 	f.place = calloc(e->n_nodes + 1, sizeof(*f.place));
-	if (!e->ambiguous || !f.place)
+	if (ambiguous)
+		e->ambiguous = ambiguous;
+	if (!ambiguous || !f.place)
 		r = ab_fail_memory(err);
-	if (r == 0)
+	if (r == 0) {
+		memset(e->ambiguous + first, 0, e->n_nodes + 1 - first);
 		count_copies(&f);
-	if (r == 0 && compare_readings(&f)) {
-		r = run_rounds(&f, err);
-		if (r == 0)
+		any = first && ab_module_match(e, first);
+		if (compare_readings(&f) || any)
+			r = run_rounds(&f, err);
+		if (r == 0 && f.n)
 			r = name_variants(&f, err);
 	}
 	clear(&f);

@@ -139,15 +139,56 @@ static long find_added(const struct ab_pack_writer *w, const struct ab_kernel *k
 	return -1;
 }
 
-static bool has_base(const struct ab_pack_writer *w, const struct ab_kernel *module)
+/* Whether an old kernel has just these definitions. -EBADMSG. */
+static int old_has(const struct ab_pack_writer *w, uint32_t old, const uint32_t *defs, uint32_t n, struct ab_error *err)
 {
-	for (uint32_t i = 0; w->old && i < w->old->n_kernels; i++)
-		if (!w->dropped[i] && ab_kernel_is_base(&w->old->kernels[i].key, module))
-			return true;
-	for (size_t i = 0; i < w->n_added; i++)
-		if (ab_kernel_is_base(&w->added[i].key, module))
-			return true;
-	return false;
+	_free_ uint64_t *bits = NULL;
+	int r;
+
+	if (w->old->kernels[old].n_defs != n)
+		return 0;
+	r = ab_pack_set(w->old, old, &bits, err);
+	for (uint32_t i = 0; r == 0 && i < n; i++) {
+		uint32_t final = ab_table_item(&w->defs, defs[i])->final;
+
+		if (!final || !(bits[(final - 1) / 64] >> (final - 1) % 64 & 1))
+			return 0;
+	}
+	return r < 0 ? r : 1;
+}
+
+static bool added_has(const struct new_kernel *k, const uint32_t *defs, uint32_t n)
+{
+	return k->n_defs == n && !memcmp(k->defs, defs, n * sizeof(*defs));
+}
+
+/* A module's kernel has to be there, with the types that the module extends. `defs` NULL: they are known to be those. */
+static int check_base(const struct ab_pack_writer *w, const struct ab_kernel *module, const uint32_t *defs, uint32_t n, struct ab_error *err)
+{
+	bool any = false;
+
+	for (uint32_t i = 0; w->old && i < w->old->n_kernels; i++) {
+		int r;
+
+		if (w->dropped[i] || !ab_kernel_is_base(&w->old->kernels[i].key, module))
+			continue;
+		any = true;
+		r = defs ? old_has(w, i, defs, n, err) : 1;
+		if (r)
+			return r < 0 ? r : 0;
+	}
+	for (size_t i = 0; i < w->n_added; i++) {
+		if (!ab_kernel_is_base(&w->added[i].key, module))
+			continue;
+		any = true;
+		if (!defs || added_has(&w->added[i], defs, n))
+			return 0;
+	}
+	if (any)
+		return ab_fail(err, AB_ERROR_CONFLICT, -EEXIST, "module %s: '%s' has other types of its kernel %s (%s)", module->module, w->path,
+			       module->release, module->arch);
+	return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "module %s: its kernel %s (%s) is not in '%s'; add that first", module->module,
+		       module->release, module->arch, w->path);
 }
 
 static int fail_conflict(const struct ab_kernel *k, const char *path, struct ab_error *err)
@@ -160,41 +201,23 @@ static int fail_conflict(const struct ab_kernel *k, const char *path, struct ab_
 static int look_up(struct ab_pack_writer *w, const struct new_kernel *k, struct ab_error *err)
 {
 	long old = find_old(w, &k->key), added = find_added(w, &k->key);
-	_free_ uint64_t *bits = NULL;
 	int r;
 
-	if (added >= 0) {
-		const struct new_kernel *there = &w->added[added];
-
-		return there->n_defs == k->n_defs && !memcmp(there->defs, k->defs, k->n_defs * sizeof(*k->defs)) ?
-		       1 : fail_conflict(&k->key, w->path, err);
-	}
-	if (old < 0)
+	if (old < 0 && added < 0)
 		return 0;
-	if (w->old->kernels[old].n_defs != k->n_defs)
-		return fail_conflict(&k->key, w->path, err);
-	r = ab_pack_set(w->old, old, &bits, err);
-	if (r < 0)
-		return r;
-	for (uint32_t i = 0; i < k->n_defs; i++) {
-		uint32_t final = ab_table_item(&w->defs, k->defs[i])->final;
-
-		if (!final || !(bits[(final - 1) / 64] >> (final - 1) % 64 & 1))
-			return fail_conflict(&k->key, w->path, err);
-	}
-	return 1;
+	r = added >= 0 ? added_has(&w->added[added], k->defs, k->n_defs) : old_has(w, old, k->defs, k->n_defs, err);
+	return r ? r : fail_conflict(&k->key, w->path, err);
 }
 
 /* Takes k's memory if it returns 1. */
-static int add_kernel(struct ab_pack_writer *w, struct new_kernel *k, struct ab_error *err)
+static int add_kernel(struct ab_pack_writer *w, struct new_kernel *k, const uint32_t *base_defs, uint32_t n_base_defs, struct ab_error *err)
 {
-	int r = look_up(w, k, err);
+	int r = *k->key.module ? check_base(w, &k->key, base_defs, n_base_defs, err) : 0;
 
+	if (r == 0)
+		r = look_up(w, k, err);
 	if (r)
 		return r < 0 ? r : 0;
-	if (*k->key.module && !has_base(w, &k->key))
-		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "module %s: its kernel %s (%s) is not in '%s'; add that first", k->key.module,
-			       k->key.release, k->key.arch, w->path);
 	if (w->n_added == w->cap_added) {
 		size_t cap = MAX(2 * w->cap_added, 16);
 		struct new_kernel *added = realloc(w->added, cap * sizeof(*added));
@@ -250,6 +273,8 @@ int ab_pack_writer_add(struct ab_pack_writer *w, const struct ab_kernel *kernel,
 		       size_t base_size, struct ab_error *err)
 {
 	struct new_kernel k = {};
+	const uint32_t *base_defs;
+	uint32_t n_base_defs;
 	struct encoder *e;
 	Elf *elf = NULL;
 	int r;
@@ -270,7 +295,9 @@ int ab_pack_writer_add(struct ab_pack_writer *w, const struct ab_kernel *kernel,
 		r = ab_pack_encode(w, e, btf, size, base_btf, base_size, &k.defs, &k.n_defs, err);
 	pthread_mutex_lock(&w->mutex);
 	if (r == 0)
-		r = add_kernel(w, &k, err);
+		base_defs = ab_encoder_base_defs(e, &n_base_defs);
+	if (r == 0)
+		r = add_kernel(w, &k, base_defs, n_base_defs, err);
 	if (e) {
 		e->next = w->idle;
 		w->idle = e;
@@ -300,7 +327,7 @@ static int add_from_pack(struct ab_pack_writer *w, const struct ab_pack *pack, u
 		if (bits[i / 64] >> i % 64 & 1)
 			k.defs[k.n_defs++] = defs[i];
 	ab_sort_numbers(k.defs, k.n_defs);
-	r = add_kernel(w, &k, err);
+	r = add_kernel(w, &k, NULL, 0, err);
 	free_kernel(&k);
 	return r;
 }
