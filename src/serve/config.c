@@ -28,6 +28,7 @@ static const struct key keys[] = {
 	{ "jobs", KEY_NUMBER, AT(jobs), 0, 0, 256, "compiles at one time; 0: one a core", .is_fixed = true },
 	{ "anonymous", KEY_LIST, AT(anonymous), .meaning = "scopes of requests without a token: read, build, metrics, or none (read)" },
 	{ "trusted_proxies", KEY_LIST, AT(trusted_proxies), .meaning = "addresses whose X-Forwarded-For is believed; unix: the unix socket" },
+	{ "lbc", KEY_LIST, AT(lbc), .meaning = "ports for coolbpf's clients, who need no token to build: http:ADDRESS:PORT, tcp:ADDRESS:PORT", .is_fixed = true },
 	{ "tls.certificate", KEY_STRING, AT(tls_certificate), .meaning = "chain in PEM; with it and tls.key all TCP ports speak TLS" },
 	{ "tls.key", KEY_STRING, AT(tls_key), .meaning = "private key in PEM" },
 	{ "tls.client_ca", KEY_STRING, AT(tls_client_ca), .meaning = "CA in PEM: clients without a certificate by it are refused", .is_fixed = true },

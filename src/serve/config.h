@@ -38,6 +38,8 @@ struct config {
 	char *shared;                 /* redis://… */
 	int64_t shared_days;
 
+	struct strings lbc;           /* ports of coolbpf's protocols: "http:ADDRESS:PORT", "tcp:ADDRESS:PORT" */
+
 	bool log_requests;
 	char *audit;
 	struct strings trusted_proxies;

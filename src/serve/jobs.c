@@ -20,10 +20,17 @@ struct job {
 
 struct waiter {
 	struct waiter *next;
-	struct request *request; /* its connection is suspended; NULL: a stream */
+	struct request *request; /* its connection is suspended; NULL: a stream or a thread */
 	struct stream *stream;
+	struct patience *patience; /* a thread */
 	char id[REQUEST_ID_SIZE];
 	bool is_inline;
+};
+
+/* A thread that waits for an outcome. */
+struct patience {
+	struct outcome *outcome; /* NULL: memory ran out */
+	bool is_over;
 };
 
 struct warm {
@@ -35,7 +42,7 @@ struct warm {
 struct jobs {
 	struct server *server;
 	pthread_mutex_t lock;
-	pthread_cond_t more;
+	pthread_cond_t more, over;
 	struct lru flying;            /* all jobs that are not done */
 	struct job *first, **last;    /* those that wait */
 	unsigned waiting, running;
@@ -140,7 +147,14 @@ static void end_waiter(struct jobs *jobs, struct job *job, struct waiter *w, str
 	_text_ struct text body = {};
 	const char *problem = outcome ? outcome->kind : "no-memory";
 
-	if (w->request) {
+	if (w->patience) {
+		if (outcome)
+			__atomic_add_fetch(&outcome->refs, 1, __ATOMIC_RELAXED);
+		pthread_mutex_lock(&jobs->lock);
+		*w->patience = (struct patience){ outcome, true };
+		pthread_cond_broadcast(&jobs->over);
+		pthread_mutex_unlock(&jobs->lock);
+	} else if (w->request) {
 		if (outcome)
 			__atomic_add_fetch(&outcome->refs, 1, __ATOMIC_RELAXED);
 		w->request->outcome = outcome;
@@ -283,12 +297,13 @@ static void enqueue(struct jobs *jobs, struct job *job)
 	pthread_cond_signal(&jobs->more);
 }
 
-static bool is_full(const struct jobs *jobs, const struct request *q)
+static bool is_full(const struct jobs *jobs, const struct config *config)
 {
-	return jobs->is_ending || jobs->waiting >= (unsigned)q->config->queue;
+	return jobs->is_ending || jobs->waiting >= (unsigned)config->queue;
 }
 
-static struct job *new_job(struct jobs *jobs, struct request *q, const char *key, const struct types *types)
+/* Takes over the request if it does not fail. */
+static struct job *new_job(struct jobs *jobs, struct build_request *build, const char *key, const struct types *types)
 {
 	struct job *job = array_new(1, sizeof(*job));
 
@@ -296,7 +311,7 @@ static struct job *new_job(struct jobs *jobs, struct request *q, const char *key
 		free(job);
 		return NULL;
 	}
-	job->build = TAKE(q->build);
+	job->build = build;
 	job->types = types;
 	enqueue(jobs, job);
 	return job;
@@ -340,18 +355,54 @@ int ab_jobs_submit(struct jobs *jobs, struct request *q, const char *key, const 
 	job = (struct job *)lru_find(&jobs->flying, key);
 	if (job) {
 		ab_count(COUNT_JOINED);
-	} else if (is_full(jobs, q)) {
+	} else if (is_full(jobs, q->config)) {
 		r = -EAGAIN;
 	} else {
 		r = ab_tokens_spend(q->server->tokens, &q->token);
-		job = r ? NULL : new_job(jobs, q, key, types);
+		job = r ? NULL : new_job(jobs, q->build, key, types);
 		r = r ? r : job ? 0 : -ENOMEM;
+		if (job)
+			q->build = NULL;
 	}
 	if (!r)
 		r = wait_for(jobs, job, q, w);
 	pthread_mutex_unlock(&jobs->lock);
 	if (r)
 		free(w);
+	return r;
+}
+
+int ab_jobs_wait(struct jobs *jobs, struct build_request **build, const char *key, const struct types *types, struct outcome **ret_outcome)
+{
+	struct config *config = ab_server_config(jobs->server);
+	struct waiter *w = array_new(1, sizeof(*w));
+	struct patience patience = {};
+	struct job *job = NULL;
+	int r = 0;
+
+	pthread_mutex_lock(&jobs->lock);
+	if (w)
+		job = (struct job *)lru_find(&jobs->flying, key);
+	if (w && !job && is_full(jobs, config)) {
+		r = -EAGAIN;
+	} else if (w && !job) {
+		job = new_job(jobs, *build, key, types);
+		if (job)
+			*build = NULL;
+	}
+	if (job) {
+		*w = (struct waiter){ .next = job->waiters, .patience = &patience };
+		job->waiters = w;
+		while (!patience.is_over)
+			pthread_cond_wait(&jobs->over, &jobs->lock);
+	}
+	pthread_mutex_unlock(&jobs->lock);
+	ab_config_unref(config);
+	if (!job)
+		free(w);
+	if (!r && !patience.outcome)
+		r = -ENOMEM;
+	*ret_outcome = patience.outcome;
 	return r;
 }
 
@@ -365,7 +416,7 @@ int ab_jobs_run(struct jobs *jobs, struct request *q, void (*work)(struct reques
 	job->request = q;
 	job->work = work;
 	pthread_mutex_lock(&jobs->lock);
-	if (is_full(jobs, q)) {
+	if (is_full(jobs, q->config)) {
 		r = -EAGAIN;
 	} else {
 		MHD_suspend_connection(q->mhd);
@@ -428,6 +479,7 @@ int ab_jobs_new(struct server *server, struct jobs **ret_jobs, struct ab_error *
 	jobs->last = &jobs->first;
 	pthread_mutex_init(&jobs->lock, NULL);
 	pthread_cond_init(&jobs->more, NULL);
+	pthread_cond_init(&jobs->over, NULL);
 	jobs->threads = array_new(server->config->jobs, sizeof(*jobs->threads));
 	r = jobs->threads ? identify_toolchain(jobs, err) : ab_fail_memory(err);
 	while (!r && jobs->n_threads < server->config->jobs) {
@@ -470,6 +522,7 @@ void ab_jobs_free(struct jobs *jobs)
 	}
 	lru_clear(&jobs->flying);
 	pthread_cond_destroy(&jobs->more);
+	pthread_cond_destroy(&jobs->over);
 	pthread_mutex_destroy(&jobs->lock);
 	free(jobs->threads);
 	free(jobs->compiler);

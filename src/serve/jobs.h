@@ -49,6 +49,11 @@ const char *ab_jobs_compiler(const struct jobs *jobs);
  * compile is new. Errors: -EAGAIN the queue is full; -ENOMEM; -EDQUOT the token's quota is spent.
  */
 int ab_jobs_submit(struct jobs *jobs, struct request *q, const char *key, const struct types *types);
+/*
+ * The same for a thread, which waits: *ret_outcome is its to unref. *build is taken, and NULL then, if the compile is new. No quota, as
+ * there is no token.
+ */
+int ab_jobs_wait(struct jobs *jobs, struct build_request **build, const char *key, const struct types *types, struct outcome **ret_outcome);
 
 /*
  * Suspends the request's connection and has `work` called in a thread of the compiles; then the route runs again, with q->is_worked.

@@ -62,4 +62,8 @@ int ab_lbc_open(struct lbc *lbc, char *const *places, size_t n, size_t body, str
 /* Takes no new connections and waits for those that are answered, at most `seconds`. NULL is allowed. */
 void ab_lbc_close(struct lbc_doors *doors, unsigned seconds);
 
+/* ---- lbc_server.c: what the server does for it ---- */
+struct server;
+struct lbc_backend ab_lbc_backend(struct server *server);
+
 #endif

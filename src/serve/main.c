@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include "http.h"
 #include "jobs.h"
+#include "lbc.h"
 #include "server.h"
 
 enum { TICK_MS = 1000, DRAIN_POLL_MS = 20, LAST_ANSWERS_MS = 2000 };
@@ -396,10 +397,24 @@ static void serve(struct server *s, struct http *http, const sigset_t *signals, 
 	}
 }
 
+/* coolbpf's protocols, if they are asked for. */
+static int open_lbc(struct server *s, struct lbc **ret_lbc, struct lbc_doors **ret_doors, struct ab_error *err)
+{
+	struct lbc_backend backend = ab_lbc_backend(s);
+	int r;
+
+	if (!s->config->lbc.n)
+		return 0;
+	r = ab_lbc_new(&backend, ret_lbc, err);
+	return r ? r : ab_lbc_open(*ret_lbc, s->config->lbc.v, s->config->lbc.n, s->config->body, ret_doors, err);
+}
+
 static int run_server(struct config *config, int argc, char **argv, struct ab_error *err)
 {
 	struct server server = { .config = config };
 	struct http *http = NULL;
+	struct lbc *lbc = NULL;
+	struct lbc_doors *doors = NULL;
 	sigset_t signals;
 	int r;
 
@@ -414,12 +429,16 @@ static int run_server(struct config *config, int argc, char **argv, struct ab_er
 	r = open_parts(&server, err);
 	if (!r)
 		r = ab_http_start(&server, &http, err);
+	if (!r)
+		r = open_lbc(&server, &lbc, &doors, err);
 	if (!r) {
 		ab_log("info", "ready", "anybpfd %s, %s, key %s", ANYBPF_VERSION, ab_jobs_compiler(server.jobs), ab_keyring_active(server.keyring));
 		serve(&server, http, &signals, argc, argv);
+		ab_lbc_close(doors, server.config->drain_seconds);
 		drain(&server);
 	}
 	ab_http_stop(http);
+	ab_lbc_free(lbc);
 	close_parts(&server);
 	return r;
 }

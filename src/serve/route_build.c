@@ -8,15 +8,15 @@
 
 /* ---- the key ---- */
 
-static void make_key(const struct request *q, const struct types *types, char key[HEX_DIGEST_SIZE])
+void ab_build_key(const struct server *server, const struct build_request *build, const struct types *types, char key[HEX_DIGEST_SIZE])
 {
 	struct digest *d = ab_digest_begin();
 
 	ab_digest_add_string(d, "anybpfd-build-1");
-	ab_digest_add_string(d, ab_jobs_toolchain(q->server->jobs));
+	ab_digest_add_string(d, ab_jobs_toolchain(server->jobs));
 	ab_digest_add_string(d, types->digest);
 	ab_digest_add_string(d, types->kernel.release);
-	ab_build_request_digest(q->build, d);
+	ab_build_request_digest(build, d);
 	ab_digest_end(d, key);
 }
 
@@ -187,7 +187,7 @@ enum MHD_Result ab_route_build(struct request *q)
 	if (ab_build_request_parse(q->body.p ? q->body.p : "", q->body.n, q->config->files, &q->build, &err) ||
 	    ab_kernels_find(q->server->kernels, q->build->kernel, machine_of(q->build->arch), &types, &err))
 		return ab_problem_error(q, &err);
-	make_key(q, types, key);
+	ab_build_key(q->server, q->build, types, key);
 	if (find_answer(q, key, &problem, &body)) {
 		q->cache_status = HIT;
 		return send_body(q, problem, body);
