@@ -19,7 +19,7 @@ struct btf_opts {
 static const char *const words[] = { "min", "header", NULL };
 
 static const struct opt options[] = {
-	{ "output", 'o', OPT_STRING, O(output), "OUT", "min: a directory for RELEASE.btf files, a file for one kernel, or with --embed the "
+	{ "output", 'o', OPT_STRING, O(output), "OUT", "min: a directory for RELEASE.btf files, a file .btf for one kernel, or with --embed the "
 	  "object to write; header: the file to write; - for standard output", HINT_FILE },
 	{ "kernels", 'k', OPT_STRING, O(kernels), "SET", "min: kernels of the pack: versions, ranges (5.4..6.1), globs and "
 	  "distribution/version/architecture, separated by commas; default: all of this machine's architecture" },
@@ -203,6 +203,8 @@ static int write_file(struct job *job, const void *data, size_t size, unsigned m
 
 static int write_all(struct job *job, size_t *ret_size, struct ab_error *err)
 {
+	const char *output = job->opts->output;
+	bool is_file = !strcmp(output, "-") || str_ends(output, ".btf") || job->opts->btf.count == 1;
 	_free_ void *object = NULL;
 	int r;
 
@@ -211,7 +213,7 @@ static int write_all(struct job *job, size_t *ret_size, struct ab_error *err)
 		r = ab_min_embed(job->min, job->entries, job->n, &object, ret_size, err);
 		return r < 0 ? r : write_file(job, object, *ret_size, 0644, err);
 	}
-	if (is_directory(job->opts->output) || (job->n > 1 && strcmp(job->opts->output, "-") && !str_ends(job->opts->output, ".btf")))
+	if (is_directory(job->opts->output) || !is_file)
 		return write_directory(job, err);
 	if (job->n > 1)
 		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "btf: %zu kernels do not fit into '%s': name a directory", job->n,

@@ -277,17 +277,16 @@ const void *ab_elf_section(const void *data, size_t size, const char *name, size
 	return found;
 }
 
-/* Where a section that was added before begins, if all but the names and headers lies in front of it; else the end. */
+/* Where contents end that are kept: neither the section that is replaced nor names and headers, which are written anew. */
 static size_t end_without(const struct elf *e, size_t section)
 {
-	size_t end = section ? e->sections[section].sh_offset : e->size;
+	size_t end = sizeof(e->head);
 
 	for (size_t i = 1; i < e->count; i++) {
 		const Elf64_Shdr *s = &e->sections[i];
 
-		if (i != section && i != e->head.e_shstrndx && s->sh_type != SHT_NOBITS && s->sh_size &&
-		    s->sh_offset + s->sh_size > end)
-			return e->size;
+		if (i != section && i != e->head.e_shstrndx && s->sh_type != SHT_NOBITS)
+			end = MAX(end, s->sh_offset + s->sh_size);
 	}
 	return end;
 }

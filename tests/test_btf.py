@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+"""Types for kernels without any: minimized, carried by objects, found in packs and kept; and types as C headers."""
+import json
+import os
+import pathlib
+import subprocess
+
+import pytest
+from live import BUILD, TOOLS, needs_bpf
+
+ANYBPF = BUILD / "anybpf"
+LIVE = pathlib.Path("/sys/kernel/btf/vmlinux")
+RELEASE = os.uname().release
+
+pytestmark = pytest.mark.skipif(not LIVE.exists(), reason="needs a kernel with BTF")
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """No pack and no cache but those made by the test."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.setenv("HOME", str(folder))
+    for name in ("XDG_CACHE_HOME", "ANYBPF_PACK"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ANYBPF_CC", str(BUILD / "anybpf-cc"))
+    monkeypatch.setenv("ANYBPF_LIBDIR", str(BUILD))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory):
+    out = tmp_path_factory.mktemp("btf") / "opensnoop.bpf.o"
+    subprocess.run([ANYBPF, "build", TOOLS / "opensnoop.bpf.c", "-o", out], check=True,
+                   env={**os.environ, "ANYBPF_CC": str(BUILD / "anybpf-cc"), "ANYBPF_LIBDIR": str(BUILD)})
+    return out
+
+
+@pytest.fixture(scope="session")
+def pack(tmp_path_factory):
+    out = tmp_path_factory.mktemp("pack") / "kernels.pack"
+    subprocess.run([ANYBPF, "pack", "add", out, LIVE], check=True, capture_output=True)
+    return out
+
+
+def anybpf(*args, status=0):
+    done = subprocess.run([ANYBPF, *map(str, args)], capture_output=True, timeout=120)
+    assert done.returncode == status, done.stderr.decode()
+    return done
+
+
+def refused(*args, status):
+    done = anybpf(*args, status=status)
+    lines = [line for line in done.stderr.decode().splitlines() if line.startswith("anybpf: error: ")]
+    assert len(lines) == 1, done.stderr
+    return lines[0].removeprefix("anybpf: error: ")
+
+
+def run(program, *args):
+    """Runs it for a moment; what was said about the types that were used."""
+    done = anybpf("run", program, "--duration", "300ms", *args)
+    said = [line for line in done.stderr.decode().splitlines() if "types from" in line]
+    assert "attached" in done.stderr.decode()
+    return said[0].removeprefix("anybpf: kernel types from ") if said else None
+
+
+# ---- min ----
+
+def test_a_file_for_each_kernel(program, pack, home, tmp_path):
+    done = anybpf("btf", "min", program, "--pack", pack, "--kernels", "*", "-o", tmp_path / "types", "--json")
+    told = json.loads(done.stdout)
+    assert [k["release"] for k in told["kernels"]] == [RELEASE]
+    file = tmp_path / "types" / f"{RELEASE}.btf"
+    assert file.stat().st_size == told["kernels"][0]["size"] < 1000
+
+
+def test_a_kernel_by_its_file_or_from_a_pack_is_the_same(program, pack, home, tmp_path):
+    anybpf("btf", "min", program, "--pack", pack, "-o", tmp_path / "pack.btf")
+    anybpf("btf", "min", program, "--btf", LIVE, "-o", tmp_path / "file.btf")
+    assert (tmp_path / "pack.btf").stat().st_size == (tmp_path / "file.btf").stat().st_size
+
+
+def test_no_pack_and_no_kernel(program, pack, home, tmp_path):
+    assert "no pack in the usual places" in refused("btf", "min", program, "-o", tmp_path / "x", status=2)
+    assert "has no kernel of '1.0'" in refused("btf", "min", program, "--pack", pack, "-k", "1.0", "-o", tmp_path / "x", status=4)
+    assert "names no kernels" in refused("btf", "min", program, "--pack", pack, "-k", "5..x", "-o", tmp_path / "x", status=2)
+    assert "'--output' is missing" in refused("btf", "min", program, "--btf", LIVE, status=2)
+    assert "choose one" in refused("btf", "min", program, "--btf", LIVE, "-k", "*", "-o", "x", status=2)
+
+
+def test_min_of_what_is_no_object(home, tmp_path):
+    assert "not an ELF file" in refused("btf", "min", TOOLS / "opensnoop.bpf.c", "--btf", LIVE, "-o", tmp_path / "x", status=8)
+    assert "unable to open" in refused("btf", "min", tmp_path / "none", "--btf", LIVE, "-o", tmp_path / "x", status=4)
+
+
+# ---- run ----
+
+@needs_bpf
+def test_run_finds_types_in_a_pack_and_keeps_them(program, pack, home, monkeypatch):
+    monkeypatch.setenv("ANYBPF_PACK", str(pack))
+    assert f"'{pack}'" in run(program, "--btf", "auto") and RELEASE in run(program, "--btf", pack)
+    kept = list((home / ".cache" / "anybpf" / "btf").iterdir())
+    assert len(kept) == 1 and kept[0].name.startswith(RELEASE) and kept[0].stat().st_size < 1000
+    assert kept[0].stat().st_mode & 0o777 == 0o600
+    monkeypatch.setenv("ANYBPF_PACK", "/nonexistent")
+    assert str(kept[0]) in run(program, "--btf", "auto")
+
+
+@needs_bpf
+def test_what_was_kept_is_only_believed_from_its_owner(program, pack, home, monkeypatch):
+    monkeypatch.setenv("ANYBPF_PACK", str(pack))
+    run(program, "--btf", "auto")
+    kept = next((home / ".cache" / "anybpf" / "btf").iterdir())
+    for spoil in (lambda: kept.write_bytes(b"damaged"), lambda: kept.chmod(0o666)):
+        spoil()
+        assert f"'{pack}'" in run(program, "--btf", "auto")
+        assert kept.stat().st_mode & 0o777 == 0o600
+
+
+@needs_bpf
+def test_run_with_a_kernel_of_the_pack(program, pack, home, monkeypatch):
+    monkeypatch.setenv("ANYBPF_PACK", str(pack))
+    assert RELEASE in run(program, "--btf", RELEASE)
+    assert "5.99" in refused("run", program, "--btf", "5.99", status=4)
+
+
+@needs_bpf
+def test_run_with_types_of_another_object(program, pack, home, tmp_path):
+    """They are for one object only: what is not in them is missing, and that is said."""
+    anybpf("btf", "min", program, "--btf", LIVE, "-o", tmp_path / "min.btf")
+    other = tmp_path / "tcplife.bpf.o"
+    anybpf("build", TOOLS / "tcplife.bpf.c", "-o", other)
+    refused("run", other, "--btf", tmp_path / "min.btf", "-d", "1", status=3)
+
+
+def test_run_says_where_it_looked(program, home):
+    said = refused("run", program, "--btf", "auto", status=7)
+    assert RELEASE in said and "/.local/share/anybpf/kernels.pack" in said and "the object" in said
+
+
+# ---- objects that carry types ----
+
+@needs_bpf
+def test_an_object_carries_its_types(program, pack, home, tmp_path):
+    out = tmp_path / "carries.bpf.o"
+    anybpf("btf", "min", program, "--pack", pack, "--embed", "-o", out)
+    assert out.stat().st_size - program.stat().st_size < 2000
+    assert run(out, "--btf", "auto").startswith("the object")
+    assert run(out) is None
+    again = tmp_path / "again.bpf.o"
+    anybpf("btf", "min", out, "--pack", pack, "--embed", "-o", again)
+    assert again.read_bytes() == out.read_bytes()
+
+
+def test_equal_types_are_carried_once(program, home, tmp_path):
+    files = [tmp_path / f"6.{n}.0-test.btf" for n in range(20)]
+    for file in files:
+        file.symlink_to(LIVE)
+    one, many = tmp_path / "one.bpf.o", tmp_path / "many.bpf.o"
+    anybpf("btf", "min", program, "--btf", files[0], "--embed", "-o", one)
+    anybpf("btf", "min", program, *[a for f in files for a in ("--btf", f)], "--embed", "-o", many)
+    assert many.stat().st_size - one.stat().st_size < 20 * 60
+
+
+@needs_bpf
+def test_damaged_types_in_an_object_are_refused(program, home, tmp_path):
+    named = tmp_path / f"{RELEASE}.btf"
+    named.symlink_to(LIVE)
+    out = tmp_path / "carries.bpf.o"
+    anybpf("btf", "min", program, "--btf", named, "--embed", "-o", out)
+    data = bytearray(out.read_bytes())
+    at = data.index(b"ABPFMIN\n")
+    assert run(out, "--btf", "auto").startswith("the object")
+    for offset, value in ((8, 9), (12, 255), (28, data[at + 28] ^ 1), (80, data[at + 80] ^ 1)):
+        damaged = bytearray(data)
+        damaged[at + offset] = value
+        out.write_bytes(damaged)
+        assert "carries" in refused("run", out, "--btf", "auto", status=8)
+
+
+def test_libraries_cannot_be_changed(program, home, tmp_path):
+    library = tmp_path / "opensnoop.so"
+    anybpf("build", TOOLS / "opensnoop.bpf.c", "-o", library)
+    anybpf("btf", "min", library, "--btf", LIVE, "-o", tmp_path / "min.btf")
+    assert "before a library is made" in refused("btf", "min", library, "--btf", LIVE, "--embed", "-o", tmp_path / "x", status=2)
+
+
+# ---- headers ----
+
+def test_headers(pack, home, monkeypatch):
+    whole = anybpf("btf", "header", LIVE).stdout
+    assert b"struct task_struct {" in whole and whole == anybpf("btf", "header").stdout
+    monkeypatch.setenv("ANYBPF_PACK", str(pack))
+    packed = anybpf("btf", "header", RELEASE).stdout
+    assert b"struct task_struct {" in packed and abs(len(packed) - len(whole)) < len(whole) / 20
+    part = anybpf("btf", "header", RELEASE, "--source", TOOLS / "execsnoop.bpf.c").stdout
+    assert b"struct task_struct {" in part and len(part) < len(whole) / 20
+    assert "no file, and there is no pack" not in refused("btf", "header", "5.99", status=4)
+
+
+def test_build_against_a_kernel_of_the_pack(pack, home, tmp_path, monkeypatch):
+    monkeypatch.setenv("ANYBPF_PACK", str(pack))
+    anybpf("build", TOOLS / "opensnoop.bpf.c", "--btf", RELEASE, "-o", tmp_path / "x.o")
+    anybpf("build", TOOLS / "opensnoop.bpf.c", "-o", tmp_path / "y.o")
+    assert (tmp_path / "x.o").read_bytes() == (tmp_path / "y.o").read_bytes()
+
+
+def test_verbs(home):
+    assert "did you mean 'header'" in refused("btf", "heder", status=2)
+    assert "it is 'anybpf btf min FILE -o OUT'" in refused("btf", "min", status=2)
