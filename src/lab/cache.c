@@ -35,8 +35,11 @@ int ab_cache_hold(const char *path)
 
 	if (fd < 0)
 		return -errno;
+	/* A file system that knows no locks has caches that nothing is removed from. */
+	while (flock(fd, LOCK_SH) < 0 && errno == EINTR)
+		;
 	/* While this waited, it may have been removed. */
-	if (flock(fd, LOCK_SH) < 0 || fstat(fd, &st) < 0 || !st.st_nlink) {
+	if (fstat(fd, &st) < 0 || !st.st_nlink) {
 		close(fd);
 		return -ENOENT;
 	}
