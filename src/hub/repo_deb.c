@@ -202,9 +202,9 @@ static bool is_wanted(const struct source *source, const char *name)
 	return ab_matches(source->packages ? (const char *const *)source->packages : images, name);
 }
 
-static bool is_safe(const char *path, size_t n)
+static bool is_safe(const char *path)
 {
-	return n && *path != '/' && !memmem(path, n, "..", 2) && !memchr(path, '\\', n);
+	return *path && *path != '/' && !strstr(path, "..") && !strchr(path, '\\');
 }
 
 static int take_stanza(struct items *items, const struct source *source, const char *url, const char *stanza, const char *end,
@@ -224,7 +224,7 @@ static int take_stanza(struct items *items, const struct source *source, const c
 	file = strndup(value[3], size[3]);
 	if (!name || !file)
 		return ab_fail_memory(err);
-	if (!is_wanted(source, name) || !is_safe(file, size[3]) || size[5] != 64 || !split_name(name, size[0], release, sizeof(release), &p.rank, &p.debug))
+	if (!is_wanted(source, name) || !is_safe(file) || size[5] != 64 || !split_name(name, strlen(name), release, sizeof(release), &p.rank, &p.debug))
 		return 0;
 	p.name = TAKE(name);
 	p.version = strndup(value[1], size[1]);
