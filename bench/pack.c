@@ -8,6 +8,7 @@
  *	open PACK               prints milliseconds to open
  *	extract PACK            writes each kernel out: prints the slowest and the median, milliseconds
  *	check PACK FILE...      compares each kernel with the file it came from, canonically
+ *	modules PACK BTF BTF...  one kernel's BTF and its modules' split BTFs: adds them, writes them out, compares; prints seconds of CPU to add
  *	defs PACK               milliseconds to make a kernel's set of definitions, the slowest
  */
 #include <pthread.h>
@@ -166,6 +167,86 @@ static int run_check(const char *path, char **files, int n)
 	return bad;
 }
 
+/* Base and split BTF as one. */
+static void *join(const void *base, const void *split, size_t *ret_size)
+{
+	const struct btf_header *a = base, *b = split;
+	struct btf_header h = { BTF_MAGIC, BTF_VERSION, 0, sizeof(h), 0, a->type_len + b->type_len, a->type_len + b->type_len,
+				a->str_len + b->str_len };
+	const struct { const struct btf_header *h; uint32_t at, n; } pieces[] = {
+		{ a, a->type_off, a->type_len }, { b, b->type_off, b->type_len }, { a, a->str_off, a->str_len }, { b, b->str_off, b->str_len },
+	};
+	uint8_t *out = malloc(sizeof(h) + h.type_len + h.str_len), *p = out + sizeof(h);
+
+	memcpy(out, &h, sizeof(h));
+	for (int i = 0; i < 4; i++) {
+		memcpy(p, (const uint8_t *)pieces[i].h + pieces[i].h->hdr_len + pieces[i].at, pieces[i].n);
+		p += pieces[i].n;
+	}
+	*ret_size = p - out;
+	return out;
+}
+
+static int run_modules(const char *path, char **files, int n)
+{
+	struct ab_kernel k = { .release = "1.0", .arch = "x86_64", .distribution = "", .flavour = "", .module = "" };
+	char *data[n];
+	size_t size[n];
+	struct ab_error err = {};
+	struct ab_pack_writer *w;
+	struct ab_pack *pack;
+	double begin;
+	int bad = 0;
+
+	if (ab_pack_writer_open(path, &w, &err) < 0)
+		die(&err);
+	for (int i = 0; i < n; i++)
+		if (file_read(files[i], 256 << 20, &data[i], &size[i], &err) < 0)
+			die(&err);
+	begin = now(CLOCK_PROCESS_CPUTIME_ID);
+	for (int i = 0; i < n; i++) {
+		k.module = i ? path_base(files[i]) : "";
+		if (ab_pack_writer_add(w, &k, data[i], size[i], i ? data[0] : NULL, i ? size[0] : 0, &err) < 0)
+			die(&err);
+	}
+	if (ab_pack_writer_commit(w, &err) < 0)
+		die(&err);
+	printf("%d %.4f\n", n, now(CLOCK_PROCESS_CPUTIME_ID) - begin);
+	ab_pack_writer_free(w);
+	pack = open_pack(path);
+	for (size_t m = 0; m < ab_pack_count(pack); m++) {
+		const char *module = ab_pack_kernel(pack, m)->module;
+		size_t base_size, split_size, a_size, b_size;
+		void *base, *split;
+		char what[512];
+
+		if (!*module)
+			continue;
+		if (ab_pack_extract(pack, 0, &base, &base_size, &err) < 0 || ab_pack_extract(pack, m, &split, &split_size, &err) < 0)
+			die(&err);
+		for (int i = 1; i < n; i++) {
+			void *a, *b;
+
+			if (strcmp(path_base(files[i]), module))
+				continue;
+			a = join(data[0], data[i], &a_size);
+			b = join(base, split, &b_size);
+			if (!canonical_equal(a, a_size, b, b_size, what, sizeof(what))) {
+				fprintf(stderr, "bench/pack: %s: %s\n", files[i], what);
+				bad = 1;
+			}
+			free(a);
+			free(b);
+		}
+		free(base);
+		free(split);
+	}
+	ab_pack_close(pack);
+	for (int i = 0; i < n; i++)
+		free(data[i]);
+	return bad;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc > 3 && !strcmp(argv[1], "add"))
@@ -176,6 +257,8 @@ int main(int argc, char **argv)
 		return run_each(argv[2], argv[1][0] == 'e');
 	if (argc > 3 && !strcmp(argv[1], "check"))
 		return run_check(argv[2], argv + 3, argc - 3);
-	fprintf(stderr, "bench/pack: add|open|extract|defs|check PACK [FILE...]\n");
+	if (argc > 4 && !strcmp(argv[1], "modules"))
+		return run_modules(argv[2], argv + 3, argc - 3);
+	fprintf(stderr, "bench/pack: add|modules|open|extract|defs|check PACK [FILE...]\n");
 	return 2;
 }
