@@ -138,8 +138,10 @@ static bool find_built(struct server *server, const char *key, const char *note,
 /* The kernel that is asked for, else the default, which CO-RE makes do; `note` says so. */
 static int find_types(struct server *server, const struct lbc_build *b, const struct types **ret_types, struct text *note, struct ab_error *err)
 {
-	int r = ab_kernels_find(server->kernels, b->release, NULL, ret_types, NULL);
+	struct ab_error why = {};
+	int r = ab_kernels_find(server->kernels, b->release, NULL, ret_types, &why);
 
+	ab_error_clear(&why);
 	if (!r)
 		return 0;
 	r = ab_kernels_find(server->kernels, NULL, NULL, ret_types, err);

@@ -1,0 +1,291 @@
+# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+"""coolbpf's protocols as its clients use them, and the libraries that they load."""
+import base64
+import hashlib
+import http.client
+import json
+import os
+import platform
+import re
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+from anybpfd import ROOT
+from lbc_client import Library, ask, ask_frame, source_hash
+
+sys.path.insert(0, str(ROOT / "tests"))
+from live import needs_bpf  # noqa: E402
+
+KERNEL = {"ver": platform.release(), "arch": platform.machine()}
+COMPILED = 'anybpfd_compiles_total{outcome="ok"}'
+PING = (ROOT / "tests/lbc/pingtrace.bpf.c").read_text()
+
+
+@pytest.fixture(scope="module")
+def lbc(tmp_path_factory):
+    from anybpfd import Server
+    with Server(tmp_path_factory.mktemp("lbc") / "state", "--lbc", "http:127.0.0.1:0", "--lbc", "tcp:127.0.0.1:0") as s:
+        places = [e["message"] for e in s.log() if e["event"] == "listen"]
+        s.http, s.tcp = [("127.0.0.1", int(next(p for p in places if f"lbc {w} " in p).rpartition(":")[2])) for w in ("http", "tcp")]
+        yield s
+
+
+def test_off_by_default(server):
+    assert not [e for e in server.log() if "lbc" in e.get("message", "")]
+    assert server.post("/lbc", []).status == 404
+
+
+@pytest.fixture(scope="module")
+def library(lbc, tmp_path_factory):
+    path = tmp_path_factory.mktemp("library") / "ping.so"
+    answer, = ask(lbc.http, {"cmd": "c", "code": PING, "env": "-DX=1 -O2 '-DY=\"a b\"'", **KERNEL})
+    assert answer["log"] == "ok." and answer["clog"] == ""
+    path.write_bytes(base64.b64decode(answer["so"]))
+    return path
+
+
+def test_description(library):
+    d = Library(str(library)).description
+    assert d["hash"] == source_hash(PING, "-DX=1 -O2 '-DY=\"a b\"'")
+    assert (d["arch"], d["kern_version"]) == (KERNEL["arch"], KERNEL["ver"])
+    assert {n: (m["type"], m["fktype"], m["fvtype"]) for n, m in d["maps"].items()} == {
+        "e_out": ("event", "", "struct data_t"), "pid_cnt": ("hash", "u32", "u32"),
+        "call_stack": ("stack", "unsigned int", "long long unsigned int[127]")}
+    assert d["maps"]["e_out"]["ktype"] is None
+    assert d["maps"]["e_out"]["vtype"] == {
+        "type": "struct data_t", "array": 0, "offset": 0, "size": 32, "cells": [
+            {"type": "u32", "member": "pid", "array": 0, "format": "I", "offset": 0, "size": 4},
+            {"type": "u32", "member": "stack", "array": 0, "format": "I", "offset": 4, "size": 4},
+            {"type": "u64", "member": "bytes", "array": 0, "format": "Q", "offset": 8, "size": 8},
+            {"type": "char", "member": "comm", "array": 16, "format": "c" * 16, "offset": 16, "size": 1}]}
+    assert d["maps"]["pid_cnt"]["ktype"] == {"type": "u32", "member": "value", "array": 0, "format": "I", "size": 4}
+    assert d["ffi"].splitlines() == ["typedef unsigned int u32;", "struct data_t { unsigned int pid; unsigned int stack; "
+                                     "unsigned long long bytes; char comm[16]; };"]
+
+
+@needs_bpf
+def test_library_runs(library):
+    done = subprocess.run([sys.executable, ROOT / "tests/serve/lbc_client.py", library, "13"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert [e["bytes"] for e in said["events"]] == [100 + i for i in range(13)] and said["lost"] == 0
+    assert {e["comm"] for e in said["events"]} == {os.path.basename(sys.executable)[:15]} or said["events"][0]["comm"].startswith("python")
+    assert said["count"] == 13 and said["stack"] == 0 and said["frames"] > 2
+    assert said["zero"] and said["others"]
+    assert said["again"] < 0 and said["loop"] == 0 and said["ended"] and said["after"] == -1
+    assert "called already" in done.stderr
+
+
+LAYOUTS = PING.replace("LBC_STACK(call_stack,32);", """LBC_STACK(call_stack,32);
+struct inner { u8 a; u64 b; };
+struct odd { u8 tag; u32 number; } __attribute__((packed));
+struct all { struct inner in; struct odd odd; union { u32 x; u8 y[4]; }; struct { s16 z; } named; u32 low:3, high:5; bool yes; void *p; u64 list[2][3]; };
+typedef struct { u32 k; } key_t2;
+LBC_HASH(everything, key_t2, struct all, 16);
+LBC_PERCPU_ARRAY(sums, u32, u64, 4);
+LBC_HIST2(hist);
+LBC_ARRAY(words, u32, u16[8], 4);
+""")
+
+
+def test_types_of_all_kinds(lbc, tmp_path):
+    answer, = ask(lbc.http, {"cmd": "c", "code": LAYOUTS, "env": "", **KERNEL})
+    assert answer["log"] == "ok.", answer
+    (tmp_path / "all.so").write_bytes(base64.b64decode(answer["so"]))
+    library = Library(str(tmp_path / "all.so"))
+    everything = library.maps["everything"]
+    cells = {c["member"]: c for c in everything["vtype"]["cells"]}
+    assert cells["in"]["cells"][1] == {"type": "u64", "member": "b", "array": 0, "format": "Q", "offset": 8, "size": 8}
+    assert cells["odd"]["cells"][1]["offset"] == 1 and cells["odd"]["size"] == 5
+    assert (cells["high"]["bits"], cells["low"]["bits"]) == ("3:5", "0:3")
+    assert cells["list"]["array"] == 6 and cells["yes"]["format"] == "?" and cells["p"]["format"] == "P"
+    assert everything["fktype"] == "key_t2" and library.maps["words"]["fvtype"] == "u16[8]"
+    assert (library.maps["hist"]["type"], library.maps["sums"]["type"]) == ("hist2", "perArray")
+    ffi = library.description["ffi"]
+    assert "struct odd { unsigned char tag[1]; unsigned char number[4]; };" in ffi
+    assert "struct { short z; } named; unsigned int low:3; unsigned int high:5; _Bool yes; void * p; unsigned long long list[2][3]; };" in ffi
+    # What the declarations mean a C compiler says: the sizes that the object has.
+    sizes = [("struct all", everything["vtype"]["size"]), ("struct odd", 5), ("key_t2", 4)]
+    check = ffi + "".join(f"_Static_assert(sizeof({t}) == {n}, \"{t}\");\n" for t, n in sizes)
+    check += f"_Static_assert(__builtin_offsetof(struct all, list) == {cells['list']['offset']}, \"list\");\n"
+    subprocess.run(["cc", "-xc", "-fsyntax-only", "-"], input=check, text=True, check=True)
+
+
+@needs_bpf
+def test_per_cpu_values_are_one(lbc, tmp_path):
+    answer, = ask(lbc.http, {"cmd": "c", "code": LAYOUTS, **KERNEL})
+    (tmp_path / "percpu.so").write_bytes(base64.b64decode(answer["so"]))
+    code = """
+import ctypes, sys
+sys.path.insert(0, sys.argv[1])
+from lbc_client import Library
+l = Library(sys.argv[2]); l.init(0)
+values = (ctypes.c_uint64 * 3)(0, 0xdead, 0xbeef); key = ctypes.c_uint32(2); put = ctypes.c_uint64(41)
+assert l.so.lbc_map_update_elem(l.id("sums"), ctypes.byref(key), ctypes.byref(put), ctypes.c_ulong(0xffffffff)) == 0
+assert l.so.lbc_map_lookup_elem(l.id("sums"), ctypes.byref(key), values) == 0
+assert list(values) == [41, 0xdead, 0xbeef], list(values)
+assert l.so.lbc_map_lookup_elem(99, ctypes.byref(key), values) == -1 and l.so.lbc_map_lookup_elem(-1, ctypes.byref(key), values) == -1
+assert l.so.lbc_attach_kprobe(b"none", b"x") < 0
+assert l.so.lbc_attach_tracepoint(b"on_sendto", b"syscalls", b"sys_enter_recvfrom") == 0
+assert l.so.lbc_attach_tracepoint(b"on_sendto", b"syscalls", b"sys_enter_nothing") < 0
+assert l.so.lbc_attach_perf_event(b"on_sendto", b'{"type": "1", "sample_freq": }', 0, -1, -1, 0) < 0
+l.so.lbc_bpf_exit(); l.init(1); l.so.lbc_bpf_exit()
+"""
+    subprocess.run([sys.executable, "-c", code, ROOT / "tests/serve", tmp_path / "percpu.so"], check=True, timeout=60)
+
+
+def test_object_and_diagnostics(lbc):
+    good, bad, flag, many = ask(lbc.http, {"cmd": "obj", "code": PING, "env": "", **KERNEL}, {"cmd": "obj", "code": "int x = ;\n", **KERNEL},
+                                {"cmd": "c", "code": PING, "env": "-fplugin=/tmp/x.so", **KERNEL}, {"cmd": "c", **KERNEL})
+    assert base64.b64decode(good["obj"])[:4] == b"\x7fELF"
+    assert bad["obj"] is None and bad["log"] != "ok." and "lbc.bpf.c:1:9: error: expected expression" in bad["clog"]
+    assert flag["so"] is None and "'-fplugin=/tmp/x.so' is not taken" in flag["clog"]
+    assert many["log"] == "no code."
+
+
+def test_same_cache_as_builds(lbc):
+    code = PING.replace("one = 1", "one = 0 + 1")
+    first, = ask(lbc.http, {"cmd": "obj", "code": code, **KERNEL})
+    compiled = lbc.metric(COMPILED)
+    second, = ask(lbc.http, {"cmd": "obj", "code": code, **KERNEL})
+    assert first["obj"] == second["obj"] and lbc.metric(COMPILED) == compiled > 0
+
+
+def test_unknown_kernel_takes_the_nearest(lbc):
+    answer, = ask(lbc.http, {"cmd": "obj", "code": PING, "ver": "4.19.91-1.al7", "arch": "x86_64"})
+    assert answer["log"] == "ok." and "4.19.91-1.al7 are not here" in answer["clog"]
+
+
+def test_functions(lbc):
+    def funcs(func, **more):
+        answer, = ask(lbc.http, {"cmd": "func", "func": func, **KERNEL, **more})
+        return answer.get("res") if answer["log"] == "ok." else answer["log"]
+
+    assert funcs("vfs_read") == [{"func": "vfs_read", "args": ["struct file *", "char *", "size_t", "loff_t *"], "ret": "ssize_t",
+                                  "line": 0, "file": ""}]
+    assert funcs("no_such_function") == []
+    assert len(funcs("vfs_%")) == 20 and all(f["func"].lower().startswith("vfs_") for f in funcs("VFS_%"))
+    by_ret, by_arg = funcs("vfs%", ret="ssize_t"), funcs("%", arg="struct file*")
+    assert {"vfs_read", "vfs_write"} <= {f["func"] for f in by_ret} and {f["ret"] for f in by_ret} == {"ssize_t"}
+    assert len(by_arg) == 100 and all("struct file *" in f["args"] for f in by_arg)
+    assert funcs("vfs%", ret="static ssize_t") == by_ret
+    assert funcs("vfs_read", ret="ssize_t") == "query value error."
+    assert funcs("x' UNION SELECT") == "bad func key." == funcs("")
+    assert funcs("vfs_read", ver="0.0.1") == "version not support." == funcs("vfs_read", ver="../../etc/passwd")
+
+
+def test_structs_and_types(lbc):
+    def one(cmd, name):
+        answer, = ask(lbc.http, {"cmd": cmd, cmd: name, **KERNEL})
+        assert answer["log"] == "ok."
+        return answer["res"]
+
+    head = one("struct", "struct list_head")
+    assert head == {"name": "struct list_head", "members": 2, "size": 16, "cell": [
+        {"type": "struct list_head *", "offset": 0, "size": 8, "bits": "", "name": "next"},
+        {"type": "struct list_head *", "offset": 8, "size": 8, "bits": "", "name": "prev"}]}
+    task = {c["name"]: c for c in one("struct", "struct task_struct")["cell"]}
+    assert task["comm[16]"]["type"] == "char" and task["comm[16]"]["size"] == 16
+    assert re.fullmatch(r"\d:\d+", task["sched_reset_on_fork"]["bits"])
+    sock = {c["name"]: c for c in one("struct", "struct sock")["cell"]}
+    assert sock["sk_backlog.head"]["offset"] == sock["sk_backlog.tail"]["offset"] - 8
+    assert one("struct", "struct nothing") is None
+    some = one("struct", "struct tcp_%")
+    assert 1 < len(some) <= 10 and all(s["name"].lower().startswith("struct tcp") and "cell" not in s for s in some)
+    assert one("type", "pid_t") == {"name": "pid_t", "type": "int", "size": 4}
+    assert one("type", "_") == {"name": "void *", "type": "void *", "size": 8}
+    assert one("type", "atomic_t")["size"] == 4 and one("type", "nothing_t") is None
+
+
+def test_btf(lbc):
+    answer, missing = ask(lbc.http, {"cmd": "btf", **KERNEL}, {"cmd": "btf", "ver": "1.2.3", "arch": "x86_64"})
+    assert base64.b64decode(answer["btf"]) == open("/sys/kernel/btf/vmlinux", "rb").read()
+    assert (answer["ver"], answer["arch"], answer["log"]) == (KERNEL["ver"], KERNEL["arch"], "ok.")
+    assert missing["log"] == "read btf file failed." and "btf" not in missing
+
+
+def test_refusals(lbc):
+    assert ask(lbc.http, {"x": 1}) == [{"x": 1, "log": "unknown request."}]
+    assert ask(lbc.http, {"cmd": "rm", "code": "secret"}) == [{"cmd": "rm", "log": "unknown cmd."}]
+    assert ask(lbc.http, {"cmd": "btf"}) == [{"cmd": "btf", "log": "no kernel version info."}]
+    assert ask(lbc.http, {"cmd": "ko", "kos": {"../x": ""}, **KERNEL})[0]["log"].startswith("ko: ")
+    assert ask(lbc.http, {"cmd": "btf", "ver": "1", "arch": "../.."})[0]["log"] == "arch ../.. not support."
+
+
+def post(address, body, method="POST", path="/lbc"):
+    c = http.client.HTTPConnection(*address, timeout=30)
+    c.request(method, path, body)
+    r = c.getresponse()
+    return r.status, r.read()
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"null", b"[1]", b"[[]]", b"\xff\xfe", b'"x"', json.dumps([{}] * 17).encode(), b"[" * 100000],
+                         ids="empty cut null number list bytes text many deep".split())
+def test_bad_json(lbc, body):
+    status, answer = post(lbc.http, body)
+    answer = json.loads(answer)
+    assert (status, answer["result"], answer["status"], answer["code"]) == (200, "failed", False, 500)
+    assert len(answer["res"]) == 1 and "log" in answer["res"][0]
+
+
+def test_bad_http(lbc):
+    assert post(lbc.http, b"[]", path="/")[0] == 404
+    assert post(lbc.http, None, method="GET")[0] == 405
+    assert post(lbc.http, b"x" * (9 << 20))[0] == 413
+
+
+def test_frames(lbc):
+    answer = ask_frame(lbc.tcp, {"cmd": "c", "code": PING, "env": "", **KERNEL})
+    assert answer["log"] == "ok." and base64.b64decode(answer["so"])[:4] == b"\x7fELF" and "clog" not in answer
+    answer = ask_frame(lbc.tcp, {"cmd": "c", "code": "int x = ;", "env": "", **KERNEL})
+    assert answer["so"] is None and "expected expression" in answer["log"]
+    assert ask_frame(lbc.tcp, {"cmd": "btf", **KERNEL})["log"] == "get btf file ok."
+    assert ask_frame(lbc.tcp, {"cmd": "func", "func": "vfs_read", **KERNEL})["res"][0]["ret"] == "ssize_t"
+    assert ask_frame(lbc.tcp, {"cmd": "type", "type": "pid_t", **KERNEL})["res"]["size"] == 4
+    assert ask_frame(lbc.tcp, {"cmd": "obj", "code": PING, **KERNEL})["log"] == "unknown cmd."
+    assert ask_frame(lbc.tcp, [1]) is None
+
+
+@pytest.mark.parametrize("data", [b"GET / HTTP/1.0\r\n\r\n", b"LBC0000000g{}", b"LBCffffffff", b"LBC00020000", b"LBC00000002{]", b"LBC00000000",
+                                  b"\0" * 100], ids="http digits huge large json nothing zeros".split())
+def test_bad_frames(lbc, data):
+    with socket.create_connection(lbc.tcp, timeout=30) as s:
+        s.sendall(data)
+        s.shutdown(socket.SHUT_WR)
+        try:
+            assert s.recv(100) == b""
+        except ConnectionResetError:
+            pass  # more came than was read
+
+
+def test_slow_clients_do_not_stop_others(lbc):
+    waiting = [socket.create_connection(lbc.tcp) for _ in range(30)]
+    for s in waiting:
+        s.sendall(b"LBC")
+    assert ask_frame(lbc.tcp, {"cmd": "type", "type": "pid_t", **KERNEL})["log"] == "ok."
+    pieces = b"LBC%08x" % 2 + b"{}"
+    for b in pieces:
+        waiting[0].sendall(bytes([b])) if b not in b"LBC" else None
+        time.sleep(0.005)
+    for s in waiting:
+        s.close()
+
+
+def test_drains(tmp_path):
+    from anybpfd import Server
+    with Server(tmp_path / "state", "--lbc", "tcp:127.0.0.1:0") as s:
+        port = int([e["message"] for e in s.log() if e["event"] == "listen"][0].rpartition(":")[2])
+        idle = socket.create_connection(("127.0.0.1", port))
+        began = time.time()
+        assert s.stop() == 0 and time.time() - began < 5
+        assert idle.recv(1) == b""
+
+
+@pytest.mark.parametrize("place", ["127.0.0.1:7655", "http:7655", "tcp:nowhere.invalid:1", "udp:127.0.0.1:1"])
+def test_bad_places(new_server, place):
+    s = new_server("--lbc", place, start=False)
+    s.start(wait=False)
+    assert s.process.wait(20) != 0 and "lbc: '" in s.log_path.read_text()
