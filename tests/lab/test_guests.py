@@ -10,6 +10,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import tempfile
 import textwrap
 import time
 
@@ -121,7 +122,8 @@ def test_what_an_older_kernel_lacks(lab, kernel, objects, tmp_path, what, reason
 
 def test_types_for_a_kernel_without_any(lab, kernel, objects, tmp_path):
     """Out of the kernel's image into a pack; from there by the guest, and in the object."""
-    pack = tmp_path / "kernels.pack"
+    folder = tempfile.TemporaryDirectory(dir="/var/tmp")  # guests have a /tmp of their own
+    pack = pathlib.Path(folder.name) / "kernels.pack"
     expected = 'workload = ["/bin/true"]\n[[event]]\nwhere = { comm = "true" }\n'
     lab("pack", "add", pack, lab.fetch(kernel)[0][1])
     packed = copy(objects, tmp_path, "packed", f'args = ["--btf", "{pack}"]\nfiles = ["{pack}"]\n{expected}')
