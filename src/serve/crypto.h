@@ -34,6 +34,9 @@ void ab_keyring_unref(struct keyring *keyring);
 const char *ab_keyring_active(const struct keyring *keyring);
 /* Appends the signature line for an artifact's digest. */
 int ab_keyring_sign(struct keyring *keyring, const char *hex, struct text *out);
+/* The same for a record of the shared cache: a line by which servers that have a key in common believe each other. */
+int ab_keyring_seal(struct keyring *keyring, const char *hex, struct text *out);
+bool ab_keyring_is_sealed(struct keyring *keyring, const char *line, size_t n, const char *hex);
 /* The answer of GET /v1/keys. */
 const struct text *ab_keyring_json(const struct keyring *keyring);
 /* Makes a key file with a name after all that are there; appends its id and path to `out`. */

@@ -4,6 +4,7 @@
 #include <sys/utsname.h>
 #include "build.h"
 #include "server.h"
+#include "shared.h"
 
 /* One compile and who waits for it. */
 struct job {
@@ -246,10 +247,15 @@ static void do_work(struct jobs *jobs, struct job *job)
 
 static void run_job(struct jobs *jobs, struct job *job)
 {
-	if (job->work)
+	struct outcome *outcome;
+
+	if (job->work) {
 		do_work(jobs, job);
-	else
-		end_job(jobs, job, jobs->is_ending ? ab_outcome_new(NULL, "draining", "the server stopped first") : do_job(jobs, job));
+		return;
+	}
+	outcome = jobs->is_ending ? ab_outcome_new(NULL, "draining", "the server stopped first") : do_job(jobs, job);
+	ab_shared_publish(jobs->server->shared, job->lru.key, outcome ? outcome->record : NULL);
+	end_job(jobs, job, outcome);
 }
 
 static struct job *take_job(struct jobs *jobs)
@@ -288,13 +294,18 @@ static void *run_jobs(void *arg)
 
 /* ---- submitting ---- */
 
+/* All with the lock held. */
 static void enqueue(struct jobs *jobs, struct job *job)
 {
-	job->queued_us = ab_now_us();
 	*jobs->last = job;
 	jobs->last = &job->next;
-	jobs->waiting++;
 	pthread_cond_signal(&jobs->more);
+}
+
+static void accept_job(struct jobs *jobs, struct job *job)
+{
+	job->queued_us = ab_now_us();
+	jobs->waiting++;
 }
 
 static bool is_full(const struct jobs *jobs, const struct config *config)
@@ -313,7 +324,9 @@ static struct job *new_job(struct jobs *jobs, struct build_request *build, const
 	}
 	job->build = build;
 	job->types = types;
-	enqueue(jobs, job);
+	accept_job(jobs, job);
+	if (!ab_shared_find(jobs->server->shared, job))
+		enqueue(jobs, job);
 	return job;
 }
 
@@ -406,6 +419,26 @@ int ab_jobs_wait(struct jobs *jobs, struct build_request **build, const char *ke
 	return r;
 }
 
+const char *ab_job_key(const struct job *job)
+{
+	return job->lru.key;
+}
+
+void ab_job_done(struct jobs *jobs, struct job *job, struct outcome *outcome)
+{
+	pthread_mutex_lock(&jobs->lock);
+	jobs->waiting--;
+	pthread_mutex_unlock(&jobs->lock);
+	end_job(jobs, job, outcome);
+}
+
+void ab_job_compile(struct jobs *jobs, struct job *job)
+{
+	pthread_mutex_lock(&jobs->lock);
+	enqueue(jobs, job);
+	pthread_mutex_unlock(&jobs->lock);
+}
+
 int ab_jobs_run(struct jobs *jobs, struct request *q, void (*work)(struct request *q))
 {
 	struct job *job = array_new(1, sizeof(*job));
@@ -420,6 +453,7 @@ int ab_jobs_run(struct jobs *jobs, struct request *q, void (*work)(struct reques
 		r = -EAGAIN;
 	} else {
 		MHD_suspend_connection(q->mhd);
+		accept_job(jobs, job);
 		enqueue(jobs, job);
 	}
 	pthread_mutex_unlock(&jobs->lock);

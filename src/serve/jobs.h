@@ -12,6 +12,7 @@
 
 struct server;
 struct request;
+struct job;
 
 /* What became of a build: a record for the cache, or a problem that holds for this time only. */
 struct outcome {
@@ -60,6 +61,11 @@ int ab_jobs_wait(struct jobs *jobs, struct build_request **build, const char *ke
  * Errors: -EAGAIN the queue is full; -ENOMEM.
  */
 int ab_jobs_run(struct jobs *jobs, struct request *q, void (*work)(struct request *q));
+
+/* What the shared cache does with a job that it was given: it has the result, or there is none. */
+const char *ab_job_key(const struct job *job);
+void ab_job_done(struct jobs *jobs, struct job *job, struct outcome *outcome);
+void ab_job_compile(struct jobs *jobs, struct job *job);
 
 struct jobs_stats {
 	unsigned waiting, running, builders;

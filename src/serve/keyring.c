@@ -230,16 +230,67 @@ const struct text *ab_keyring_json(const struct keyring *k)
 	return &k->json;
 }
 
-int ab_keyring_sign(struct keyring *k, const char *hex, struct text *out)
+static void make_message(char out[128], const char *what, const char *hex)
+{
+	snprintf(out, 128, "anybpf-%s-v1\nsha256:%s\n", what, hex);
+}
+
+static int sign_digest(struct keyring *k, const char *what, const char *hex, struct text *out)
 {
 	char message[128];
 	int r;
 
-	snprintf(message, sizeof(message), "anybpf-artifact-v1\nsha256:%s\n", hex);
+	make_message(message, what, hex);
 	pthread_mutex_lock(&k->lock);
 	r = sign(&k->keys[k->n - 1], message, out);
 	pthread_mutex_unlock(&k->lock);
 	return r;
+}
+
+int ab_keyring_sign(struct keyring *k, const char *hex, struct text *out)
+{
+	return sign_digest(k, "artifact", hex, out);
+}
+
+int ab_keyring_seal(struct keyring *k, const char *hex, struct text *out)
+{
+	return sign_digest(k, "record", hex, out);
+}
+
+static bool verify(const struct key *key, const char *message, const char *signature, size_t size)
+{
+	gnutls_datum_t data = { (unsigned char *)message, strlen(message) }, signed_by = { (unsigned char *)signature, size };
+	gnutls_pubkey_t public;
+	int r;
+
+	if (gnutls_pubkey_init(&public) < 0)
+		return false;
+	r = gnutls_pubkey_import_privkey(public, key->private, 0, 0);
+	if (r >= 0)
+		r = gnutls_pubkey_verify_data2(public, GNUTLS_SIGN_EDDSA_ED25519, 0, &data, &signed_by);
+	gnutls_pubkey_deinit(public);
+	return r >= 0;
+}
+
+bool ab_keyring_is_sealed(struct keyring *k, const char *line, size_t n, const char *hex)
+{
+	static const char algorithm[] = "ed25519:";
+	const size_t head = sizeof(algorithm) - 1 + KEY_ID_SIZE;
+	_free_ char *signature = NULL;
+	char message[128];
+	bool ok = false;
+	size_t size;
+
+	if (n <= head || memcmp(line, algorithm, sizeof(algorithm) - 1) || line[head - 1] != ':' ||
+	    ab_base64_decode(line + head, n - head, &signature, &size))
+		return false;
+	make_message(message, "record", hex);
+	pthread_mutex_lock(&k->lock);
+	for (size_t i = 0; i < k->n && !ok; i++)
+		if (!memcmp(k->keys[i].id, line + sizeof(algorithm) - 1, KEY_ID_SIZE - 1))
+			ok = verify(&k->keys[i], message, signature, size);
+	pthread_mutex_unlock(&k->lock);
+	return ok;
 }
 
 /* ---- new keys ---- */

@@ -14,6 +14,7 @@
 #include "jobs.h"
 #include "lbc.h"
 #include "server.h"
+#include "shared.h"
 
 enum { TICK_MS = 1000, DRAIN_POLL_MS = 20, LAST_ANSWERS_MS = 2000 };
 
@@ -292,11 +293,14 @@ static int open_parts(struct server *s, struct ab_error *err)
 		r = ab_fail_memory(err);
 	if (!r)
 		r = ab_jobs_new(s, &s->jobs, err);
+	if (!r && config->shared)
+		r = ab_shared_new(s, &s->shared, err);
 	return r;
 }
 
 static void close_parts(struct server *s)
 {
+	ab_shared_free(s->shared);
 	ab_jobs_free(s->jobs);
 	ab_kernels_close(s->kernels);
 	ab_connections_free(s->connections);
@@ -370,6 +374,7 @@ static void drain(struct server *s)
 	ab_log("info", "drain", "%u requests are active", __atomic_load_n(&s->active, __ATOMIC_RELAXED));
 	__atomic_store_n(&s->draining, true, __ATOMIC_RELAXED);
 	wait_until_idle(s, s->config->drain_seconds * 1000);
+	ab_shared_stop(s->shared);
 	ab_jobs_stop(s->jobs);
 	wait_until_idle(s, LAST_ANSWERS_MS);
 }

@@ -3,6 +3,7 @@
 #include "jobs.h"
 #include "openapi.h"
 #include "server.h"
+#include "shared.h"
 
 #define JSON "application/json"
 #define BYTES "application/octet-stream"
@@ -28,7 +29,13 @@ static void write_degraded(struct server *server, struct json *j)
 		json_str(j, "cache: files could not be written");
 	if (!ab_tokens_healthy(server->tokens))
 		json_str(j, "tokens: the database cannot be read");
+	if (server->shared && !ab_shared_connected(server->shared))
+		json_str(j, "shared: Redis is away, this server works alone");
 	json_close(j, ']');
+	if (server->shared) {
+		json_key(j, "shared");
+		json_str(j, ab_shared_connected(server->shared) ? "connected" : "away");
+	}
 }
 
 static enum MHD_Result answer_ready(struct request *q)
@@ -99,6 +106,7 @@ static enum MHD_Result answer_metrics(struct request *q)
 		{ "anybpfd_cache_failed_total", "files that could not be written", store.failed, true },
 		{ "anybpfd_memory_cache_entries", "blobs in memory", entries },
 		{ "anybpfd_memory_cache_bytes", "size of the cache in memory", bytes },
+		{ "anybpfd_shared_connected", "1 while the shared cache is there", ab_shared_connected(s->shared) },
 		{ "anybpfd_draining", "1 while the server takes no new work", __atomic_load_n(&s->draining, __ATOMIC_RELAXED) },
 	};
 	ab_metrics_write(&out, route_name, gauges, ARRAY_SIZE(gauges));
