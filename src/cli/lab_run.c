@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /* anybpf lab: kernels of the archive, a shell in one of them, and what each of them can do. Only in anybpf-lab. */
 #include <pthread.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include "lab_run.h"
 
@@ -34,6 +35,13 @@ int lab_run_open(struct cli *cli, const struct lab_common *opts, struct lab_run 
 	AB_OPTS(ab_lab_opts, lab_opts, .cache_dir = opts->cache, .arch = opts->arch, .guest_dir = opts->guest_dir,
 		.accelerator = opts->accel, .cache_limit = (uint64_t)opts->cache_limit << 20, .offline = opts->offline, .progress = show_progress, .warn = show_warning, .ctx = run);
 
+	struct rlimit files;
+
+	/* Each kernel holds what it uses of the cache by some descriptors. */
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
 	*run = (struct lab_run){ .cli = cli, .opts = opts };
 	cli->json = opts->common.json;
 	cli->quiet = opts->common.quiet;

@@ -544,6 +544,8 @@ int ab_archive_fetch(struct ab_lab *lab, const struct archive_row *row, char **r
 	if (!path)
 		return err && err->code ? err->code : -ENOMEM;
 	hold = ab_cache_hold(path);
+	if (hold < 0 && hold != -ENOENT)
+		return ab_fail_errno(err, hold, "'%s'", path);
 	if (hold < 0) {
 		if (lab->offline)
 			return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT,

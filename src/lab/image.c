@@ -179,10 +179,12 @@ static int take_folder(struct ab_lab *lab, struct ab_image *image, const char *k
 {
 	_free_ char *dir = ab_lab_path(lab, err, "kernel/%s", image->hash), *about = dir ? join(dir, "about") : NULL;
 	int hold = about ? ab_cache_hold(about) : 0, r;
-	bool made = hold < 0;
+	bool made = hold == -ENOENT;
 
 	if (!about)
 		return ab_fail_memory(err);
+	if (hold < 0 && !made)
+		return ab_fail_errno(err, hold, "'%s'", about);
 	if (made) {
 		r = kernel ? make_file_folder(lab, kernel, image->name, dir, err)
 			   : make_folder(lab, (const char *const *)image->packages, dir, err);
