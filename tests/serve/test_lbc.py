@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 """coolbpf's protocols as its clients use them, and the libraries that they load."""
 import base64
-import hashlib
+import errno
 import http.client
 import json
-import os
 import platform
 import re
 import socket
@@ -72,7 +71,7 @@ def test_library_runs(library):
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert [e["bytes"] for e in said["events"]] == [100 + i for i in range(13)] and said["lost"] == 0
-    assert {e["comm"] for e in said["events"]} == {os.path.basename(sys.executable)[:15]} or said["events"][0]["comm"].startswith("python")
+    assert all(e["comm"].startswith("python") for e in said["events"])
     assert said["count"] == 13 and said["stack"] == 0 and said["frames"] > 2
     assert said["zero"] and said["others"]
     assert said["again"] < 0 and said["loop"] == 0 and said["ended"] and said["after"] == -1
@@ -254,11 +253,11 @@ def test_frames(lbc):
 def test_bad_frames(lbc, data):
     with socket.create_connection(lbc.tcp, timeout=30) as s:
         s.sendall(data)
-        s.shutdown(socket.SHUT_WR)
         try:
+            s.shutdown(socket.SHUT_WR)
             assert s.recv(100) == b""
-        except ConnectionResetError:
-            pass  # more came than was read
+        except OSError as e:
+            assert e.errno in (errno.ECONNRESET, errno.ENOTCONN)  # it is closed already, with some of the data unread
 
 
 def test_slow_clients_do_not_stop_others(lbc):
