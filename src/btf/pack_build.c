@@ -620,7 +620,7 @@ static int each_in_set(struct builder *b, const uint64_t *bits, int (*fn)(struct
 /* Room for as many types as sets of this size have, so that nothing grows on the way. */
 static bool reserve(struct builder *b, const uint64_t *bits)
 {
-	size_t n = 0;
+	size_t n = 1; /* a set may be empty, and room for nothing is NULL */
 
 	for (size_t i = 0; i < PACK_BITS(b->pack->n_defs); i++)
 		n += __builtin_popcountll(bits[i]);
