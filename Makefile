@@ -3,6 +3,7 @@ BUILD ?= build
 NAME ?= compile run
 FUZZ_SECONDS ?= 60
 KERNELS ?= oldest,6.1,6.12,latest
+PREDICTION_KERNELS ?= 5.10,6.1,6.1-cloud,6.12,7.1,latest
 
 all: $(BUILD)/build.ninja ## build everything into $(BUILD)
 	@ninja -C $(BUILD)
@@ -25,6 +26,10 @@ check-lab: $(BUILD)/build.ninja ## run every tool on real kernels in QEMU: make 
 	@ninja -C $(BUILD) all static
 	@KERNELS=$(KERNELS) tests/check --lab
 
+check-predictions: all ## hold what `anybpf check` says against booted kernels: make check-predictions PREDICTION_KERNELS=5.10,6.1,latest
+	@scripts/deps --lab
+	@BUILD=$(BUILD) KERNELS=$(PREDICTION_KERNELS) tests/predictions/check
+
 static: $(BUILD)/build.ninja ## build/anybpf-static: one file for old and minimal machines; also for arm64, with the tools for it
 	@ninja -C $(BUILD) static
 
@@ -46,4 +51,4 @@ clean: ## remove what was built
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
 
-.PHONY: all deps demo check check-lab static bench fuzz lint install clean help
+.PHONY: all deps demo check check-lab check-predictions static bench fuzz lint install clean help

@@ -146,6 +146,7 @@ static const struct {
 	[FEATURE_FRAGS] = { 5, 18, "5.18" },
 	[FEATURE_TRAMPOLINE] = { 5, 5, "5.5" },
 	[FEATURE_SLEEPABLE_MORE] = { 6, 0, "6.0" }, /* uprobes and iterators */
+	[FEATURE_SLEEPABLE_SYSCALLS] = { 7, 1, "7.1" },
 	[FEATURE_NATIVE] = { 5, 2, "5.2" },         /* the driver is for what is older */
 };
 

@@ -215,10 +215,26 @@ static void judge_tracepoint(struct judge *j, const char *name)
 		      "it may have another name there or be part of a module: tag the program AB_OPTIONAL if others do");
 }
 
+/* "__x64_sys_openat" and the like, which programs may sleep in by themselves. */
+static bool is_syscall(const char *function)
+{
+	return str_starts(function, "__") && strstr(function, "_sys_");
+}
+
 static void judge_trampoline(struct judge *j)
 {
+	const struct program *p = j->program;
+	bool traces = p->type == BPF_PROG_TYPE_TRACING, injects = kernel_has(j->kernel, FACT_ERROR_INJECTION);
+
 	if (!kernel_can(j->kernel, FEATURE_TRAMPOLINE))
 		target_reason(j, "this architecture's kernel cannot call programs from functions", "use a kprobe");
+	/* which functions may be slept in or given a result is the list of those that errors may be injected into */
+	else if (traces && !injects && p->flags & BPF_F_SLEEPABLE &&
+		 !(is_syscall(p->target) && kernel_can(j->kernel, FEATURE_SLEEPABLE_SYSCALLS)))
+		target_reason(j, "the kernel has no functions for sleepable programs", "it was built without CONFIG_FUNCTION_ERROR_INJECTION");
+	else if (traces && !injects && p->attach_type == BPF_MODIFY_RETURN && !str_starts(p->target, "security_"))
+		target_reason(j, "the result of this function cannot be changed", "the kernel was built without CONFIG_FUNCTION_ERROR_INJECTION, "
+			      "which leaves LSM hooks, security_*");
 }
 
 static void judge_trace(struct judge *j)
@@ -243,6 +259,19 @@ static void judge_trace(struct judge *j)
 	} else {
 		judge_trampoline(j);
 	}
+}
+
+static void judge_iterator(struct judge *j)
+{
+	const struct program *p = j->program;
+	const char *slash = strchr(p->section, '/'), *name = slash ? slash + 1 : "";
+
+	if (!kernel_has(j->kernel, p->question))
+		target_reason(j, keep(j, "the kernel has no iterator '%s'", name), NULL);
+	else if (!strcmp(name, "cgroup"))
+		target_reason(j, "it iterates from a cgroup on, which no target can name", NULL);
+	else if (str_starts(name, "bpf_") && (str_ends(name, "_elem") || str_ends(name, "_storage_map")) && same_text(p->target, name))
+		target_reason(j, "it iterates over a map, which has to be named", "tag it AB_ATTACH(\"MAP\")");
 }
 
 static void judge_target(struct judge *j)
@@ -276,10 +305,7 @@ static void judge_target(struct judge *j)
 			judge_tracepoint(j, p->target);
 		break;
 	case WAY_TRACE: judge_trace(j); break;
-	case WAY_ITER:
-		if (!kernel_has(j->kernel, p->question))
-			target_reason(j, keep(j, "the kernel has no iterator '%s'", strchr(p->section, '/') ? strchr(p->section, '/') + 1 : ""), NULL);
-		break;
+	case WAY_ITER: judge_iterator(j); break;
 	case WAY_CGROUP:
 		if (p->type == BPF_PROG_TYPE_LSM && !kernel_has(j->kernel, p->question))
 			target_reason(j, "the kernel has no such LSM hook", "it may be built without CONFIG_BPF_LSM");

@@ -46,6 +46,7 @@ static int ask_facts(struct ab_check *check, struct ab_error *err)
 		[FACT_X86] = { BTF_KIND_FUNC, "__x64_sys_read" },
 		[FACT_FUNCTIONS] = { BTF_KIND_FUNC, "vfs_read" },
 		[FACT_SYSCALLS] = { BTF_KIND_FUNC, "__x64_sys_read|__arm64_sys_read|__s390x_sys_read|__riscv_sys_read|__se_sys_read|SyS_read|sys_read" },
+		[FACT_ERROR_INJECTION] = { BTF_KIND_STRUCT, "ei_entry" },
 	};
 
 	for (uint32_t i = 0; i < FACT_COUNT; i++)
@@ -206,6 +207,16 @@ static uint32_t find_function(const struct code *code, const char *section, cons
 	return NONE;
 }
 
+/* What libbpf adds to a program's flags when it loads it. */
+static uint32_t section_flags(const char *section)
+{
+	size_t n = strcspn(section, "/");
+
+	if (n > 2 && !strncmp(section + n - 2, ".s", 2))
+		return BPF_F_SLEEPABLE;
+	return n > 6 && !strncmp(section + n - 6, ".frags", 6) ? BPF_F_XDP_HAS_FRAGS : 0;
+}
+
 static int read_program(struct ab_check *check, struct ab_program *from, struct ab_error *err)
 {
 	struct program *p = &check->programs[check->n_programs++];
@@ -218,6 +229,7 @@ static int read_program(struct ab_check *check, struct ab_program *from, struct 
 		.x86_question = NONE,
 	};
 	p->section += *p->section == '?';
+	p->flags |= section_flags(p->section);
 	p->function = find_function(&check->code, p->section, p->name);
 	if (p->function == NONE)
 		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "program '%s' has no code", p->name);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* One of two functions will do. */
+/* What is optional may be missing. */
 #include "anybpf.bpf.h"
 
 AB_ARRAY(seen, u64, 1);
@@ -25,8 +25,8 @@ int on_never_either(void *ctx)
 	return count();
 }
 
-SEC("kprobe/vfs_read")
-int on_read(void *ctx)
+SEC("raw_tp/sched_switch")
+int on_switch(void *ctx)
 {
 	return count();
 }

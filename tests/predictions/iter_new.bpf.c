@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The iterator over cgroups came with 6.1. */
+/* The iterator over links came with 5.19. */
 #include "anybpf.bpf.h"
 
-SEC("iter/cgroup")
+SEC("iter/bpf_link")
 int each(void *ctx)
 {
 	return 0;

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+"""anybpf check: its predictions for the running kernel held against the running kernel, its output, and its exit statuses.
+
+`make check-predictions` does the same on booted kernels of many versions.
+"""
+import concurrent.futures
+import importlib.util
+import json
+import os
+import pathlib
+import re
+import subprocess
+from importlib.machinery import SourceFileLoader
+
+import pytest
+from conftest import BUILD, ROOT
+from live import needs_bpf
+
+loader = SourceFileLoader("predictions", str(ROOT / "tests/predictions/check"))
+predictions = importlib.util.module_from_spec(importlib.util.spec_from_loader("predictions", loader))
+loader.exec_module(predictions)
+
+# Policy, and a symbol table without variables (CONFIG_KALLSYMS_ALL): docs/check.md.
+BEYOND_TYPES = ("Operation not permitted", "failed to find the address for kernel symbol")
+BTF = pathlib.Path("/sys/kernel/btf/vmlinux")
+pytestmark = pytest.mark.skipif(not BTF.exists(), reason="this kernel has no BTF")
+
+
+def anybpf(*args, status=0):
+    done = subprocess.run([BUILD / "anybpf", *map(str, args)], capture_output=True, text=True)
+    assert done.returncode == status, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("check")
+
+
+@pytest.fixture(scope="module")
+def built(folder):
+    """Objects of tests/predictions by name, each compiled once."""
+    made = {}
+
+    def get(name):
+        if name not in made:
+            made[name] = predictions.build(ROOT / f"tests/predictions/{name}.bpf.c", folder)
+        return made[name]
+
+    return get
+
+
+def try_to_run(made):
+    """(whether it loads and attaches here, programs left out, what was said); None: this machine says no for another reason."""
+    done = subprocess.run([BUILD / "anybpf", "run", made, "--json", "--duration", "100ms"], capture_output=True, text=True, timeout=60)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    summary = [line for line in lines if line.get("type") == "summary"]
+    errors = [line["error"] for line in lines if "error" in line]
+    if errors and (errors[0]["kind"] == "permission" or any(words in errors[0]["message"] for words in BEYOND_TYPES)):
+        return None
+    if not summary:
+        return False, set(), done.stderr
+    skipped = {p["name"] for p in summary[0]["programs"] if p["state"] == "skipped"}
+    return True, skipped, done.stderr
+
+
+@needs_bpf
+def test_predictions_hold_on_the_running_kernel(built):
+    names = sorted(path.name.split(".")[0] for path in ROOT.glob("tests/predictions/*.bpf.c"))
+    objects = [built(name) for name in names]
+    predicted = predictions.predict(objects)
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        happened = dict(zip(names, pool.map(try_to_run, objects)))
+    wrong, tried = [], 0
+    for name in names:
+        if happened[name] is None:
+            continue
+        tried += 1
+        (said, why), = (answer for (object_name, _), answer in predicted.items() if object_name == name)
+        if said != happened[name][:2]:
+            wrong.append(f"{name}: predicted {said} {why}; happened {happened[name]}")
+    assert not wrong, "\n".join(wrong)
+    assert tried > len(names) / 2
+
+
+def test_what_is_missing_is_named(built):
+    out = anybpf("check", built("field_missing"), status=1).stdout.splitlines()
+    assert out[0].endswith("field_missing.bpf.o: fails")
+    assert out[2] == "    field_missing.bpf.c:18: on_switch: task->never_was: struct task_struct has no member 'never_was'"
+    assert out[3] == "        guard it with bpf_core_field_exists()"
+
+
+def test_source_is_compiled():
+    tool = ROOT / "tools" / "opensnoop.bpf.c"
+    assert anybpf("check", tool).stdout == f"{tool}: runs\n"
+    assert anybpf("check", tool, "--quiet").stdout == ""
+
+
+def test_json(built):
+    report = json.loads(anybpf("check", built("function_optional"), built("lsm_missing"), "--json", status=1).stdout)
+    assert [k["release"] for k in report["kernels"]] == [os.uname().release]
+    optional, missing = report["objects"]
+    assert optional["native"] == 1 and optional["verdicts"] == ["native"]
+    assert {r["program"] for r in optional["reasons"] if not r["fatal"]} >= {"on_never", "on_never_either"}
+    assert missing["fails"] == 1 and missing["verdicts"] == ["fails"]
+    reason = missing["reasons"][0]
+    assert reason["fatal"] and reason["access"] == "lsm/never_a_hook" and reason["kernels"] == [0] and reason["line"] > 1
+    assert set(reason) == {"fatal", "program", "file", "line", "access", "message", "hint", "where", "kernels"}
+
+
+def test_the_manual_shows_the_json(built):
+    text = (ROOT / "docs/man/anybpf-check.md").read_text() + (ROOT / "docs/check.md").read_text()
+    report = json.loads(anybpf("check", built("field_missing"), "--json", status=1).stdout)
+
+    def keys(value):
+        for item in value if isinstance(value, list) else value.values() if isinstance(value, dict) else ():
+            yield from keys(item)
+        if isinstance(value, dict):
+            yield from value
+
+    for key in keys(report):
+        assert f"`{key}`" in text or f'"{key}"' in text
+
+
+def test_html_needs_nothing_else(built, folder):
+    page = folder / "matrix.html"
+    anybpf("check", built("field_missing"), built("field_guarded"), "--html", page, status=1)
+    text = page.read_text()
+    assert text.count("<th>") >= 3 and "task-&gt;never_was" in text and "native</a>" in text and "fails</a>" in text
+    assert not re.search(r'(src|href)="(?!#)', text)
+
+
+def kernel_files(folder):
+    """The running kernel's types under releases of three series."""
+    files = []
+    for release in ("5.4.0-1-x", "5.10.0-1-x", "6.1.0-1-x"):
+        files.append(folder / f"{release}.btf")
+        files[-1].write_bytes(BTF.read_bytes())
+    return files
+
+
+def test_files_are_kernels_and_grouped(built, folder):
+    btf = [arg for file in kernel_files(folder) for arg in ("--btf", file)]
+    out = anybpf("check", built("field_missing"), *btf, status=1).stdout.splitlines()
+    assert out[0].endswith("runs on 0 of 3 kernels") and out[1] == "  fails on 3 of 3: all"
+    report = json.loads(anybpf("check", built("field_guarded"), *btf, "--json").stdout)
+    assert [k["release"] for k in report["kernels"]] == ["5.4.0-1-x", "5.10.0-1-x", "6.1.0-1-x"]
+
+
+def test_pack_and_files_agree(built, folder):
+    pack = folder / "kernels.pack"
+    files = kernel_files(folder)
+    done = subprocess.run([BUILD / "anybpf", "pack", "add", pack, *files, "--arch", os.uname().machine, "--quiet"], capture_output=True, text=True)
+    if "is not beside it" in done.stderr:
+        pytest.skip("this build has no anybpf-hub")
+    assert done.returncode == 0, done.stderr
+    objects = [built(name) for name in ("field_missing", "field_in_function", "kfunc_new", "function_old", "struct_ops_member", "channel")]
+    by_pack = json.loads(anybpf("check", *objects, "--pack", pack, "--json", status=1).stdout)
+    by_file = json.loads(anybpf("check", *objects, *(arg for file in files for arg in ("--btf", file)), "--json", status=1).stdout)
+    assert by_pack["objects"] == by_file["objects"]
+    some = json.loads(anybpf("check", objects[0], "--pack", pack, "--kernels", "5.4..5.10", "--json", status=1).stdout)
+    assert [k["release"] for k in some["kernels"]] == ["5.4.0-1-x", "5.10.0-1-x"]
+    assert "no kernel of" in anybpf("check", objects[0], "--pack", pack, "--kernels", "4.19", status=4).stderr
+
+
+@pytest.mark.parametrize("args, status, words", [
+    (["--kernels", "5.10"], 2, "name it with --pack"),
+    (["--pack", "/nonexistent.pack"], 4, "/nonexistent.pack"),
+    (["--btf", "/nonexistent.btf"], 4, "/nonexistent.btf"),
+    (["--btf", "/etc/passwd"], 8, "/etc/passwd"),
+])
+def test_bad_usage(built, args, status, words):
+    done = subprocess.run([BUILD / "anybpf", "check", built("field_missing"), *args], capture_output=True, text=True)
+    assert done.returncode == status and words in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_what_is_no_object(tmp_path):
+    (tmp_path / "x.o").write_text("nothing")
+    assert "neither a BPF object nor C source" in anybpf("check", tmp_path / "x.o", status=8).stderr
