@@ -81,7 +81,8 @@ static int find_candidates(struct candidates *c, const struct ab_btf *btf, const
 		if (ab_core_same_kind(t, local) && ab_core_same_name(ab_btf_name(btf, t), base))
 			r = add_candidate(c, btf, index->flavours[i]);
 	}
-	qsort(c->list + first, c->n - first, sizeof(*c->list), compare_candidates);
+	if (c->n > first)
+		qsort(c->list + first, c->n - first, sizeof(*c->list), compare_candidates);
 	return r;
 }
 
@@ -232,11 +233,12 @@ static const char *answer_type(const struct ab_core_spec *way, struct part *part
 /* Returns NULL, or why there is no answer. */
 static const char *answer(const struct ab_core_spec *way, bool big_endian, struct part *ret_part)
 {
-	const struct ab_core_accessor *last = &way->accessors[way->n_accessors - 1];
+	const struct ab_core_accessor *last;
 
 	*ret_part = (struct part){ .checked = true };
 	if (ab_core_is_type(way->kind))
 		return answer_type(way, ret_part);
+	last = &way->accessors[way->n_accessors - 1];
 	if (way->kind == BPF_CORE_FIELD_EXISTS || way->kind == BPF_CORE_ENUMVAL_EXISTS) {
 		ret_part->value = 1;
 		return NULL;
