@@ -42,6 +42,9 @@ fuzz: deps ## fuzz every reader of outside bytes for FUZZ_SECONDS each
 lint: ## check formatting rules, licences and the public interface
 	@scripts/lint
 
+deb: deps ## make Debian packages of it, in build-deb
+	@scripts/deb
+
 install: all ## install under the prefix that Meson was set up with; DESTDIR is honoured
 	@meson install -C $(BUILD) --no-rebuild
 
@@ -51,4 +54,4 @@ clean: ## remove what was built
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
 
-.PHONY: all deps demo check check-lab check-predictions static bench fuzz lint install clean help
+.PHONY: deb all deps demo check check-lab check-predictions static bench fuzz lint install clean help

@@ -7,7 +7,9 @@
 #include <gnutls/gnutls.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 #include "http.h"
@@ -326,6 +328,24 @@ static int read_again(struct server *s, struct http *http, struct config *config
 	if (!r)
 		r = ab_http_reload(http, config, err);
 	return r ? r : ab_keyring_open(keys, ret_keyring, err);
+}
+
+/* sd_notify(3): tells systemd, if it is that which started us. */
+static void notify(const char *state)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	_close_ int fd = -1;
+	size_t n = path ? strlen(path) : 0;
+
+	if (!n || n >= sizeof(a.sun_path))
+		return;
+	memcpy(a.sun_path, path, n);
+	if (*path == '@')
+		a.sun_path[0] = '\0';
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0)
+		(void)sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&a, offsetof(struct sockaddr_un, sun_path) + n);
 }
 
 /* SIGHUP: either all of the new configuration or none. Addresses, directory, threads and kernels stay as they were started. */
