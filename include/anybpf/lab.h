@@ -39,8 +39,8 @@ struct ab_lab_opts {
 	const char *guest_dir;
 	const char *accelerator; /* "kvm" or "tcg"; NULL: KVM if a guest turns out to run by it */
 	bool offline;           /* what is not in the cache is an error */
-	/* Bytes of packages, unpacked kernels and verdicts that may stay in the cache; 0: 8 GiB. What was not used for longest goes,
-	 * whenever something was added. */
+	/* Bytes of packages, unpacked kernels and verdicts that may stay in the cache; 0: 8 GiB. Whenever something was added,
+	 * what was not used for longest goes. */
 	uint64_t cache_limit;
 	/* Told from time to time how far a download is; `total` may be 0 for unknown. NULL: silence. */
 	void (*progress)(const char *what, uint64_t done, uint64_t total, void *ctx);
@@ -161,7 +161,7 @@ struct ab_guest_opts {
 	const char *const *modules; /* names, NULL-terminated, beside those that the lab itself needs */
 	bool lenient;               /* modules that the kernel does not have are left out, instead of an error */
 	const char *const *hide;    /* "bpf", "btf", "ringbuf", "tracefs", NULL-terminated: look like a kernel without it */
-	const char *share;          /* a host directory, read-only at /host: mounted if the kernel has 9p, else copied; NULL: none */
+	const char *share;          /* a host directory, read-only at /host: mounted by 9p if the kernel has it, else copied */
 	bool tools;                 /* a shell and the usual commands in /bin, from busybox */
 	unsigned timeout_ms;        /* for all of it; 0: 60 s. Ignored when a step is AB_STEP_SHELL */
 	unsigned memory_mb;         /* 0: 512 */

@@ -33,7 +33,8 @@ static void show_warning(const char *message, void *ctx)
 int lab_run_open(struct cli *cli, const struct lab_common *opts, struct lab_run *run, struct ab_error *err)
 {
 	AB_OPTS(ab_lab_opts, lab_opts, .cache_dir = opts->cache, .arch = opts->arch, .guest_dir = opts->guest_dir,
-		.accelerator = opts->accel, .cache_limit = (uint64_t)opts->cache_limit << 20, .offline = opts->offline, .progress = show_progress, .warn = show_warning, .ctx = run);
+		.accelerator = opts->accel, .cache_limit = (uint64_t)opts->cache_limit << 20, .offline = opts->offline,
+		.progress = show_progress, .warn = show_warning, .ctx = run);
 
 	struct rlimit files;
 
@@ -420,7 +421,8 @@ int run_lab(struct cli *cli, struct ab_error *err)
 	else if (!strcmp(verb, "clean"))
 		r = clean_cache(&run, err);
 	else
-		r = ab_fail(err, AB_ERROR_USAGE, -EINVAL, "'anybpf lab' takes kernels, fetch, shell, survey or clean, not '%s'", verb);
+		r = ab_fail(err, AB_ERROR_USAGE, -EINVAL, "'anybpf lab' takes kernels, fetch, shell, survey or clean, not '%s'",
+			    verb);
 	lab_run_close(&run);
 	free(run.guest_anybpf);
 	return r;

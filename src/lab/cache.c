@@ -147,8 +147,8 @@ static void add_verdicts(struct entries *all, const char *path, const struct sta
 static void list_entries(struct ab_lab *lab, struct entries *all)
 {
 	static const struct { const char *dir, *ending; visit_fn *fn; } places[] = {
-		{ "deb", ".deb", add_file }, { "partial", ".deb", add_partial }, { "kernel", "", add_folder }, { "busybox", "", add_file },
-		{ "verdict", "", add_verdicts }, { "log", ".log", add_file },
+		{ "deb", ".deb", add_file }, { "partial", ".deb", add_partial }, { "kernel", "", add_folder },
+		{ "busybox", "", add_file }, { "verdict", "", add_verdicts }, { "log", ".log", add_file },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {

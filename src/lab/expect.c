@@ -152,7 +152,8 @@ static int check_pattern(const char *where, const char *key, json_t *pattern, st
 
 	if (!json_is_string(pattern) || !is_modest(json_string_value(pattern)) ||
 	    regcomp(&re, json_string_value(pattern), REG_EXTENDED | REG_NOSUB))
-		return fail_key(where, key, "{ matches = REGEX } with an extended regular expression, at most 500 characters without {n}", err);
+		return fail_key(where, key,
+				"{ matches = REGEX }: an extended regular expression, at most 500 characters without {n}", err);
 	regfree(&re);
 	return 0;
 }

@@ -297,8 +297,8 @@ static int copy_directory(struct cpio *cpio, const char *dir, struct ab_error *e
 	r = nftw(dir, copy_entry, 32, FTW_PHYS | FTW_MOUNT);
 	copying = NULL;
 	if (r == -EFBIG)
-		return ab_fail(err, AB_ERROR_LIMIT, r, "this kernel has no 9p, so that '%s' would be copied, and it holds more than %u MiB: "
-			       "share a smaller one", dir, COPY_LIMIT >> 20);
+		return ab_fail(err, AB_ERROR_LIMIT, r, "this kernel has no 9p, so that '%s' would be copied, and it holds more "
+			       "than %u MiB: share a smaller one", dir, COPY_LIMIT >> 20);
 	return r < 0 && !(err && err->code) ? ab_fail_errno(err, r == -1 ? -errno : r, "'%s'", dir) : r;
 }
 

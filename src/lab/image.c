@@ -199,8 +199,8 @@ static int take_folder(struct ab_lab *lab, struct ab_image *image, const char *k
 		ab_cache_trim(lab);
 	r = read_folder(image, dir, err);
 	if (r == 0 && strcmp(image->arch, lab->arch))
-		r = ab_fail(err, AB_ERROR_UNSUPPORTED, -EOPNOTSUPP, "'%s' is for %s; --arch %s boots it", kernel ? kernel : image->name,
-			    image->arch, image->arch);
+		r = ab_fail(err, AB_ERROR_UNSUPPORTED, -EOPNOTSUPP, "'%s' is for %s; --arch %s boots it",
+			    kernel ? kernel : image->name, image->arch, image->arch);
 	return r;
 }
 

@@ -169,8 +169,8 @@ int ab_lab_find_own(struct ab_lab *lab, const char *name, char **ret_path, struc
 			return 0;
 	if (!ab_lab_is_native(lab))
 		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT,
-			       "'%s-%s', which guests of that architecture need, is not in '%s'; 'scripts/deps --lab' and 'make static' "
-			       "build it", name, lab->arch, dir);
+			       "'%s-%s', which guests of that architecture need, is not in '%s'; 'scripts/deps --lab' and "
+			       "'make static' build it", name, lab->arch, dir);
 	return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT,
 		       "'%s', which guests need, is not in '%s'; 'make' and 'make static' build it", name, dir);
 }

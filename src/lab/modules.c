@@ -101,8 +101,8 @@ static int add_stamp(const char *path, const struct stat *st, int type, struct F
 
 	if (type != FTW_F || !strstr(path + ftw->base, ".ko"))
 		return 0;
-	snprintf(about, sizeof(about), "%.40s %lld %lld.%09ld", path + ftw->base, (long long)st->st_size, (long long)st->st_mtim.tv_sec,
-		 st->st_mtim.tv_nsec);
+	snprintf(about, sizeof(about), "%.40s %lld %lld.%09ld", path + ftw->base, (long long)st->st_size,
+		 (long long)st->st_mtim.tv_sec, st->st_mtim.tv_nsec);
 	ab_hash_text(about, strlen(about), text);
 	sscanf(text, "%16" SCNx64, &part);
 	stamp += part;

@@ -53,7 +53,8 @@ static int list_commands(struct test_object *object, const char *path, struct ab
 	if (!setup || !workload || !object->commands)
 		return ab_fail_memory(err);
 	if (object->command_count > COMMANDS_MAX)
-		return ab_fail(err, AB_ERROR_LIMIT, -E2BIG, "'%s': more than %d commands in setup and workload", path, COMMANDS_MAX);
+		return ab_fail(err, AB_ERROR_LIMIT, -E2BIG, "'%s': more than %d commands in setup and workload", path,
+			       COMMANDS_MAX);
 	memcpy(object->commands, setup, object->setup_count * sizeof(*setup));
 	memcpy(object->commands + object->setup_count, workload, (object->command_count - object->setup_count) * sizeof(*workload));
 	return 0;
@@ -74,7 +75,8 @@ static int find_files(struct ab_lab *lab, struct test_object *object, const char
 		if (r == GLOB_NOSPACE)
 			return ab_fail_memory(err);
 		if (r)
-			return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "'%s': no file of this machine is '%s'", path, patterns[i]);
+			return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "'%s': no file of this machine is '%s'", path,
+				       patterns[i]);
 	}
 	return 0;
 }
@@ -126,7 +128,8 @@ static int open_objects(struct test *t, struct ab_error *err)
 	if (!t->objects)
 		return ab_fail_memory(err);
 	for (size_t i = 0; r == 0 && i < t->object_count; i++)
-		r = open_object(t->lab, &t->objects[i], opts->files[i], OPT(opts, sources) ? opts->sources[i] : opts->files[i], i, err);
+		r = open_object(t->lab, &t->objects[i], opts->files[i], OPT(opts, sources) ? opts->sources[i] : opts->files[i], i,
+				err);
 	return r;
 }
 
@@ -170,8 +173,8 @@ static void add_file(struct plan *plan, const char *path)
 }
 
 /* Runs, or stops, commands `from` to `to` of an object. */
-static int plan_commands(struct plan *plan, const struct test_object *object, int id, size_t from, size_t to, enum ab_step_kind kind,
-			 struct ab_error *err)
+static int plan_commands(struct plan *plan, const struct test_object *object, int id, size_t from, size_t to,
+			 enum ab_step_kind kind, struct ab_error *err)
 {
 	for (size_t i = from; i < to; i++) {
 		const char **shell = kind == AB_STEP_RUN ? new_argv(plan, 3) : NULL;
@@ -322,7 +325,8 @@ static void add_commands(const struct test_object *object, const struct ab_guest
 
 		if (!p || (!p->status && !p->err_size))
 			continue;
-		text_printf(&t, "'%s' ended with status %d: %.*s\n", object->commands[i], p->status, COMMAND_TEXT, p->err ? p->err : "");
+		text_printf(&t, "'%s' ended with status %d: %.*s\n", object->commands[i], p->status, COMMAND_TEXT,
+			    p->err ? p->err : "");
 	}
 	if (t.p)
 		json_object_set_new(doc, "detail", ab_expect_text(t.p));
