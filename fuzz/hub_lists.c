@@ -8,7 +8,8 @@ static char *names[] = { "*", NULL };
 
 static void check_items(struct items *items)
 {
-	struct sources sources = { .items = (struct source[]){ { .name = "x", .url = "http://example.org/x" } }, .count = 1 };
+	struct sources sources = { .items = (struct source[]){ { .name = "x", .url = "http://example.org/x" } },
+				   .count = 1 };
 
 	if (ab_items_finish(items, NULL) < 0)
 		abort();
@@ -19,7 +20,8 @@ static void check_items(struct items *items)
 		for (size_t k = 0; k < items->items[i].count; k++)
 			if (*items->items[i].packages[k].path == '/' || strstr(items->items[i].packages[k].path, "../"))
 				abort();
-		if (ab_item_to_json(&items->items[i], &json, NULL) == 0 && ab_item_from_json(json, strlen(json), &sources, &copy, NULL) == 0)
+		if (ab_item_to_json(&items->items[i], &json, NULL) == 0 &&
+		    ab_item_from_json(json, strlen(json), &sources, &copy, NULL) == 0)
 			ab_item_clear(&copy);
 	}
 	ab_items_clear(items);
@@ -40,15 +42,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(text, data + 1, size - 1);
 	text[--size] = '\0';
 	switch (*data % 6) {
-	case 0:
-		ab_deb_parse_packages(&items, &source, source.url, text, size, NULL);
-		break;
+	case 0: ab_deb_parse_packages(&items, &source, source.url, text, size, NULL); break;
 	case 1:
 		source.type = SOURCE_RPM;
 		ab_rpm_parse_primary(&items, &source, text, size, NULL);
 		break;
 	case 2:
-		if (ab_rpm_parse_repomd(text, size, &repomd, NULL) == 0 && (*repomd.href == '/' || strstr(repomd.href, "..")))
+		if (ab_rpm_parse_repomd(text, size, &repomd, NULL) == 0 &&
+		    (*repomd.href == '/' || strstr(repomd.href, "..")))
 			abort();
 		break;
 	case 3:

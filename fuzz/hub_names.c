@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
-/* Words that say whose types they are: banners, vendors, paths of BTFHub's tree; string tables that are healed; RPM headers. */
+/* Words that say whose types they are: banners, vendors, paths of BTFHub's tree; string tables that are healed; RPM
+ * headers. */
 #include <hub/hub.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -58,7 +59,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (rpm.header_start + rpm.header_size > size || rpm.signature_start + rpm.signature_size > size)
 			abort();
 		for (uint32_t tag = 256; tag < 300; tag++)
-			if (ab_rpm_tag((const char *)data + rpm.signature_start, rpm.signature_size, tag, &type, &count, &value, &n) && n && value[n - 1] == 1)
+			if (ab_rpm_tag((const char *)data + rpm.signature_start, rpm.signature_size, tag, &type, &count,
+				       &value, &n) &&
+			    n && value[n - 1] == 1)
 				(void)value;
 	}
 	return 0;

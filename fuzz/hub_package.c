@@ -11,8 +11,9 @@ static int take_found(void *ctx, const struct ab_found *found, struct ab_error *
 	const struct ab_kernel *k = found->kernel;
 	size_t length;
 
-	if (!*k->release || !*k->arch || k->build_id_size > sizeof(k->build_id) || strchr(k->release, '/') || strchr(k->module, '/') ||
-	    strchr(k->distribution, '/') || !ab_btf_length(found->btf, found->size, &length) || length != found->size || (*k->module && !found->base))
+	if (!*k->release || !*k->arch || k->build_id_size > sizeof(k->build_id) || strchr(k->release, '/') ||
+	    strchr(k->module, '/') || strchr(k->distribution, '/') ||
+	    !ab_btf_length(found->btf, found->size, &length) || length != found->size || (*k->module && !found->base))
 		abort();
 	return 0;
 }
@@ -26,7 +27,8 @@ static void take_failed(void *ctx, const char *input, const struct ab_error *why
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	_close_ int fd = memfd_create("input", 0);
-	AB_OPTS(ab_import_opts, opts, .modules = true, .jobs = 1, .tmp_dir = "/dev/shm", .found = take_found, .failed = take_failed);
+	AB_OPTS(ab_import_opts, opts, .modules = true, .jobs = 1, .tmp_dir = "/dev/shm", .found = take_found,
+		.failed = take_failed);
 	struct ab_import_result result;
 	char path[64];
 	const char *inputs[] = { path };

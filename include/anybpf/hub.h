@@ -5,9 +5,10 @@
  *	AB_OPTS(ab_import_opts, opts, .found = add_to_pack, .failed = say_why, .ctx = writer);
  *	ab_import(paths, count, &opts, &result, &err);
  *
- * An input is raw BTF, an ELF file with a .BTF section or with DWARF, a kernel image (bzImage, EFI zboot, arm64's Image, each
- * compressed or not), a kernel module, a .deb or .rpm package or tar file with any of these inside, a directory with any of
- * these below it (BTFHub's tree among them), or /sys/kernel/btf: the running kernel. What a file is, is found from its content.
+ * An input is raw BTF, an ELF file with a .BTF section or with DWARF, a kernel image (bzImage, EFI zboot, arm64's
+ * Image, each compressed or not), a kernel module, a .deb or .rpm package or tar file with any of these inside, a
+ * directory with any of these below it (BTFHub's tree among them), or /sys/kernel/btf: the running kernel. What a file
+ * is, is found from its content.
  *
  * Threads: inputs are read by several threads, which call back without waiting for each other.
  */
@@ -36,7 +37,10 @@ struct ab_import_opts {
 	size_t sz;
 	/* What is said here wins over what is found in the input. NULL: what is found. */
 	const char *release, *arch, *distribution, *flavour;
-	/* Also the types of modules in packages, directories and the running kernel; their kernels have to be in this import too. */
+	/*
+	 * Also the types of modules in packages, directories and the running kernel; their kernels have to be in this
+	 * import too.
+	 */
 	bool modules;
 	unsigned jobs;          /* threads; 0: as many as CPUs */
 	const char *tmp_dir;    /* where pahole finds its input; NULL: $TMPDIR, else /var/tmp */
@@ -57,11 +61,11 @@ struct ab_import_result {
 };
 
 /*
- * Imports files and directories. Below a directory, files that are no kernel's are passed over; a file that was named and
- * holds no types is a failure. Errors are only those that end all of it: -EINVAL/USAGE, -ENOMEM/NO_MEMORY.
+ * Imports files and directories. Below a directory, files that are no kernel's are passed over; a file that was named
+ * and holds no types is a failure. Errors are only those that end all of it: -EINVAL/USAGE, -ENOMEM/NO_MEMORY.
  */
-AB_API int ab_import(const char *const *inputs, size_t count, const struct ab_import_opts *opts, struct ab_import_result *ret_result,
-		     struct ab_error *err);
+AB_API int ab_import(const char *const *inputs, size_t count, const struct ab_import_opts *opts,
+		     struct ab_import_result *ret_result, struct ab_error *err);
 
 /* ---- crawling: the archives of distributions (docs/format-sources.md) ---- */
 
@@ -119,11 +123,12 @@ struct ab_crawl_opts {
 };
 
 /*
- * Finds the kernels that the sources in a file have, fetches those that are new, checks them, and gives their types to `found`. A source or
- * package that fails is told to `event`, remembered and tried again later; the others go on. Errors: what is wrong with the file of
- * sources, the state, the queue or a commit.
+ * Finds the kernels that the sources in a file have, fetches those that are new, checks them, and gives their types to
+ * `found`. A source or package that fails is told to `event`, remembered and tried again later; the others go on.
+ * Errors: what is wrong with the file of sources, the state, the queue or a commit.
  */
-AB_API int ab_crawl(const char *sources, const struct ab_crawl_opts *opts, struct ab_crawl_result *ret_result, struct ab_error *err);
+AB_API int ab_crawl(const char *sources, const struct ab_crawl_opts *opts, struct ab_crawl_result *ret_result,
+		    struct ab_error *err);
 
 /* Goes through what the state file remembers as failed, oldest first, and counts the rest. `event` may be NULL. */
 AB_API int ab_crawl_status(const char *state, void (*event)(void *ctx, const struct ab_crawl_event *event), void *ctx,

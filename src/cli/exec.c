@@ -39,6 +39,6 @@ int cli_start(struct cli *cli, const char *name, const char *folder, struct ab_e
 	if (cli_find_program(name, folder, path, sizeof(path)) == 0)
 		execv(path, (char *const *)argv);
 	free(argv);
-	return ab_fail(err, AB_ERROR_UNSUPPORTED, -EOPNOTSUPP, "this build of anybpf cannot do '%s': %s is not beside it",
-		       cli->command->name, name);
+	return ab_fail(err, AB_ERROR_UNSUPPORTED, -EOPNOTSUPP,
+		       "this build of anybpf cannot do '%s': %s is not beside it", cli->command->name, name);
 }

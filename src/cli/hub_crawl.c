@@ -70,9 +70,11 @@ static void show_event(void *ctx, const struct ab_crawl_event *e)
 	if (run->cli->json)
 		show_event_json(run, e);
 	if (e->status == AB_CRAWL_FAILED)
-		cli_say("warning", "%s: %s%s%s: %s; tried again %s", e->source, e->name, *e->version ? " " : "", e->version, e->why->msg, when);
+		cli_say("warning", "%s: %s%s%s: %s; tried again %s", e->source, e->name, *e->version ? " " : "",
+			e->version, e->why->msg, when);
 	else if (e->status == AB_CRAWL_LISTED && !run->cli->json)
-		out_printf(&run->cli->out, "%-16s %-48s %-24s %-8s %6.1f MB\n", e->source, e->name, e->version, e->arch, e->size / 1e6);
+		out_printf(&run->cli->out, "%-16s %-48s %-24s %-8s %6.1f MB\n", e->source, e->name, e->version, e->arch,
+			   e->size / 1e6);
 	/* A crawl takes hours; what it did is worth reading meanwhile. */
 	out_flush(&run->cli->out);
 	pthread_mutex_unlock(&run->lock);
@@ -84,7 +86,8 @@ static void show_progress(void *ctx, size_t done, size_t total, uint64_t fetched
 
 	pthread_mutex_lock(&run->lock);
 	if (run->progress)
-		fprintf(stderr, "\r\033[K%zu of %zu packages, %.1f MB fetched, %zu kernels added", done, total, fetched / 1e6, run->added);
+		fprintf(stderr, "\r\033[K%zu of %zu packages, %.1f MB fetched, %zu kernels added", done, total,
+			fetched / 1e6, run->added);
 	pthread_mutex_unlock(&run->lock);
 }
 
@@ -146,10 +149,15 @@ static int default_path(const char *given, const char *pack, const char *suffix,
 
 static void show_summary(struct hub_run *run, const struct ab_crawl_result *result)
 {
-	const struct { const char *name; uint64_t value; } rows[] = {
-		{ "listed", result->listed }, { "skipped", result->skipped }, { "done", result->done }, { "none", result->none },
-		{ "failed", result->failed }, { "sources_failed", result->sources_failed }, { "fetched", result->fetched },
-		{ "added", run->added }, { "known", run->known },
+	const struct {
+		const char *name;
+		uint64_t value;
+	} rows[] = {
+		{ "listed", result->listed },   { "skipped", result->skipped },
+		{ "done", result->done },       { "none", result->none },
+		{ "failed", result->failed },   { "sources_failed", result->sources_failed },
+		{ "fetched", result->fetched }, { "added", run->added },
+		{ "known", run->known },
 	};
 	_text_ struct text t = {};
 	struct json j = { &t };
@@ -157,8 +165,11 @@ static void show_summary(struct hub_run *run, const struct ab_crawl_result *resu
 	clear_progress(run);
 	if (!run->cli->json) {
 		if (!run->cli->quiet)
-			cli_say(NULL, "%zu kernels listed, %zu done before, %zu packages read, %zu without types, %zu failed; %zu kernels added, "
-				"%.1f MB fetched", result->listed, result->skipped, result->done, result->none, result->failed, run->added,
+			cli_say(NULL,
+				"%zu kernels listed, %zu done before, %zu packages read, %zu without types, %zu "
+				"failed; %zu kernels added, "
+				"%.1f MB fetched",
+				result->listed, result->skipped, result->done, result->none, result->failed, run->added,
 				result->fetched / 1e6);
 		return;
 	}
@@ -187,10 +198,11 @@ int hub_crawl(struct hub_run *run, const char *sources, struct ab_error *err)
 		r = ab_pack_writer_open(o->pack, &run->writer, err);
 	if (r < 0)
 		return r;
-	AB_OPTS(ab_crawl_opts, opts, .state = state, .cache = cache, .queue = o->queue, .only = o->only.items, .downloads = o->downloads,
-		.jobs = o->jobs, .rate = o->rate * 1024, .tmp_dir = o->tmp_dir, .list = o->list, .retry = o->retry,
-		.forget = access(o->pack, F_OK) < 0, .found = take_found, .commit = commit_pack, .known = is_known,
-		.stopped = is_stopped, .event = show_event, .progress = show_progress, .ctx = run);
+	AB_OPTS(ab_crawl_opts, opts, .state = state, .cache = cache, .queue = o->queue, .only = o->only.items,
+		.downloads = o->downloads, .jobs = o->jobs, .rate = o->rate * 1024, .tmp_dir = o->tmp_dir,
+		.list = o->list, .retry = o->retry, .forget = access(o->pack, F_OK) < 0, .found = take_found,
+		.commit = commit_pack, .known = is_known, .stopped = is_stopped, .event = show_event,
+		.progress = show_progress, .ctx = run);
 	signal(SIGINT, ask_to_stop);
 	signal(SIGTERM, ask_to_stop);
 	r = ab_crawl(sources, &opts, &result, err);

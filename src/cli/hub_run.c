@@ -16,8 +16,9 @@ void hub_show_found(struct hub_run *run, const struct ab_found *found, bool adde
 
 	if (!run->cli->json) {
 		if (!run->cli->quiet)
-			out_printf(&run->cli->out, "%s %s/%s/%s%s%s%s%s\n", added ? "added" : "known", *k->distribution ? k->distribution : "-",
-				   k->release, k->arch, *k->flavour ? " " : "", k->flavour, *k->module ? " module " : "", k->module);
+			out_printf(&run->cli->out, "%s %s/%s/%s%s%s%s%s\n", added ? "added" : "known",
+				   *k->distribution ? k->distribution : "-", k->release, k->arch,
+				   *k->flavour ? " " : "", k->flavour, *k->module ? " module " : "", k->module);
 		return;
 	}
 	json_open(&j, '{');
@@ -93,8 +94,8 @@ static int write_btf(const char *dir, const struct ab_found *found, bool *ret_ad
 	_text_ struct text path = {};
 	int r;
 
-	text_printf(&path, "%s/%s/%s/%s%s%s.btf", dir, *k->distribution ? k->distribution : "unknown", k->arch, k->release,
-		    *k->module ? "." : "", k->module);
+	text_printf(&path, "%s/%s/%s/%s%s%s.btf", dir, *k->distribution ? k->distribution : "unknown", k->arch,
+		    k->release, *k->module ? "." : "", k->module);
 	if (path.failed)
 		return ab_fail_memory(err);
 	r = make_directories(path.p, err);
@@ -111,7 +112,8 @@ int hub_take_found(void *ctx, const struct ab_found *found, struct ab_error *err
 	if (run->opts->output)
 		r = write_btf(run->opts->output, found, &added, err);
 	if (r >= 0 && run->writer) {
-		r = ab_pack_writer_add(run->writer, found->kernel, found->btf, found->size, found->base, found->base_size, err);
+		r = ab_pack_writer_add(run->writer, found->kernel, found->btf, found->size, found->base,
+				       found->base_size, err);
 		added = r > 0;
 	}
 	pthread_mutex_lock(&run->lock);
@@ -139,7 +141,8 @@ static void show_progress(void *ctx, const char *input, size_t done, size_t tota
 
 	pthread_mutex_lock(&run->lock);
 	if (run->progress)
-		fprintf(stderr, "\r\033[K%zu of %zu files, %zu kernels%s", done, total, run->added + run->known, done == total ? "\r\033[K" : "");
+		fprintf(stderr, "\r\033[K%zu of %zu files, %zu kernels%s", done, total, run->added + run->known,
+			done == total ? "\r\033[K" : "");
 	pthread_mutex_unlock(&run->lock);
 }
 
@@ -152,8 +155,8 @@ static void show_summary(struct hub_run *run, size_t inputs)
 
 	if (!run->cli->json) {
 		if (!run->cli->quiet)
-			cli_say(NULL, "%zu files: %zu kernels added, %zu known already, %zu files failed", inputs, run->added, run->known,
-				run->failed);
+			cli_say(NULL, "%zu files: %zu kernels added, %zu known already, %zu files failed", inputs,
+				run->added, run->known, run->failed);
 		return;
 	}
 	json_open(&j, '{');
@@ -172,16 +175,17 @@ static void show_summary(struct hub_run *run, size_t inputs)
 int hub_import(struct hub_run *run, const char *const *inputs, size_t count, struct ab_error *err)
 {
 	const struct hub_opts *o = run->opts;
-	AB_OPTS(ab_import_opts, opts, .release = o->release, .arch = o->arch, .distribution = o->distribution, .flavour = o->flavour,
-		.modules = o->modules, .jobs = o->jobs, .tmp_dir = o->tmp_dir, .found = hub_take_found,
-		.failed = take_failed, .progress = show_progress, .ctx = run);
+	AB_OPTS(ab_import_opts, opts, .release = o->release, .arch = o->arch, .distribution = o->distribution,
+		.flavour = o->flavour, .modules = o->modules, .jobs = o->jobs, .tmp_dir = o->tmp_dir,
+		.found = hub_take_found, .failed = take_failed, .progress = show_progress, .ctx = run);
 	struct ab_import_result result;
 	int r;
 
 	if (!o->pack && !o->output)
 		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "where to? --pack FILE or --output DIR says it");
 	if (!count)
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "which files? 'anybpf hub import --pack FILE linux-image-*.deb'");
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL,
+			       "which files? 'anybpf hub import --pack FILE linux-image-*.deb'");
 	r = o->pack ? ab_pack_writer_open(o->pack, &run->writer, err) : 0;
 	if (r == 0)
 		r = ab_import(inputs, count, &opts, &result, err);
@@ -208,7 +212,8 @@ int run_hub(struct cli *cli, struct ab_error *err)
 	else if (!strcmp(what, "crawl") && cli->operand_count == 2)
 		r = hub_crawl(&run, cli->operands[1], err);
 	else if (!strcmp(what, "crawl"))
-		r = ab_fail(err, AB_ERROR_USAGE, -EINVAL, "a crawl needs one file of sources: 'anybpf hub crawl SOURCES --pack FILE'");
+		r = ab_fail(err, AB_ERROR_USAGE, -EINVAL,
+			    "a crawl needs one file of sources: 'anybpf hub crawl SOURCES --pack FILE'");
 	else if (!strcmp(what, "status"))
 		r = hub_status(&run, err);
 	else

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * The crawl: lists what the sources have, and lets several threads fetch, check and import what is new. What was done is remembered
- * only after what was found is on disk, so a crawl that is killed loses work and nothing else.
+ * The crawl: lists what the sources have, and lets several threads fetch, check and import what is new. What was done
+ * is remembered only after what was found is on disk, so a crawl that is killed loses work and nothing else.
  */
 #include <dirent.h>
 #include <semaphore.h>
@@ -82,8 +82,12 @@ static void tell(struct crawl *c, const struct ab_crawl_event *event)
 
 static struct ab_crawl_event event_of(const struct item *item, const struct package_ref *p, enum ab_crawl_status status)
 {
-	return (struct ab_crawl_event){ .status = status, .source = item->source->name, .name = p->name, .version = p->version,
-					.arch = p->arch, .size = p->size };
+	return (struct ab_crawl_event){ .status = status,
+					.source = item->source->name,
+					.name = p->name,
+					.version = p->version,
+					.arch = p->arch,
+					.size = p->size };
 }
 
 /* ---- commits ---- */
@@ -105,7 +109,8 @@ static int note_batch(struct crawl *c, const struct finished *batch, size_t coun
 	int r = ab_state_begin(c->state, err);
 
 	for (size_t i = 0; r == 0 && i < count; i++)
-		r = ab_state_note(c->state, batch[i].id, batch[i].source, batch[i].name, batch[i].version, AB_CRAWL_DONE, NULL, &retry_at, err);
+		r = ab_state_note(c->state, batch[i].id, batch[i].source, batch[i].name, batch[i].version,
+				  AB_CRAWL_DONE, NULL, &retry_at, err);
 	if (r == 0)
 		r = ab_state_commit(c->state, err);
 	for (size_t i = 0; r == 0 && c->queue && i < count; i++)
@@ -134,8 +139,12 @@ static void commit(struct crawl *c)
 			r = note_batch(c, batch, count, &err);
 	}
 	for (size_t i = 0; i < count; i++) {
-		struct ab_crawl_event event = { .status = AB_CRAWL_DONE, .source = batch[i].source, .name = batch[i].name,
-						.version = batch[i].version, .arch = batch[i].arch, .size = batch[i].size };
+		struct ab_crawl_event event = { .status = AB_CRAWL_DONE,
+						.source = batch[i].source,
+						.name = batch[i].name,
+						.version = batch[i].version,
+						.arch = batch[i].arch,
+						.size = batch[i].size };
 
 		if (r >= 0)
 			tell(c, &event);
@@ -158,10 +167,17 @@ static void commit_when_due(struct crawl *c)
 		commit(c);
 }
 
-static int add_finished(struct crawl *c, const struct item *item, const struct package_ref *p, const char *entry, struct ab_error *err)
+static int add_finished(struct crawl *c, const struct item *item, const struct package_ref *p, const char *entry,
+			struct ab_error *err)
 {
-	struct finished f = { .id = strdup(ab_package_id(p)), .source = strdup(item->source->name), .name = strdup(p->name), .version = strdup(p->version),
-			      .arch = strdup(p->arch), .key = strdup(item->key), .entry = strdup(entry), .size = p->size };
+	struct finished f = { .id = strdup(ab_package_id(p)),
+			      .source = strdup(item->source->name),
+			      .name = strdup(p->name),
+			      .version = strdup(p->version),
+			      .arch = strdup(p->arch),
+			      .key = strdup(item->key),
+			      .entry = strdup(entry),
+			      .size = p->size };
 	struct finished *grown = NULL;
 
 	pthread_mutex_lock(&c->lock);
@@ -202,11 +218,12 @@ static void take_failure(void *ctx, const char *input, const struct ab_error *wh
 	ab_fail(&one->why, why->kind, why->code, "%s", why->msg);
 }
 
-static int import_one(struct crawl *c, const struct source *source, const char *path, size_t *ret_found, struct ab_error *err)
+static int import_one(struct crawl *c, const struct source *source, const char *path, size_t *ret_found,
+		      struct ab_error *err)
 {
 	struct one one = { .c = c };
-	AB_OPTS(ab_import_opts, opts, .distribution = source->distribution, .modules = source->modules, .jobs = 1, .tmp_dir = OPT(c->opts, tmp_dir),
-		.found = take_found, .failed = take_failure, .ctx = &one);
+	AB_OPTS(ab_import_opts, opts, .distribution = source->distribution, .modules = source->modules, .jobs = 1,
+		.tmp_dir = OPT(c->opts, tmp_dir), .found = take_found, .failed = take_failure, .ctx = &one);
 	struct ab_import_result result;
 	int r;
 
@@ -219,11 +236,16 @@ static int import_one(struct crawl *c, const struct source *source, const char *
 	return r;
 }
 
-static int fetch_one(struct crawl *c, const struct source *source, const struct package_ref *p, const char *dir, char **ret_path,
-		     struct ab_error *err)
+static int fetch_one(struct crawl *c, const struct source *source, const struct package_ref *p, const char *dir,
+		     char **ret_path, struct ab_error *err)
 {
 	_free_ char *path = NULL;
-	struct fetch fetch = { .url = p->url, .hash = p->hash, .algorithm = p->algorithm, .size = p->size, .limit = PACKAGE_LIMIT, .apt = source->apt };
+	struct fetch fetch = { .url = p->url,
+			       .hash = p->hash,
+			       .algorithm = p->algorithm,
+			       .size = p->size,
+			       .limit = PACKAGE_LIMIT,
+			       .apt = source->apt };
 	char *slash;
 	int r;
 
@@ -244,7 +266,8 @@ static int fetch_one(struct crawl *c, const struct source *source, const struct 
 }
 
 /* Fetches and imports. *ret_found 0: it holds no types. */
-static int do_package(struct crawl *c, const struct source *source, const struct package_ref *p, size_t *ret_found, struct ab_error *err)
+static int do_package(struct crawl *c, const struct source *source, const struct package_ref *p, size_t *ret_found,
+		      struct ab_error *err)
 {
 	_free_ char *dir = NULL, *path = NULL;
 	char hash[HASH_TEXT];
@@ -293,13 +316,15 @@ static void note(struct crawl *c, const struct item *item, const struct package_
 	struct ab_error err = {};
 
 	event.why = why;
-	if (ab_state_note(c->state, ab_package_id(p), item->source->name, p->name, p->version, status, why, &event.retry_at, &err) < 0)
+	if (ab_state_note(c->state, ab_package_id(p), item->source->name, p->name, p->version, status, why,
+			  &event.retry_at, &err) < 0)
 		set_fatal(c, &err);
 	tell(c, &event);
 }
 
 /* What became of a kernel whose entry is not finished by a commit. */
-static void finish_entry(struct crawl *c, const struct item *item, const char *entry, enum ab_crawl_status status, const struct ab_error *why)
+static void finish_entry(struct crawl *c, const struct item *item, const char *entry, enum ab_crawl_status status,
+			 const struct ab_error *why)
 {
 	struct ab_error err = {};
 	int64_t retry_at;
@@ -491,7 +516,9 @@ char *ab_listing_path(struct listing *listing, const char *name, struct ab_error
 static void list_failed(void *ctx, const struct source *source, const char *what, const struct ab_error *why)
 {
 	struct crawl *c = ctx;
-	struct ab_crawl_event event = { .status = AB_CRAWL_FAILED, .source = source->name, .name = what, .version = "", .arch = "", .why = why };
+	struct ab_crawl_event event = {
+		.status = AB_CRAWL_FAILED, .source = source->name, .name = what, .version = "", .arch = "", .why = why
+	};
 	_free_ char *id = NULL;
 	struct ab_error err = {};
 	int64_t retry_at;
@@ -534,7 +561,9 @@ static void remove_old_lists(struct crawl *c)
 static int list_sources(struct crawl *c, struct ab_error *err)
 {
 	static int (*const list[])(struct listing *, const struct source *, struct ab_error *) = {
-		[SOURCE_DEB] = ab_list_deb, [SOURCE_RPM] = ab_list_rpm, [SOURCE_BTFHUB] = ab_list_btfhub,
+		[SOURCE_DEB] = ab_list_deb,
+		[SOURCE_RPM] = ab_list_rpm,
+		[SOURCE_BTFHUB] = ab_list_btfhub,
 	};
 	bool all = true;
 	int r = 0;
@@ -602,7 +631,9 @@ static int open_crawl(struct crawl *c, const char *path, struct ab_error *err)
 	pthread_mutex_init(&c->committing, NULL);
 	sem_init(&c->jobs, 0, OPT(c->opts, jobs) ? c->opts->jobs : cpus > 0 ? cpus : 1);
 	c->committed_at = time(NULL);
-	c->fetcher = (struct fetcher){ .cache = c->opts->cache, .lock = PTHREAD_MUTEX_INITIALIZER, .stopped = fetch_stopped, .ctx = c };
+	c->fetcher = (struct fetcher){
+		.cache = c->opts->cache, .lock = PTHREAD_MUTEX_INITIALIZER, .stopped = fetch_stopped, .ctx = c
+	};
 	if (OPT(c->opts, rate))
 		c->fetcher.rate = c->opts->rate;
 	c->listing = (struct listing){ .fetcher = &c->fetcher, .items = &c->items, .failed = list_failed, .ctx = c };
@@ -615,7 +646,8 @@ static int open_crawl(struct crawl *c, const char *path, struct ab_error *err)
 		if (i == c->sources.count)
 			r = ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "'%s' has no source '%s'", path, *only);
 	}
-	if (r == 0 && (asprintf(&lists, "%s/lists", c->opts->cache) < 0 || asprintf(&packages, "%s/packages", c->opts->cache) < 0))
+	if (r == 0 && (asprintf(&lists, "%s/lists", c->opts->cache) < 0 ||
+		       asprintf(&packages, "%s/packages", c->opts->cache) < 0))
 		r = ab_fail_memory(err);
 	if (r == 0)
 		r = ab_mkdirs(lists, err);
@@ -645,13 +677,15 @@ static void close_crawl(struct crawl *c)
 	pthread_mutex_destroy(&c->lock);
 }
 
-int ab_crawl(const char *sources, const struct ab_crawl_opts *opts, struct ab_crawl_result *ret_result, struct ab_error *err)
+int ab_crawl(const char *sources, const struct ab_crawl_opts *opts, struct ab_crawl_result *ret_result,
+	     struct ab_error *err)
 {
 	struct crawl c = { .opts = opts };
 	int r;
 
 	if (!OPT(opts, state) || !OPT(opts, cache) || (!OPT(opts, found) && !OPT(opts, list)))
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "a crawl needs a state file, a cache directory and somebody to tell what was found");
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL,
+			       "a crawl needs a state file, a cache directory and somebody to tell what was found");
 	ab_fetch_init();
 	r = open_crawl(&c, sources, err);
 	if (r == 0)

@@ -65,7 +65,8 @@ struct items {
 };
 
 /* Takes what `package` holds over, in any case. */
-int ab_items_add(struct items *items, const struct source *source, const char *key, struct package_ref *package, struct ab_error *err);
+int ab_items_add(struct items *items, const struct source *source, const char *key, struct package_ref *package,
+		 struct ab_error *err);
 /* Sorts packages by rank, leaves out what `newest` does; kernels with only debug packages come last. */
 int ab_items_finish(struct items *items, struct ab_error *err);
 void ab_items_clear(struct items *items);
@@ -74,7 +75,8 @@ void ab_package_ref_clear(struct package_ref *package);
 /* What identifies a package in the state: its hash, else its address. */
 const char *ab_package_id(const struct package_ref *package);
 int ab_item_to_json(const struct item *item, char **ret_json, struct ab_error *err);
-int ab_item_from_json(const char *json, size_t size, const struct sources *sources, struct item *item, struct ab_error *err);
+int ab_item_from_json(const char *json, size_t size, const struct sources *sources, struct item *item,
+		      struct ab_error *err);
 
 /* ---- fetch.c ---- */
 
@@ -98,8 +100,9 @@ struct fetch {
 };
 
 /*
- * Fetches a file; what an earlier try left beside it (TO.part) is continued. Nothing is at `to` unless size and hash are right. Errors: -ENOENT/NOT_FOUND
- * the server has it not; -EBADMSG/FORMAT wrong hash or size; -EFBIG/LIMIT; -EIO/IO; -EINTR when stopped.
+ * Fetches a file; what an earlier try left beside it (TO.part) is continued. Nothing is at `to` unless size and hash
+ * are right. Errors: -ENOENT/NOT_FOUND the server has it not; -EBADMSG/FORMAT wrong hash or size; -EFBIG/LIMIT;
+ * -EIO/IO; -EINTR when stopped.
  */
 int ab_fetch(struct fetcher *fetcher, const struct fetch *fetch, struct ab_error *err);
 void ab_fetch_init(void);
@@ -111,8 +114,10 @@ char *ab_url_join(const char *url, const char *path);
 /* ---- signature.c: by gpgv ---- */
 
 /* Writes the signed part of a clear-signed file to `out`. -EBADMSG/FORMAT: not signed by any key of the keyring. */
-int ab_verify_inline(struct fetcher *fetcher, const char *keyring, const char *path, const char *out, struct ab_error *err);
-int ab_verify_detached(struct fetcher *fetcher, const char *keyring, const char *signature, const char *path, struct ab_error *err);
+int ab_verify_inline(struct fetcher *fetcher, const char *keyring, const char *path, const char *out,
+		     struct ab_error *err);
+int ab_verify_detached(struct fetcher *fetcher, const char *keyring, const char *signature, const char *path,
+		       struct ab_error *err);
 /* The signature in an RPM package's header, and the digest of its payload. */
 int ab_verify_rpm(struct fetcher *fetcher, const char *keyring, const char *path, struct ab_error *err);
 
@@ -134,9 +139,10 @@ int ab_list_rpm(struct listing *listing, const struct source *source, struct ab_
 int ab_list_btfhub(struct listing *listing, const struct source *source, struct ab_error *err);
 
 /* For tests and fuzzers: the parsers alone. */
-int ab_deb_parse_packages(struct items *items, const struct source *source, const char *url, const char *text, size_t size,
-			  struct ab_error *err);
-int ab_rpm_parse_primary(struct items *items, const struct source *source, const char *xml, size_t size, struct ab_error *err);
+int ab_deb_parse_packages(struct items *items, const struct source *source, const char *url, const char *text,
+			  size_t size, struct ab_error *err);
+int ab_rpm_parse_primary(struct items *items, const struct source *source, const char *xml, size_t size,
+			 struct ab_error *err);
 
 struct repomd {
 	char href[512], hash[132], algorithm[8];
@@ -144,7 +150,8 @@ struct repomd {
 };
 
 int ab_rpm_parse_repomd(const char *xml, size_t size, struct repomd *repomd, struct ab_error *err);
-int ab_btfhub_parse_index(struct items *items, const struct source *source, const char *text, size_t size, struct ab_error *err);
+int ab_btfhub_parse_index(struct items *items, const struct source *source, const char *text, size_t size,
+			  struct ab_error *err);
 
 /* ---- state.c ---- */
 
@@ -154,7 +161,8 @@ int ab_state_open(const char *path, bool create, struct state **ret_state, struc
 void ab_state_close(struct state *state);
 int ab_state_forget(struct state *state, struct ab_error *err);
 /* Whether the package has to be looked at: not done, or failed and due. *ret_none: it is known to hold nothing. */
-int ab_state_wants(struct state *state, const char *id, bool retry, bool *ret_wanted, bool *ret_none, struct ab_error *err);
+int ab_state_wants(struct state *state, const char *id, bool retry, bool *ret_wanted, bool *ret_none,
+		   struct ab_error *err);
 /* `why` NULL unless failed. Fills *ret_retry_at. */
 int ab_state_note(struct state *state, const char *id, const char *source, const char *name, const char *version,
 		  enum ab_crawl_status status, const struct ab_error *why, int64_t *ret_retry_at, struct ab_error *err);
@@ -174,14 +182,14 @@ void ab_queue_close(struct queue *queue);
 /* Adds items that nobody has added yet, or that failed and are due. */
 int ab_queue_add(struct queue *queue, const struct item *item, bool retry, bool *ret_added, struct ab_error *err);
 /*
- * The next item, its JSON for free(), and its entry's id; 0: taken, -EAGAIN: nothing at the moment, but others work on entries that may come back;
- * -ENOENT: nothing is left. err is filled for other errors only.
+ * The next item, its JSON for free(), and its entry's id; 0: taken, -EAGAIN: nothing at the moment, but others work on
+ * entries that may come back; -ENOENT: nothing is left. err is filled for other errors only.
  */
 int ab_queue_take(struct queue *queue, char **ret_json, char ret_entry[64], struct ab_error *err);
 /* Says that entries are still being worked on. */
 int ab_queue_keep(struct queue *queue, const char *const *entries, size_t count, struct ab_error *err);
-int ab_queue_finish(struct queue *queue, const char *entry, const char *id, enum ab_crawl_status status, const struct ab_error *why,
-		    int64_t *ret_retry_at, struct ab_error *err);
+int ab_queue_finish(struct queue *queue, const char *entry, const char *id, enum ab_crawl_status status,
+		    const struct ab_error *why, int64_t *ret_retry_at, struct ab_error *err);
 /* How long to wait before failure number `attempts` is tried again, in seconds. */
 int64_t ab_retry_delay(int64_t attempts);
 

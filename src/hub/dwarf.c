@@ -89,15 +89,16 @@ static int read_strings(Elf *elf, struct strings *s, size_t *ret_healed, struct 
 	Elf_Scn *section;
 	Elf_Data *data;
 
-	if (!gelf_getehdr(elf, &ehdr) || elf_getshdrstrndx(elf, &names) < 0 || !(section = find_section(elf, ".debug_str", names)) ||
-	    !gelf_getshdr(section, &s->header))
+	if (!gelf_getehdr(elf, &ehdr) || elf_getshdrstrndx(elf, &names) < 0 ||
+	    !(section = find_section(elf, ".debug_str", names)) || !gelf_getshdr(section, &s->header))
 		return 0;
 	s->header_at = ehdr.e_shoff + elf_ndxscn(section) * (uint64_t)ehdr.e_shentsize;
 	s->compressed = s->header.sh_flags & SHF_COMPRESSED;
 	s->native = ehdr.e_ident[EI_CLASS] == ELFCLASS64 &&
 		    ehdr.e_ident[EI_DATA] == (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? ELFDATA2LSB : ELFDATA2MSB);
 	/* What another machine's headers need is not worth it here: pahole takes such files as they are. */
-	if (s->compressed && (!s->native || !gelf_getchdr(section, &chdr) || chdr.ch_size > STRINGS_LIMIT || elf_compress(section, 0, 0) < 0))
+	if (s->compressed && (!s->native || !gelf_getchdr(section, &chdr) || chdr.ch_size > STRINGS_LIMIT ||
+			      elf_compress(section, 0, 0) < 0))
 		return 0;
 	data = elf_rawdata(section, NULL);
 	if (!data || !data->d_buf || !data->d_size || data->d_size > STRINGS_LIMIT)
@@ -166,7 +167,8 @@ int ab_copy_file(int from, off_t offset, int to)
 }
 
 /*
- * *ret_path: the healed copy, to be removed by the caller; NULL when there is nothing to heal or `path` itself was healed.
+ * *ret_path: the healed copy, to be removed by the caller; NULL when there is nothing to heal or `path` itself was
+ * healed.
  */
 static int heal(const char *path, bool may_change, const char *tmp_dir, char **ret_path, struct ab_error *err)
 {
@@ -219,8 +221,8 @@ static int run_pahole(const char *path, const char *out, char **ret_btf, size_t 
 	if (r == 0)
 		r = file_read(out, BTF_LIMIT, ret_btf, ret_size, err);
 	else
-		r = ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "pahole: %.*s", complaint ? (int)strcspn(complaint, "\n") : 0,
-			    complaint ? complaint : "");
+		r = ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "pahole: %.*s",
+			    complaint ? (int)strcspn(complaint, "\n") : 0, complaint ? complaint : "");
 	if (r == 0 && !ab_btf_length(*ret_btf, *ret_size, &length)) {
 		free(*ret_btf);
 		r = ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "pahole found no types in the DWARF");
@@ -228,7 +230,8 @@ static int run_pahole(const char *path, const char *out, char **ret_btf, size_t 
 	return r;
 }
 
-int ab_dwarf_convert(const char *path, bool may_change, const char *tmp_dir, char **ret_btf, size_t *ret_size, struct ab_error *err)
+int ab_dwarf_convert(const char *path, bool may_change, const char *tmp_dir, char **ret_btf, size_t *ret_size,
+		     struct ab_error *err)
 {
 	_free_ char *healed = NULL, *out = NULL;
 	_close_ int fd = -1;

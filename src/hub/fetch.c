@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * Downloads, by libcurl or by apt: continued where they ended, no larger than announced, and in place only when size and
- * hash are right.
+ * Downloads, by libcurl or by apt: continued where they ended, no larger than announced, and in place only when size
+ * and hash are right.
  */
 #include <curl/curl.h>
 #include <fcntl.h>
@@ -63,7 +63,8 @@ int ab_hash_check(const char *path, const char *algorithm, const char *hash, str
 	for (size_t i = 0; i < kind->digest_size; i++)
 		snprintf(text + 2 * i, 3, "%02x", digest[i]);
 	if (strcasecmp(text, hash))
-		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "its hash is not what its list says: it was damaged or changed");
+		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG,
+			       "its hash is not what its list says: it was damaged or changed");
 	return 0;
 }
 
@@ -173,9 +174,9 @@ static int explain(struct transfer *t, CURLcode code, const char *why, struct ab
 	if (t->write_error)
 		return ab_fail_errno(err, t->write_error, "cannot write the download");
 	if (t->too_large)
-		return ab_fail(err, t->fetch->size ? AB_ERROR_FORMAT : AB_ERROR_LIMIT, t->fetch->size ? -EBADMSG : -EFBIG,
-			       "the server sends more than the %llu bytes that %s", (unsigned long long)bound(t->fetch),
-			       t->fetch->size ? "its list says" : "are allowed");
+		return ab_fail(err, t->fetch->size ? AB_ERROR_FORMAT : AB_ERROR_LIMIT,
+			       t->fetch->size ? -EBADMSG : -EFBIG, "the server sends more than the %llu bytes that %s",
+			       (unsigned long long)bound(t->fetch), t->fetch->size ? "its list says" : "are allowed");
 	if (code == CURLE_ABORTED_BY_CALLBACK)
 		return ab_fail(err, AB_ERROR_IO, -EINTR, "stopped");
 	if (status == 404 || status == 410 || code == CURLE_FILE_COULDNT_READ_FILE)
@@ -254,7 +255,8 @@ static int fetch_by_apt(struct fetcher *fetcher, const struct fetch *fetch, cons
 	int r;
 
 	if (fetcher->rate) {
-		if (asprintf(&limit, "Acquire::http::Dl-Limit=%llu", (unsigned long long)MAX(fetcher->rate / 1024, 1)) < 0)
+		if (asprintf(&limit, "Acquire::http::Dl-Limit=%llu", (unsigned long long)MAX(fetcher->rate / 1024, 1)) <
+		    0)
 			return ab_fail_memory(err);
 		argv[n++] = "-o";
 		argv[n++] = limit;
@@ -279,7 +281,8 @@ static int fetch_by_apt(struct fetcher *fetcher, const struct fetch *fetch, cons
 	why = complaint ? strstr(complaint, "E: ") : NULL;
 	if (complaint && strstr(complaint, "404"))
 		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "the archive has no '%s'", fetch->url);
-	return ab_fail(err, AB_ERROR_IO, -EIO, "'%s': %.*s", fetch->url, why ? (int)strcspn(why + 3, "\n") : 19, why ? why + 3 : "the download failed");
+	return ab_fail(err, AB_ERROR_IO, -EIO, "'%s': %.*s", fetch->url, why ? (int)strcspn(why + 3, "\n") : 19,
+		       why ? why + 3 : "the download failed");
 }
 
 /* ---- both ---- */
@@ -291,7 +294,8 @@ static int check(const struct fetch *fetch, const char *part, struct ab_error *e
 	if (stat(part, &st) < 0)
 		return ab_fail_errno(err, -errno, "'%s'", part);
 	if ((fetch->size && (uint64_t)st.st_size != fetch->size) || (uint64_t)st.st_size > fetch->limit)
-		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "it has %llu bytes, not the %llu that its list says", (unsigned long long)st.st_size,
+		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "it has %llu bytes, not the %llu that its list says",
+			       (unsigned long long)st.st_size,
 			       (unsigned long long)(fetch->size ? fetch->size : fetch->limit));
 	return fetch->hash ? ab_hash_check(part, fetch->algorithm, fetch->hash, err) : 0;
 }
@@ -302,7 +306,8 @@ int ab_fetch(struct fetcher *fetcher, const struct fetch *fetch, struct ab_error
 	int r;
 
 	if (fetch->size > fetch->limit)
-		return ab_fail(err, AB_ERROR_LIMIT, -EFBIG, "it is larger than %llu MiB", (unsigned long long)fetch->limit >> 20);
+		return ab_fail(err, AB_ERROR_LIMIT, -EFBIG, "it is larger than %llu MiB",
+			       (unsigned long long)fetch->limit >> 20);
 	if (asprintf(&part, "%s.part", fetch->to) < 0)
 		return ab_fail_memory(err);
 	if (fetcher->stopped && fetcher->stopped(fetcher->ctx))

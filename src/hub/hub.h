@@ -55,8 +55,8 @@ struct image {
 };
 
 /*
- * Looks for types in a file's content: raw BTF, ELF, any image, compressed in any way. `image->id` may have been filled before with
- * what is known from elsewhere; content wins. Errors: -EBADMSG/FORMAT, -EFBIG/LIMIT. No BTF is no error.
+ * Looks for types in a file's content: raw BTF, ELF, any image, compressed in any way. `image->id` may have been filled
+ * before with what is known from elsewhere; content wins. Errors: -EBADMSG/FORMAT, -EFBIG/LIMIT. No BTF is no error.
  */
 int ab_image_scan(const char *data, size_t size, struct image *image, struct ab_error *err);
 void ab_image_clear(struct image *image);
@@ -66,10 +66,12 @@ bool ab_btf_length(const char *data, size_t size, size_t *ret_length);
 /* ---- dwarf.c ---- */
 
 /*
- * Makes BTF of an ELF file's DWARF by pahole, after making names that differ between units for no reason the same in a copy
- * (docs/format-pack.md says why). `may_change`: the file is a copy already. Errors: -ENOENT/NOT_FOUND no pahole; -EBADMSG/FORMAT.
+ * Makes BTF of an ELF file's DWARF by pahole, after making names that differ between units for no reason the same in a
+ * copy (docs/format-pack.md says why). `may_change`: the file is a copy already. Errors: -ENOENT/NOT_FOUND no pahole;
+ * -EBADMSG/FORMAT.
  */
-int ab_dwarf_convert(const char *path, bool may_change, const char *tmp_dir, char **ret_btf, size_t *ret_size, struct ab_error *err);
+int ab_dwarf_convert(const char *path, bool may_change, const char *tmp_dir, char **ret_btf, size_t *ret_size,
+		     struct ab_error *err);
 /* Cuts the number off names such as __UNIQUE_ID_rh_kabi_hide42 in a string table; returns how many. */
 size_t ab_dwarf_heal_names(char *strings, size_t size);
 /* A new file for pahole in the directory; the caller closes and unlinks it. */
@@ -90,8 +92,8 @@ struct rpm {
 /* Reads the headers at the start of a package. -EBADMSG/FORMAT: damaged or cut off. */
 int ab_rpm_read(const char *data, size_t size, struct rpm *rpm, struct ab_error *err);
 /* A tag's value in a header (its magic included), with its bounds checked: false when it is not there. */
-bool ab_rpm_tag(const char *header, size_t size, uint32_t tag, uint32_t *ret_type, uint32_t *ret_count, const char **ret,
-		size_t *ret_size);
+bool ab_rpm_tag(const char *header, size_t size, uint32_t tag, uint32_t *ret_type, uint32_t *ret_count,
+		const char **ret, size_t *ret_size);
 
 /* ---- import.c ---- */
 
@@ -107,8 +109,8 @@ struct importing {
 /* Gives what was scanned to the caller of the import. `member` may be NULL. */
 int ab_import_found(struct importing *at, const struct identity *id, const void *btf, size_t size, const char *member,
 		    bool from_dwarf, struct ab_error *err);
-int ab_import_dwarf(struct importing *at, const struct identity *id, const char *path, bool may_change, const char *member,
-		    struct ab_error *err);
+int ab_import_dwarf(struct importing *at, const struct identity *id, const char *path, bool may_change,
+		    const char *member, struct ab_error *err);
 const struct ab_import_opts *ab_import_opts(const struct importing *at);
 
 /* ---- package.c ---- */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * Whose types they are: release, architecture, distribution and flavour of a kernel, from the words that the kernel, its
- * package or its place in BTFHub's tree have for them.
+ * Whose types they are: release, architecture, distribution and flavour of a kernel, from the words that the kernel,
+ * its package or its place in BTFHub's tree have for them.
  */
 #include <elf.h>
 #include "hub.h"
@@ -30,11 +30,18 @@ const char *ab_arch_of_machine(unsigned machine, bool little_endian, bool is_64)
 
 const char *ab_arch_of_word(const char *word)
 {
-	static const struct { const char *word, *arch; } words[] = {
-		{ "x86_64", "x86_64" }, { "amd64", "x86_64" }, { "x64", "x86_64" }, { "aarch64", "aarch64" }, { "arm64", "aarch64" },
-		{ "i386", "i686" }, { "i686", "i686" }, { "armhf", "armv7l" }, { "armv7l", "armv7l" }, { "armv7hl", "armv7l" },
-		{ "ppc64el", "ppc64le" }, { "ppc64le", "ppc64le" }, { "s390x", "s390x" }, { "riscv64", "riscv64" },
-		{ "loong64", "loongarch64" }, { "loongarch64", "loongarch64" }, { "mips64el", "mips64" }, { "mipsel", "mips" },
+	static const struct {
+		const char *word, *arch;
+	} words[] = {
+		{ "x86_64", "x86_64" },       { "amd64", "x86_64" },
+		{ "x64", "x86_64" },          { "aarch64", "aarch64" },
+		{ "arm64", "aarch64" },       { "i386", "i686" },
+		{ "i686", "i686" },           { "armhf", "armv7l" },
+		{ "armv7l", "armv7l" },       { "armv7hl", "armv7l" },
+		{ "ppc64el", "ppc64le" },     { "ppc64le", "ppc64le" },
+		{ "s390x", "s390x" },         { "riscv64", "riscv64" },
+		{ "loong64", "loongarch64" }, { "loongarch64", "loongarch64" },
+		{ "mips64el", "mips64" },     { "mipsel", "mips" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
@@ -58,8 +65,8 @@ bool ab_identity_set(char *field, size_t cap, const char *value, size_t n)
 }
 
 /*
- * Debian's releases are the same in all its suites, and neither kernel nor package says which suite it was for, so there
- * the version is left out.
+ * Debian's releases are the same in all its suites, and neither kernel nor package says which suite it was for, so
+ * there the version is left out.
  */
 static void set_distribution(struct identity *id, const char *name, const char *version, size_t n)
 {
@@ -75,20 +82,27 @@ static void set_distribution(struct identity *id, const char *name, const char *
 /* ---- distributions ---- */
 
 /* Words of vendors, build hosts and distributions; the first that is found counts, so the longer ones come first. */
-static const struct { const char *words, *name; } makers[] = {
-	{ "AlmaLinux", "almalinux" }, { "almalinux", "almalinux" }, { "Rocky", "rocky" }, { "rockylinux", "rocky" },
-	{ "openEuler", "openeuler" }, { "openeuler", "openeuler" }, { "OpenAnolis", "anolis" }, { "Anolis", "anolis" },
-	{ "openanolis", "anolis" }, { "Alibaba", "alinux" }, { "alibaba", "alinux" }, { "alinux", "alinux" }, { "Amazon", "amazon" },
-	{ "amazon", "amazon" }, { "Fedora", "fedora" }, { "fedoraproject", "fedora" }, { "openSUSE", "opensuse" }, { "SUSE", "suse" },
-	{ "geeko@buildhost", "suse" }, { "Oracle", "oracle" }, { "oracle.com", "oracle" }, { "CentOS", "centos" },
-	{ "centos.org", "centos" }, { "Red Hat", "rhel" }, { "redhat.com", "rhel" }, { "debian-kernel@", "debian" },
-	{ "Ubuntu", "ubuntu" }, { "kylin", "kylin" },
+static const struct {
+	const char *words, *name;
+} makers[] = {
+	{ "AlmaLinux", "almalinux" },  { "almalinux", "almalinux" },   { "Rocky", "rocky" },
+	{ "rockylinux", "rocky" },     { "openEuler", "openeuler" },   { "openeuler", "openeuler" },
+	{ "OpenAnolis", "anolis" },    { "Anolis", "anolis" },         { "openanolis", "anolis" },
+	{ "Alibaba", "alinux" },       { "alibaba", "alinux" },        { "alinux", "alinux" },
+	{ "Amazon", "amazon" },        { "amazon", "amazon" },         { "Fedora", "fedora" },
+	{ "fedoraproject", "fedora" }, { "openSUSE", "opensuse" },     { "SUSE", "suse" },
+	{ "geeko@buildhost", "suse" }, { "Oracle", "oracle" },         { "oracle.com", "oracle" },
+	{ "CentOS", "centos" },        { "centos.org", "centos" },     { "Red Hat", "rhel" },
+	{ "redhat.com", "rhel" },      { "debian-kernel@", "debian" }, { "Ubuntu", "ubuntu" },
+	{ "kylin", "kylin" },
 };
 
 /* What releases say of their distribution; `name` NULL: several share the suffix, and only the version is in it. */
-static const struct { const char *mark, *name; } marks[] = {
-	{ ".fc", "fedora" }, { ".amzn", "amazon" }, { ".oe", "openeuler" }, { ".an", "anolis" }, { ".al", "alinux" },
-	{ ".ky", "kylin" }, { ".el", NULL },
+static const struct {
+	const char *mark, *name;
+} marks[] = {
+	{ ".fc", "fedora" }, { ".amzn", "amazon" }, { ".oe", "openeuler" }, { ".an", "anolis" },
+	{ ".al", "alinux" }, { ".ky", "kylin" },    { ".el", NULL },
 };
 
 static const char *find_maker(const char *text)
@@ -168,9 +182,10 @@ void ab_identity_banner(struct identity *id, const char *banner)
 
 void ab_identity_finish(struct identity *id)
 {
-	static const char *const flavours[] = { "cloud", "rt", "rpi", "lpae", "generic", "lowlatency", "azure", "aws", "gcp", "gke",
-						"kvm", "oem", "oracle", "raspi", "debug", "64k", "16k", "default", "preempt", "uek",
-						"edge", "trace", "kdump" };
+	static const char *const flavours[] = { "cloud",   "rt",    "rpi",   "lpae",  "generic", "lowlatency",
+						"azure",   "aws",   "gcp",   "gke",   "kvm",     "oem",
+						"oracle",  "raspi", "debug", "64k",   "16k",     "default",
+						"preempt", "uek",   "edge",  "trace", "kdump" };
 	char version[16], flavour[64] = "";
 	const char *name = NULL;
 	size_t length = 0;
@@ -185,7 +200,8 @@ void ab_identity_finish(struct identity *id)
 		for (size_t i = 0; i < ARRAY_SIZE(flavours); i++) {
 			/* "rt7" and "el8uek" are written together with numbers. */
 			bool same = strlen(flavours[i]) == n && !strncmp(p, flavours[i], n);
-			bool rt = !strcmp(flavours[i], "rt") && n > 2 && !strncmp(p, "rt", 2) && strspn(p + 2, "0123456789") == n - 2;
+			bool rt = !strcmp(flavours[i], "rt") && n > 2 && !strncmp(p, "rt", 2) &&
+				  strspn(p + 2, "0123456789") == n - 2;
 			bool uek = !strcmp(flavours[i], "uek") && n > 3 && !strncmp(p + n - 3, "uek", 3);
 
 			if ((same || rt || uek) && length + strlen(flavours[i]) + 2 < sizeof(flavour))
@@ -210,7 +226,8 @@ static size_t split_above(const char *path, char ret[3][64])
 
 		while (start > path && start[-1] != '/')
 			start--;
-		if (!ab_identity_set(ret[count], sizeof(ret[count]), start, end - start) || !strcmp(ret[count], "..") || !strcmp(ret[count], "."))
+		if (!ab_identity_set(ret[count], sizeof(ret[count]), start, end - start) || !strcmp(ret[count], "..") ||
+		    !strcmp(ret[count], "."))
 			break;
 		count++;
 		end = start > path ? start - 1 : NULL;
@@ -230,7 +247,8 @@ static const char *find_arch(const char *release)
 
 void ab_identity_path(struct identity *id, const char *path)
 {
-	static const char *const suffixes[] = { ".btf.tar.xz", ".btf.tar.zst", ".btf.tar.gz", ".btf.xz", ".btf.zst", ".btf.gz", ".btf" };
+	static const char *const suffixes[] = { ".btf.tar.xz", ".btf.tar.zst", ".btf.tar.gz", ".btf.xz",
+						".btf.zst",    ".btf.gz",      ".btf" };
 	const char *base = path_base(path), *arch;
 	char above[3][64];
 	size_t n = strlen(base), count, at = 0;
@@ -252,15 +270,19 @@ void ab_identity_path(struct identity *id, const char *path)
 		arch = find_arch(id->release);
 	if (!*id->arch && arch)
 		identity_set(id->arch, arch);
-	/* Without a directory for the architecture, what is above is only a tree's if the name says the architecture. */
+	/* Without a directory for the architecture, what is above is a tree's only if the name says it. */
 	if (!*id->distribution && arch && count >= at + 2)
 		set_distribution(id, above[at + 1], above[at], strlen(above[at]));
 }
 
 struct ab_kernel ab_identity_kernel(const struct identity *id)
 {
-	struct ab_kernel kernel = { .release = id->release, .arch = id->arch, .distribution = id->distribution, .flavour = id->flavour,
-				    .module = id->module, .build_id_size = id->build_id_size };
+	struct ab_kernel kernel = { .release = id->release,
+				    .arch = id->arch,
+				    .distribution = id->distribution,
+				    .flavour = id->flavour,
+				    .module = id->module,
+				    .build_id_size = id->build_id_size };
 
 	memcpy(kernel.build_id, id->build_id, sizeof(kernel.build_id));
 	return kernel;

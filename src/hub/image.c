@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * Kernel images and modules: where their BTF is, and what they call themselves. Images come as ELF files, as ELF files or
- * bare memory inside something compressed, or as bare memory; all of it is found by content.
+ * Kernel images and modules: where their BTF is, and what they call themselves. Images come as ELF files, as ELF files
+ * or bare memory inside something compressed, or as bare memory; all of it is found by content.
  */
 #include <elf.h>
 #include <gelf.h>
@@ -90,7 +90,8 @@ static void find_btf(const char *data, size_t size, struct image *image)
 
 		/* Programs that come with the kernel have BTF of their own, so the largest counts. */
 		for (; (p = memmem(p, end - p, marks[i], sizeof(marks[i]))); p++) {
-			if (!ab_btf_length(p, end - p, &length) || length <= image->btf_size || length > BTF_LIMIT || !is_kernel_btf(p, length))
+			if (!ab_btf_length(p, end - p, &length) || length <= image->btf_size || length > BTF_LIMIT ||
+			    !is_kernel_btf(p, length))
 				continue;
 			image->btf = p;
 			image->btf_size = length;
@@ -99,7 +100,8 @@ static void find_btf(const char *data, size_t size, struct image *image)
 	}
 }
 
-/* Images carry other ELF files, such as the vDSO, with build ids of their own. Where the one that begins at `p` ends. */
+/* Images carry other ELF files, such as the vDSO, with build ids of their own. Where the one that begins at `p` ends.
+ */
 static size_t embedded_length(const char *p, size_t size)
 {
 	Elf64_Ehdr ehdr;
@@ -205,14 +207,16 @@ struct elf_scan {
 
 static void scan_section(struct elf_scan *scan, const char *name, const GElf_Shdr *header)
 {
-	const char *content = scan->data + header->sh_offset;
 	struct image *image = scan->image;
+	const char *content;
 	size_t length;
 
 	if (!strcmp(name, ".debug_info") || !strcmp(name, ".zdebug_info"))
 		image->has_dwarf = header->sh_type == SHT_PROGBITS && header->sh_size;
-	if (header->sh_type == SHT_NOBITS || header->sh_offset > scan->size || header->sh_size > scan->size - header->sh_offset)
+	if (header->sh_type == SHT_NOBITS || header->sh_offset > scan->size ||
+	    header->sh_size > scan->size - header->sh_offset)
 		return;
+	content = scan->data + header->sh_offset;
 	if (!strcmp(name, ".BTF") && header->sh_size <= BTF_LIMIT && ab_btf_length(content, header->sh_size, &length)) {
 		image->btf = content;
 		image->btf_size = length;
@@ -221,7 +225,8 @@ static void scan_section(struct elf_scan *scan, const char *name, const GElf_Shd
 	} else if (!strcmp(name, ".modinfo")) {
 		/* The kernel itself has one too, of what is built in, without vermagic. */
 		read_modinfo(image, content, header->sh_size);
-	} else if (header->sh_type == SHT_PROGBITS && (header->sh_flags & SHF_ALLOC) && !(header->sh_flags & SHF_EXECINSTR) && !scan->banner) {
+	} else if (header->sh_type == SHT_PROGBITS && (header->sh_flags & SHF_ALLOC) &&
+		   !(header->sh_flags & SHF_EXECINSTR) && !scan->banner) {
 		scan->banner = find_banner(&image->id, content, header->sh_size);
 	}
 }
@@ -243,7 +248,8 @@ static int scan_elf(const char *data, size_t size, struct image *image, struct a
 	}
 	image->is_elf = true;
 	scan.swap = ehdr.e_ident[EI_DATA] != (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? ELFDATA2LSB : ELFDATA2MSB);
-	arch = ab_arch_of_machine(ehdr.e_machine, ehdr.e_ident[EI_DATA] == ELFDATA2LSB, ehdr.e_ident[EI_CLASS] == ELFCLASS64);
+	arch = ab_arch_of_machine(ehdr.e_machine, ehdr.e_ident[EI_DATA] == ELFDATA2LSB,
+				  ehdr.e_ident[EI_CLASS] == ELFCLASS64);
 	if (arch)
 		identity_set(image->id.arch, arch);
 	if (elf_getshdrstrndx(elf, &names) == 0) {

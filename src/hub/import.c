@@ -74,7 +74,8 @@ static struct base *find_kept(struct import *import, const struct identity *id)
 
 	pthread_mutex_lock(&import->lock);
 	for (size_t i = 0; !found && i < MAX_BASES; i++)
-		if (import->bases[i].btf && !strcmp(import->bases[i].release, id->release) && !strcmp(import->bases[i].arch, id->arch))
+		if (import->bases[i].btf && !strcmp(import->bases[i].release, id->release) &&
+		    !strcmp(import->bases[i].arch, id->arch))
 			found = &import->bases[i];
 	if (found)
 		found->users++;
@@ -83,8 +84,8 @@ static struct base *find_kept(struct import *import, const struct identity *id)
 }
 
 /*
- * Type ids of a module go on where its kernel's end, so only the very BTF that the kernel had will do. -EAGAIN: another input may
- * still have it.
+ * Type ids of a module go on where its kernel's end, so only the very BTF that the kernel had will do. -EAGAIN: another
+ * input may still have it.
  */
 static int find_base(struct importing *at, const struct identity *id, struct base **ret_base, struct ab_error *err)
 {
@@ -93,7 +94,8 @@ static int find_base(struct importing *at, const struct identity *id, struct bas
 	if (!base && !at->import->last_round)
 		return -EAGAIN;
 	if (!base)
-		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "module '%s' needs the types of its kernel %s, which has to be imported with it",
+		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT,
+			       "module '%s' needs the types of its kernel %s, which has to be imported with it",
 			       id->module, id->release);
 	*ret_base = base;
 	return 0;
@@ -111,7 +113,9 @@ int ab_import_found(struct importing *at, const struct identity *from, const voi
 		    bool from_dwarf, struct ab_error *err)
 {
 	const struct ab_import_opts *opts = at->import->opts;
-	struct ab_found found = { .btf = btf, .size = size, .input = at->input, .member = member, .from_dwarf = from_dwarf };
+	struct ab_found found = {
+		.btf = btf, .size = size, .input = at->input, .member = member, .from_dwarf = from_dwarf
+	};
 	struct base *base = NULL;
 	struct identity id = *from;
 	struct ab_kernel kernel;
@@ -150,8 +154,8 @@ int ab_import_found(struct importing *at, const struct identity *from, const voi
 	return 0;
 }
 
-int ab_import_dwarf(struct importing *at, const struct identity *id, const char *path, bool may_change, const char *member,
-		    struct ab_error *err)
+int ab_import_dwarf(struct importing *at, const struct identity *id, const char *path, bool may_change,
+		    const char *member, struct ab_error *err)
 {
 	_free_ char *btf = NULL;
 	size_t size;
@@ -174,7 +178,8 @@ static int import_data(struct importing *at, const char *data, size_t size, stru
 		if (!*image.id.release && str_starts(path_base(at->input), "vmlinux-"))
 			identity_set(image.id.release, path_base(at->input) + strlen("vmlinux-"));
 		if (image.inner)
-			r = ab_fail(err, AB_ERROR_UNSUPPORTED, -EOPNOTSUPP, "it is compressed and has DWARF only; decompress it first");
+			r = ab_fail(err, AB_ERROR_UNSUPPORTED, -EOPNOTSUPP,
+				    "it is compressed and has DWARF only; decompress it first");
 		else
 			r = ab_import_dwarf(at, &image.id, at->input, false, NULL, err);
 	}
@@ -291,7 +296,9 @@ static __thread struct import *walking;
 static bool is_candidate(const char *base, bool modules)
 {
 	static const char *const starts[] = { "vmlinuz", "vmlinux", "bzImage", "Image", "kernel" };
-	static const char *const ends[] = { ".deb", ".ddeb", ".rpm", ".btf", ".tar.xz", ".tar.zst", ".tar.gz", ".btf.xz" };
+	static const char *const ends[] = {
+		".deb", ".ddeb", ".rpm", ".btf", ".tar.xz", ".tar.zst", ".tar.gz", ".btf.xz"
+	};
 	const char *ko = strstr(base, ".ko");
 
 	if (ko && (!ko[3] || ko[3] == '.'))
@@ -307,7 +314,8 @@ static bool is_candidate(const char *base, bool modules)
 
 static int note_file(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
-	if (type != FTW_F || !S_ISREG(st->st_mode) || !st->st_size || !is_candidate(path + ftw->base, OPT(walking->opts, modules)))
+	if (type != FTW_F || !S_ISREG(st->st_mode) || !st->st_size ||
+	    !is_candidate(path + ftw->base, OPT(walking->opts, modules)))
 		return 0;
 	return add_input(walking, path, false) < 0 ? -1 : 0;
 }
@@ -362,8 +370,8 @@ static void run_threads(struct import *import)
 		pthread_join(threads[i], NULL);
 }
 
-int ab_import(const char *const *inputs, size_t count, const struct ab_import_opts *opts, struct ab_import_result *ret_result,
-	      struct ab_error *err)
+int ab_import(const char *const *inputs, size_t count, const struct ab_import_opts *opts,
+	      struct ab_import_result *ret_result, struct ab_error *err)
 {
 	struct import import = { .opts = opts };
 	int r;

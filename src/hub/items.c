@@ -67,15 +67,16 @@ static struct item *find_item(struct items *items, const struct source *source, 
 	return &items->items[entry->value];
 }
 
-int ab_items_add(struct items *items, const struct source *source, const char *key, struct package_ref *package, struct ab_error *err)
+int ab_items_add(struct items *items, const struct source *source, const char *key, struct package_ref *package,
+		 struct ab_error *err)
 {
 	const char *id = package->url ? ab_package_id(package) : NULL;
 	struct package_ref *grown = NULL;
 	struct item *item = NULL;
 	bool new;
 
-	if (!package->name || !package->version || !package->arch || !package->release || !package->url || !package->path ||
-	    !strmap_put(&items->hashes, id, strlen(id), &new)) {
+	if (!package->name || !package->version || !package->arch || !package->release || !package->url ||
+	    !package->path || !strmap_put(&items->hashes, id, strlen(id), &new)) {
 		ab_package_ref_clear(package);
 		return ab_fail_memory(err);
 	}
@@ -204,8 +205,10 @@ int ab_item_to_json(const struct item *item, char **ret_json, struct ab_error *e
 	json_open(&j, '[');
 	for (size_t i = 0; i < item->count; i++) {
 		const struct package_ref *p = &item->packages[i];
-		const char *const fields[][2] = { { "name", p->name }, { "version", p->version }, { "release", p->release }, { "arch", p->arch },
-						  { "url", p->url }, { "path", p->path }, { "hash", p->hash }, { "algorithm", p->algorithm } };
+		const char *const fields[][2] = { { "name", p->name },       { "version", p->version },
+						  { "release", p->release }, { "arch", p->arch },
+						  { "url", p->url },         { "path", p->path },
+						  { "hash", p->hash },       { "algorithm", p->algorithm } };
 
 		json_open(&j, '{');
 		for (size_t k = 0; k < ARRAY_SIZE(fields); k++) {
@@ -243,9 +246,14 @@ static int take_package(struct package_ref *p, const json_t *object, struct ab_e
 {
 	const char *algorithm = json_string_value(json_object_get(object, "algorithm"));
 
-	*p = (struct package_ref){ .name = copy_field(object, "name"), .version = copy_field(object, "version"),
-		.release = copy_field(object, "release"), .arch = copy_field(object, "arch"), .url = copy_field(object, "url"),
-		.path = copy_field(object, "path"), .hash = copy_field(object, "hash"), .debug = json_is_true(json_object_get(object, "debug")) };
+	*p = (struct package_ref){ .name = copy_field(object, "name"),
+				   .version = copy_field(object, "version"),
+				   .release = copy_field(object, "release"),
+				   .arch = copy_field(object, "arch"),
+				   .url = copy_field(object, "url"),
+				   .path = copy_field(object, "path"),
+				   .hash = copy_field(object, "hash"),
+				   .debug = json_is_true(json_object_get(object, "debug")) };
 	p->size = MAX(json_integer_value(json_object_get(object, "size")), 0);
 	snprintf(p->algorithm, sizeof(p->algorithm), "%s", algorithm ? algorithm : "");
 	if (!p->name || !p->version || !p->release || !p->arch || !p->url || !p->path || !is_local_path(p->path) ||
@@ -254,7 +262,8 @@ static int take_package(struct package_ref *p, const json_t *object, struct ab_e
 	return 0;
 }
 
-int ab_item_from_json(const char *json, size_t size, const struct sources *sources, struct item *item, struct ab_error *err)
+int ab_item_from_json(const char *json, size_t size, const struct sources *sources, struct item *item,
+		      struct ab_error *err)
 {
 	json_t *root = json_loadb(json, size, 0, NULL), *packages = json_object_get(root, "packages");
 	const char *name = json_string_value(json_object_get(root, "source"));
@@ -267,7 +276,8 @@ int ab_item_from_json(const char *json, size_t size, const struct sources *sourc
 	if (!item->key || !name || !json_array_size(packages) || json_array_size(packages) > 64)
 		r = ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "an entry of the queue is damaged");
 	else if (!item->source)
-		r = ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "the queue has work of a source '%s', which this machine's sources lack", name);
+		r = ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT,
+			    "the queue has work of a source '%s', which this machine's sources lack", name);
 	if (r == 0 && !(item->packages = array_new(json_array_size(packages), sizeof(*item->packages))))
 		r = ab_fail_memory(err);
 	for (size_t i = 0; r == 0 && i < json_array_size(packages); i++)

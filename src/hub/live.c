@@ -47,7 +47,8 @@ static void read_build_id(struct identity *id, const char *path)
 		at += sizeof(head);
 		if (head[0] > size - at || head[1] > size)
 			return;
-		if (head[2] == 3 && head[0] == 4 && !memcmp(notes + at, "GNU", 4) && head[1] <= sizeof(id->build_id) && head[1] <= size - at - 4) {
+		if (head[2] == 3 && head[0] == 4 && !memcmp(notes + at, "GNU", 4) && head[1] <= sizeof(id->build_id) &&
+		    head[1] <= size - at - 4) {
 			memcpy(id->build_id, notes + at + 4, head[1]);
 			id->build_id_size = head[1];
 			return;

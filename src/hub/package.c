@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * Packages and tar files: kernel images, BTF files and modules in them are read as they stream by; what only has DWARF is written to a
- * temporary file for pahole. Names in packages only say what is worth a look and, where nothing else does, the release.
+ * Packages and tar files: kernel images, BTF files and modules in them are read as they stream by; what only has DWARF
+ * is written to a temporary file for pahole. Names in packages only say what is worth a look and, where nothing else
+ * does, the release.
  */
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -123,7 +124,8 @@ static int take_data(struct package *p, const char *data, size_t size, const cha
 	return r;
 }
 
-static int take_image(struct package *p, struct archive *a, struct archive_entry *entry, const char *name, struct ab_error *err)
+static int take_image(struct package *p, struct archive *a, struct archive_entry *entry, const char *name,
+		      struct ab_error *err)
 {
 	_text_ struct text t = {};
 	int r = ab_archive_read_entry(a, entry, p->at->input, p->modules ? MODULE_LIMIT : KERNEL_LIMIT, &t, err);
@@ -134,7 +136,8 @@ static int take_image(struct package *p, struct archive *a, struct archive_entry
 
 /* ---- files with DWARF ---- */
 
-static int save_entry(struct package *p, struct archive *a, int fd, const char *path, const char *name, struct ab_error *err)
+static int save_entry(struct package *p, struct archive *a, int fd, const char *path, const char *name,
+		      struct ab_error *err)
 {
 	static __thread char block[BLOCK];
 	uint64_t total = 0;
@@ -144,7 +147,8 @@ static int save_entry(struct package *p, struct archive *a, int fd, const char *
 	while ((n = archive_read_data(a, block, sizeof(block))) > 0) {
 		total += n;
 		if (total > DWARF_LIMIT)
-			return ab_fail(err, AB_ERROR_LIMIT, -EFBIG, "'%s' is larger than %llu GiB", name, DWARF_LIMIT >> 30);
+			return ab_fail(err, AB_ERROR_LIMIT, -EFBIG, "'%s' is larger than %llu GiB", name,
+				       DWARF_LIMIT >> 30);
 		r = fd_write_all(fd, block, n);
 		if (r < 0)
 			return ab_fail_errno(err, r, "'%s'", path);
@@ -154,7 +158,8 @@ static int save_entry(struct package *p, struct archive *a, int fd, const char *
 }
 
 /* Takes BTF at once and returns 0; 1: the file has DWARF only and is worth keeping. */
-static int look_into_saved(struct package *p, int fd, const char *path, const char *name, struct identity *ret_id, struct ab_error *err)
+static int look_into_saved(struct package *p, int fd, const char *path, const char *name, struct identity *ret_id,
+			   struct ab_error *err)
 {
 	struct image image = {};
 	struct stat st;
@@ -224,7 +229,8 @@ static int convert_pending(struct package *p, struct ab_error *err)
 
 /* ---- going through ---- */
 
-static int take_entry(struct package *p, struct archive *a, struct archive_entry *entry, const char *name, struct ab_error *err)
+static int take_entry(struct package *p, struct archive *a, struct archive_entry *entry, const char *name,
+		      struct ab_error *err)
 {
 	enum member member = archive_entry_filetype(entry) == AE_IFREG ? classify(name) : MEMBER_OTHER;
 
@@ -256,7 +262,8 @@ static int take_control(struct package *p, struct archive *a, struct archive_ent
 
 	if (r < 0 || !t.n)
 		return r;
-	if (ab_stanza_field(t.p, t.p + t.n, "Architecture", &value, &n) && ab_identity_set(word, sizeof(word), value, n)) {
+	if (ab_stanza_field(t.p, t.p + t.n, "Architecture", &value, &n) &&
+	    ab_identity_set(word, sizeof(word), value, n)) {
 		const char *arch = ab_arch_of_word(word);
 
 		if (arch)
@@ -294,9 +301,10 @@ static int take_entries(struct package *p, struct archive *a, bool outer, struct
 
 		if (!name)
 			return ab_archive_fail(a, p->at->input, err);
-		if (++p->members > MEMBER_LIMIT || p->unpacked > UNPACK_LIMIT || archive_filter_bytes(a, 0) > (int64_t)UNPACK_LIMIT)
-			return ab_fail(err, AB_ERROR_LIMIT, -EFBIG, "the package has more than %d members or %llu GiB", MEMBER_LIMIT,
-				       UNPACK_LIMIT >> 30);
+		if (++p->members > MEMBER_LIMIT || p->unpacked > UNPACK_LIMIT ||
+		    archive_filter_bytes(a, 0) > (int64_t)UNPACK_LIMIT)
+			return ab_fail(err, AB_ERROR_LIMIT, -EFBIG, "the package has more than %d members or %llu GiB",
+				       MEMBER_LIMIT, UNPACK_LIMIT >> 30);
 		if (outer && (str_starts(name, "data.tar") || str_starts(name, "control.tar")))
 			r = take_inner(p, a, err);
 		else if (!strcmp(path_base(name), "control") && !p->modules)
@@ -330,7 +338,8 @@ static int pass(struct package *p, enum kind kind, struct ab_error *err)
 	if (archive_read_open_filename(a, p->at->input, BLOCK) != ARCHIVE_OK) {
 		/* Something compressed need not be an archive. */
 		r = kind == KIND_TAR ? -ENOENT : ab_archive_fail(a, p->at->input, err);
-	} else if (kind == KIND_TAR && (found = archive_read_next_header(a, &entry)) != ARCHIVE_OK && found != ARCHIVE_WARN) {
+	} else if (kind == KIND_TAR && (found = archive_read_next_header(a, &entry)) != ARCHIVE_OK &&
+		   found != ARCHIVE_WARN) {
 		r = -ENOENT;
 	} else {
 		if (kind == KIND_TAR && archive_entry_pathname(entry))

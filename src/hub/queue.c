@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * The queue that several machines share: a Redis stream with one consumer group. An entry belongs to whom it was given until it is
- * acknowledged; what nobody touched for two minutes is somebody else's.
+ * The queue that several machines share: a Redis stream with one consumer group. An entry belongs to whom it was given
+ * until it is acknowledged; what nobody touched for `silence` seconds is somebody else's.
  */
 #include <hiredis/hiredis.h>
 #include <time.h>
@@ -23,12 +23,14 @@ struct queue {
 
 static int fail(struct queue *q, const redisReply *reply, struct ab_error *err)
 {
-	return ab_fail(err, AB_ERROR_IO, -EIO, "the queue: %s", reply && reply->type == REDIS_REPLY_ERROR ? reply->str :
-		       q->redis->err ? q->redis->errstr : "an answer that makes no sense");
+	const char *why = q->redis->err ? q->redis->errstr : "an answer that makes no sense";
+
+	if (reply && reply->type == REDIS_REPLY_ERROR)
+		why = reply->str;
+	return ab_fail(err, AB_ERROR_IO, -EIO, "the queue: %s", why);
 }
 
-__attribute__((format(printf, 3, 4)))
-static redisReply *ask(struct queue *q, struct ab_error *err, const char *fmt, ...)
+PRINTF_LIKE(3, 4) static redisReply *ask(struct queue *q, struct ab_error *err, const char *fmt, ...)
 {
 	redisReply *reply;
 	va_list args;
@@ -64,9 +66,11 @@ static int parse_url(struct queue *q, const char *url, char host[256], int *ret_
 		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "queue '%s': redis://HOST[:PORT][/NAME] is wanted", url);
 	slash = strchr(p, '/');
 	n = strcspn(p, "/?");
-	q->silent_ms = query && str_starts(query, "?silence=") ? strtol(query + strlen("?silence="), &end, 10) * 1000 : SILENT_SECONDS * 1000;
+	q->silent_ms = query && str_starts(query, "?silence=") ? strtol(query + strlen("?silence="), &end, 10) * 1000
+							       : SILENT_SECONDS * 1000;
 	if (!n || n >= 256 || q->silent_ms < 1000 || q->silent_ms > 86400000)
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "queue '%s': redis://HOST[:PORT][/NAME][?silence=SECONDS] is wanted", url);
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL,
+			       "queue '%s': redis://HOST[:PORT][/NAME][?silence=SECONDS] is wanted", url);
 	memcpy(host, p, n);
 	host[n] = '\0';
 	colon = strrchr(host, ':');
@@ -112,7 +116,8 @@ int ab_queue_open(const char *url, struct queue **ret_queue, struct ab_error *er
 	if (r == 0) {
 		q->redis = redisConnectWithTimeout(host, port, patience);
 		if (!q->redis || q->redis->err)
-			r = ab_fail(err, AB_ERROR_IO, -ECONNREFUSED, "queue '%s': %s", url, q->redis ? q->redis->errstr : "memory ran out");
+			r = ab_fail(err, AB_ERROR_IO, -ECONNREFUSED, "queue '%s': %s", url,
+				    q->redis ? q->redis->errstr : "memory ran out");
 		else
 			redisSetTimeout(q->redis, patience);
 	}
@@ -140,7 +145,8 @@ void ab_queue_close(struct queue *q)
 
 /* ---- adding ---- */
 
-/* Atomically, for all machines list the same: a new item, or one that failed and is due, becomes queued. "failed AT ATTEMPTS WHY" */
+/* Atomically, for all machines list the same: a new item, or one that failed and is due, becomes queued. "failed AT
+ * ATTEMPTS WHY" */
 static const char add_script[] =
 	"local was = redis.call('HGET', KEYS[2], ARGV[1])\n"
 	"if was then\n"
@@ -162,7 +168,8 @@ int ab_queue_add(struct queue *q, const struct item *item, bool retry, bool *ret
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&q->lock);
-	reply = ask(q, err, "EVAL %s 2 %s %s %s %s %lld %d", add_script, q->name, q->items, item->key, json, (long long)time(NULL), retry);
+	reply = ask(q, err, "EVAL %s 2 %s %s %s %s %lld %d", add_script, q->name, q->items, item->key, json,
+		    (long long)time(NULL), retry);
 	pthread_mutex_unlock(&q->lock);
 	if (!reply)
 		return failed(err);
@@ -181,7 +188,8 @@ static int take_entry(const redisReply *entry, char **ret_json, char ret_entry[6
 	if (entry->type != REDIS_REPLY_ARRAY || entry->elements != 2 || entry->element[0]->type != REDIS_REPLY_STRING)
 		return -EAGAIN;
 	fields = entry->element[1];
-	if (fields->type != REDIS_REPLY_ARRAY || fields->elements != 2 || fields->element[1]->type != REDIS_REPLY_STRING)
+	if (fields->type != REDIS_REPLY_ARRAY || fields->elements != 2 ||
+	    fields->element[1]->type != REDIS_REPLY_STRING)
 		return -EAGAIN;
 	snprintf(ret_entry, 64, "%s", entry->element[0]->str);
 	*ret_json = strdup(fields->element[1]->str);
@@ -191,7 +199,8 @@ static int take_entry(const redisReply *entry, char **ret_json, char ret_entry[6
 /* What others left behind. */
 static int claim(struct queue *q, char **ret_json, char ret_entry[64], struct ab_error *err)
 {
-	redisReply *reply = ask(q, err, "XAUTOCLAIM %s " GROUP " %s %ld %s COUNT 1", q->name, q->consumer, q->silent_ms, q->cursor);
+	redisReply *reply = ask(q, err, "XAUTOCLAIM %s " GROUP " %s %ld %s COUNT 1", q->name, q->consumer, q->silent_ms,
+				q->cursor);
 	int r = -EAGAIN;
 
 	if (!reply)
@@ -228,8 +237,8 @@ static int anything_pending(struct queue *q, bool *ret_pending, struct ab_error 
 
 	if (!reply)
 		return failed(err);
-	*ret_pending = reply->type == REDIS_REPLY_ARRAY && reply->elements && reply->element[0]->type == REDIS_REPLY_INTEGER &&
-		       reply->element[0]->integer > 0;
+	*ret_pending = reply->type == REDIS_REPLY_ARRAY && reply->elements &&
+		       reply->element[0]->type == REDIS_REPLY_INTEGER && reply->element[0]->integer > 0;
 	freeReplyObject(reply);
 	return 0;
 }
@@ -268,34 +277,34 @@ int ab_queue_keep(struct queue *q, const char *const *entries, size_t count, str
 
 /* ---- finishing ---- */
 
-static const char finish_script[] =
-	"local word = ARGV[3]\n"
-	"if word == 'failed' then\n"
-	"  local was = redis.call('HGET', KEYS[2], ARGV[2]) or 'queued 0'\n"
-	"  local attempts = tonumber(string.match(was, '^%a+ (%d+)') or '0') + 1\n"
-	"  local delay = tonumber(ARGV[5])\n"
-	"  for i = 2, attempts do delay = math.min(delay * 4, tonumber(ARGV[6])) end\n"
-	"  local at = tonumber(ARGV[4]) + delay\n"
-	"  word = string.format('failed %d %d %s', at, attempts, ARGV[7])\n"
-	"  redis.call('HSET', KEYS[2], ARGV[2], word)\n"
-	"  redis.call('XACK', KEYS[1], '" GROUP "', ARGV[1])\n"
-	"  redis.call('XDEL', KEYS[1], ARGV[1])\n"
-	"  return at\n"
-	"end\n"
-	"redis.call('HSET', KEYS[2], ARGV[2], word)\n"
-	"redis.call('XACK', KEYS[1], '" GROUP "', ARGV[1])\n"
-	"redis.call('XDEL', KEYS[1], ARGV[1])\n"
-	"return 0";
+static const char finish_script[] = "local word = ARGV[3]\n"
+				    "if word == 'failed' then\n"
+				    "  local was = redis.call('HGET', KEYS[2], ARGV[2]) or 'queued 0'\n"
+				    "  local attempts = tonumber(string.match(was, '^%a+ (%d+)') or '0') + 1\n"
+				    "  local delay = tonumber(ARGV[5])\n"
+				    "  for i = 2, attempts do delay = math.min(delay * 4, tonumber(ARGV[6])) end\n"
+				    "  local at = tonumber(ARGV[4]) + delay\n"
+				    "  word = string.format('failed %d %d %s', at, attempts, ARGV[7])\n"
+				    "  redis.call('HSET', KEYS[2], ARGV[2], word)\n"
+				    "  redis.call('XACK', KEYS[1], '" GROUP "', ARGV[1])\n"
+				    "  redis.call('XDEL', KEYS[1], ARGV[1])\n"
+				    "  return at\n"
+				    "end\n"
+				    "redis.call('HSET', KEYS[2], ARGV[2], word)\n"
+				    "redis.call('XACK', KEYS[1], '" GROUP "', ARGV[1])\n"
+				    "redis.call('XDEL', KEYS[1], ARGV[1])\n"
+				    "return 0";
 
-int ab_queue_finish(struct queue *q, const char *entry, const char *id, enum ab_crawl_status status, const struct ab_error *why,
-		    int64_t *ret_retry_at, struct ab_error *err)
+int ab_queue_finish(struct queue *q, const char *entry, const char *id, enum ab_crawl_status status,
+		    const struct ab_error *why, int64_t *ret_retry_at, struct ab_error *err)
 {
 	const char *word = status == AB_CRAWL_FAILED ? "failed" : status == AB_CRAWL_DONE ? "done" : "none";
 	redisReply *reply;
 
 	pthread_mutex_lock(&q->lock);
-	reply = ask(q, err, "EVAL %s 2 %s %s %s %s %s %lld %lld %lld %s", finish_script, q->name, q->items, entry, id, word,
-		    (long long)time(NULL), (long long)ab_retry_delay(1), (long long)ab_retry_delay(64), why ? why->msg : "");
+	reply = ask(q, err, "EVAL %s 2 %s %s %s %s %s %lld %lld %lld %s", finish_script, q->name, q->items, entry, id,
+		    word, (long long)time(NULL), (long long)ab_retry_delay(1), (long long)ab_retry_delay(64),
+		    why ? why->msg : "");
 	pthread_mutex_unlock(&q->lock);
 	if (!reply)
 		return failed(err);

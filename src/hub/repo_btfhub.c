@@ -11,8 +11,8 @@ static bool is_btf(const char *path)
 }
 
 /* DISTRIBUTION/VERSION/ARCH/RELEASE.btf.tar.xz; the path is kept, for the import reads it. */
-static int add_file(struct items *items, const struct source *source, const char *url, const char *path, const char *hash,
-		    uint64_t size, struct ab_error *err)
+static int add_file(struct items *items, const struct source *source, const char *url, const char *path,
+		    const char *hash, uint64_t size, struct ab_error *err)
 {
 	struct package_ref p = { .algorithm = "sha256", .size = size };
 	const char *base = path_base(path), *end = strstr(base, ".btf");
@@ -33,7 +33,8 @@ static int add_file(struct items *items, const struct source *source, const char
 }
 
 /* Lines "HASH  PATH" or "HASH *PATH", as sha256sum(1) writes them. */
-int ab_btfhub_parse_index(struct items *items, const struct source *source, const char *text, size_t size, struct ab_error *err)
+int ab_btfhub_parse_index(struct items *items, const struct source *source, const char *text, size_t size,
+			  struct ab_error *err)
 {
 	const char *p = text, *end = text + size;
 	int r = 0;
@@ -80,7 +81,8 @@ static int note_file(const char *path, const struct stat *st, int type, struct F
 	/* A file that changes is another one; nothing has to be read to see it. */
 	if (asprintf(&id, "%s@%lld+%lld", path, (long long)st->st_mtime, (long long)st->st_size) < 0)
 		return -1;
-	return add_file(walking->items, walking->source, walking->root, below, id, st->st_size, walking->err) < 0 ? -1 : 0;
+	return add_file(walking->items, walking->source, walking->root, below, id, st->st_size, walking->err) < 0 ? -1
+														  : 0;
 }
 
 static int list_directory(struct listing *listing, const struct source *source, const char *path, struct ab_error *err)
@@ -103,7 +105,8 @@ static int list_directory(struct listing *listing, const struct source *source, 
 
 /* ---- addresses ---- */
 
-static int fetch_signed(struct listing *listing, const struct source *source, const char *index, const char *to, struct ab_error *err)
+static int fetch_signed(struct listing *listing, const struct source *source, const char *index, const char *to,
+			struct ab_error *err)
 {
 	_free_ char *url = ab_url_join(source->url, index), *sig_url = NULL, *sig = NULL;
 	struct fetch fetch = { .url = url, .to = to, .limit = INDEX_LIMIT };

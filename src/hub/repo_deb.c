@@ -22,8 +22,8 @@ static bool is_security(const char *suite)
 
 static bool is_relative(const char *configured, const char *suite)
 {
-	static const char *const aliases[] = { "stable", "testing", "unstable", "oldstable", "oldoldstable", "sid", "bookworm", "trixie",
-					       "forky", "bullseye", "duke" };
+	static const char *const aliases[] = { "stable",   "testing", "unstable", "oldstable", "oldoldstable", "sid",
+					       "bookworm", "trixie",  "forky",    "bullseye",  "duke" };
 	size_t n = strcspn(configured, "-/");
 
 	if (!strncmp(configured, suite, n) && (!suite[n] || suite[n] == '-' || suite[n] == '/'))
@@ -34,11 +34,18 @@ static bool is_relative(const char *configured, const char *suite)
 	return false;
 }
 
-/* The configured archive that has suites of this kind: of this very release if there is one, else of Debian's others. */
+/* The configured archive that has suites of this kind: of this very release if there is one, else of Debian's others.
+ */
 static int find_configured(const char *suite, char **ret_url, struct ab_error *err)
 {
-	static const char *const argv[] = { "apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE)",
-					    "-o", "APT::Get::IndexTargets::ReleaseInfo=false", "Created-By: Packages", NULL };
+	static const char *const argv[] = { "apt-get",
+					    "indextargets",
+					    "--format",
+					    "$(REPO_URI) $(RELEASE)",
+					    "-o",
+					    "APT::Get::IndexTargets::ReleaseInfo=false",
+					    "Created-By: Packages",
+					    NULL };
 	_free_ char *out = NULL;
 	int r = ab_command_run(argv, NULL, &out, NULL, err);
 
@@ -57,7 +64,8 @@ static int find_configured(const char *suite, char **ret_url, struct ab_error *e
 		*ret_url = strdup(line);
 		return *ret_url ? 0 : ab_fail_memory(err);
 	}
-	return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "apt's configuration names no archive with suites like '%s'", suite);
+	return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "apt's configuration names no archive with suites like '%s'",
+		       suite);
 }
 
 /* ---- Release ---- */
@@ -75,8 +83,8 @@ static int fetch_detached(struct suite *s, const char *to, struct ab_error *err)
 	_free_ char *path = NULL, *signature = NULL, *sig_path = NULL;
 	int r;
 
-	if (asprintf(&path, "dists/%s/Release", s->name) < 0 || asprintf(&sig_path, "dists/%s/Release.gpg", s->name) < 0 ||
-	    asprintf(&signature, "%s.gpg", to) < 0)
+	if (asprintf(&path, "dists/%s/Release", s->name) < 0 ||
+	    asprintf(&sig_path, "dists/%s/Release.gpg", s->name) < 0 || asprintf(&signature, "%s.gpg", to) < 0)
 		return ab_fail_memory(err);
 	r = fetch_index(s, path, to, err);
 	if (r == 0 && !s->source->unsigned_) {
@@ -114,7 +122,8 @@ static bool field_is(const char *text, const char *name, const char *value)
 	const char *found;
 	size_t n;
 
-	return ab_stanza_field(text, text + strlen(text), name, &found, &n) && n == strlen(value) && !strncmp(found, value, n);
+	return ab_stanza_field(text, text + strlen(text), name, &found, &n) && n == strlen(value) &&
+	       !strncmp(found, value, n);
 }
 
 /* An old file, or another suite's, is signed just as well. */
@@ -125,12 +134,14 @@ static int check_release(struct suite *s, struct ab_error *err)
 	size_t n;
 
 	if (!field_is(text, "Codename", s->name) && !field_is(text, "Suite", s->name) && !s->source->unsigned_ &&
-	    !(is_security(s->name) && ab_stanza_field(text, text + strlen(text), "Codename", &value, &n) && !strncmp(value, s->name, MIN(n, strcspn(s->name, "/-")))))
+	    !(is_security(s->name) && ab_stanza_field(text, text + strlen(text), "Codename", &value, &n) &&
+	      !strncmp(value, s->name, MIN(n, strcspn(s->name, "/-")))))
 		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "its Release file is for another suite");
 	if (s->source->stale || !ab_stanza_field(text, text + strlen(text), "Valid-Until", &value, &n))
 		return 0;
 	if (!strptime(value, "%a, %d %b %Y %H:%M:%S", &until) || timegm(&until) < time(NULL))
-		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "its Release file was valid until %.*s only (stale = true takes it)", (int)n, value);
+		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG,
+			       "its Release file was valid until %.*s only (stale = true takes it)", (int)n, value);
 	return 0;
 }
 
@@ -145,7 +156,8 @@ static bool find_hash(const char *release, const char *path, char hash[65], uint
 		unsigned long long size;
 
 		p++;
-		if (sscanf(p, " %64[0-9a-f] %llu %399[^ \n]", found, &size, name) == 3 && strlen(found) == 64 && !strcmp(name, path)) {
+		if (sscanf(p, " %64[0-9a-f] %llu %399[^ \n]", found, &size, name) == 3 && strlen(found) == 64 &&
+		    !strcmp(name, path)) {
 			strcpy(hash, found);
 			*ret_size = size;
 			return true;
@@ -160,11 +172,23 @@ static bool find_hash(const char *release, const char *path, char hash[65], uint
 /* linux-image-6.1.0-50-cloud-amd64-dbg: what is left is what uname -r says. */
 static bool split_name(const char *name, size_t n, char *release, size_t cap, unsigned *ret_rank, bool *ret_debug)
 {
-	static const struct { const char *prefix; unsigned rank; } prefixes[] = {
-		{ "linux-image-unsigned-", 2 }, { "linux-image-", 1 }, { "linux-binary-", 0 }, { "linux-modules-", 4 },
+	static const struct {
+		const char *prefix;
+		unsigned rank;
+	} prefixes[] = {
+		{ "linux-image-unsigned-", 2 },
+		{ "linux-image-", 1 },
+		{ "linux-binary-", 0 },
+		{ "linux-modules-", 4 },
 	};
-	static const struct { const char *suffix; unsigned rank; bool debug; } suffixes[] = {
-		{ "-dbgsym", 8, true }, { "-dbg", 8, true }, { "-unsigned", 2, false },
+	static const struct {
+		const char *suffix;
+		unsigned rank;
+		bool debug;
+	} suffixes[] = {
+		{ "-dbgsym", 8, true },
+		{ "-dbg", 8, true },
+		{ "-unsigned", 2, false },
 	};
 
 	*ret_debug = false;
@@ -194,7 +218,8 @@ static bool split_name(const char *name, size_t n, char *release, size_t cap, un
 
 static bool is_wanted(const struct source *source, const char *name)
 {
-	static const char *const images[] = { "linux-image-[0-9]*", "linux-image-unsigned-[0-9]*", "linux-binary-[0-9]*", NULL };
+	static const char *const images[] = { "linux-image-[0-9]*", "linux-image-unsigned-[0-9]*",
+					      "linux-binary-[0-9]*", NULL };
 	bool debug = str_ends(name, "-dbg") || str_ends(name, "-dbgsym");
 
 	if (ab_matches((const char *const *)source->exclude, name) || (debug && !source->debug))
@@ -207,8 +232,8 @@ static bool is_safe(const char *path)
 	return *path && *path != '/' && !strstr(path, "..") && !strchr(path, '\\');
 }
 
-static int take_stanza(struct items *items, const struct source *source, const char *url, const char *stanza, const char *end,
-		       struct ab_error *err)
+static int take_stanza(struct items *items, const struct source *source, const char *url, const char *stanza,
+		       const char *end, struct ab_error *err)
 {
 	static const char *const names[] = { "Package", "Version", "Architecture", "Filename", "Size", "SHA256" };
 	const char *value[ARRAY_SIZE(names)];
@@ -224,7 +249,8 @@ static int take_stanza(struct items *items, const struct source *source, const c
 	file = strndup(value[3], size[3]);
 	if (!name || !file)
 		return ab_fail_memory(err);
-	if (!is_wanted(source, name) || !is_safe(file) || size[5] != 64 || !split_name(name, strlen(name), release, sizeof(release), &p.rank, &p.debug))
+	if (!is_wanted(source, name) || !is_safe(file) || size[5] != 64 ||
+	    !split_name(name, strlen(name), release, sizeof(release), &p.rank, &p.debug))
 		return 0;
 	p.name = TAKE(name);
 	p.version = strndup(value[1], size[1]);
@@ -243,8 +269,8 @@ static int take_stanza(struct items *items, const struct source *source, const c
 	return ab_items_add(items, source, key, &p, err);
 }
 
-int ab_deb_parse_packages(struct items *items, const struct source *source, const char *url, const char *text, size_t size,
-			  struct ab_error *err)
+int ab_deb_parse_packages(struct items *items, const struct source *source, const char *url, const char *text,
+			  size_t size, struct ab_error *err)
 {
 	const char *p = text, *end = text + size;
 	int r = 0;
@@ -259,11 +285,14 @@ int ab_deb_parse_packages(struct items *items, const struct source *source, cons
 	return r;
 }
 
-static int fetch_list(struct suite *s, const char *path, const char *hash, uint64_t size, char **ret_path, struct ab_error *err)
+static int fetch_list(struct suite *s, const char *path, const char *hash, uint64_t size, char **ret_path,
+		      struct ab_error *err)
 {
 	const char *slash = strrchr(path, '/');
 	_free_ char *to = ab_listing_path(s->listing, hash, err), *below = NULL, *url = NULL;
-	struct fetch fetch = { .to = to, .hash = hash, .algorithm = "sha256", .size = size, .limit = LIST_LIMIT, .apt = s->source->apt };
+	struct fetch fetch = {
+		.to = to, .hash = hash, .algorithm = "sha256", .size = size, .limit = LIST_LIMIT, .apt = s->source->apt
+	};
 	int r = 0;
 
 	if (!to)
@@ -271,7 +300,8 @@ static int fetch_list(struct suite *s, const char *path, const char *hash, uint6
 	if (access(to, R_OK) < 0) {
 		/* By its hash, so that an archive that is just being updated gives what this Release file means. */
 		if (field_is(s->release, "Acquire-By-Hash", "yes"))
-			r = asprintf(&below, "dists/%s/%.*s/by-hash/SHA256/%s", s->name, (int)(slash - path), path, hash);
+			r = asprintf(&below, "dists/%s/%.*s/by-hash/SHA256/%s", s->name, (int)(slash - path), path,
+				     hash);
 		else
 			r = asprintf(&below, "dists/%s/%s", s->name, path);
 		url = r < 0 ? NULL : ab_url_join(s->url, below);
@@ -322,7 +352,8 @@ static int list_suite(struct suite *s, struct ab_error *err)
 {
 	const char *const main_[] = { "main", NULL }, *const own[] = { own_arch(), NULL };
 	const char *const *components = s->source->components ? (const char *const *)s->source->components : main_;
-	const char *const *architectures = s->source->architectures ? (const char *const *)s->source->architectures : own;
+	const char *const *architectures = s->source->architectures ? (const char *const *)s->source->architectures
+								    : own;
 	_free_ char *name = NULL, *path = NULL;
 	size_t size;
 	int r;
@@ -332,7 +363,9 @@ static int list_suite(struct suite *s, struct ab_error *err)
 	path = ab_listing_path(s->listing, name, err);
 	if (!path)
 		return err && err->code ? err->code : -ENOMEM;
-	r = s->source->apt ? find_configured(s->name, &s->url, err) : (s->url = strdup(s->source->url)) ? 0 : ab_fail_memory(err);
+	r = s->source->apt                      ? find_configured(s->name, &s->url, err)
+	    : (s->url = strdup(s->source->url)) ? 0
+						: ab_fail_memory(err);
 	if (r == 0)
 		r = fetch_release(s, path, err);
 	if (r == 0)

@@ -10,12 +10,14 @@
 
 static bool is_element(xmlTextReader *xml, const char *name)
 {
-	return xmlTextReaderNodeType(xml) == XML_READER_TYPE_ELEMENT && !strcmp((const char *)xmlTextReaderConstLocalName(xml), name);
+	return xmlTextReaderNodeType(xml) == XML_READER_TYPE_ELEMENT &&
+	       !strcmp((const char *)xmlTextReaderConstLocalName(xml), name);
 }
 
 static bool is_end(xmlTextReader *xml, const char *name)
 {
-	return xmlTextReaderNodeType(xml) == XML_READER_TYPE_END_ELEMENT && !strcmp((const char *)xmlTextReaderConstLocalName(xml), name);
+	return xmlTextReaderNodeType(xml) == XML_READER_TYPE_END_ELEMENT &&
+	       !strcmp((const char *)xmlTextReaderConstLocalName(xml), name);
 }
 
 static void attribute(xmlTextReader *xml, const char *name, char *out, size_t cap)
@@ -93,13 +95,18 @@ struct entry {
 
 static bool is_wanted(const struct source *source, const struct entry *e)
 {
-	static const char *const images[] = { "kernel", "kernel-core", "kernel-rt", "kernel-rt-core", "kernel-64k-core", "kernel-debug-core", "kernel-alt",
-				  "kernel-uek", "kernel-uek-core", "kernel-default", "kernel-azure", "kernel-preempt", "kernel-rt_debug",
-				  "kernel-64kb", "kernel[0-9]*", NULL };
-	static const char *const debug[] = { "kernel-debuginfo", "kernel-rt-debuginfo", "kernel-64k-debuginfo", "kernel-uek-debuginfo", "kernel-alt-debuginfo",
-				 "kernel-default-debuginfo", "kernel-azure-debuginfo", "kernel-preempt-debuginfo", NULL };
+	static const char *const images[] = { "kernel",          "kernel-core",       "kernel-rt",    "kernel-rt-core",
+					      "kernel-64k-core", "kernel-debug-core", "kernel-alt",   "kernel-uek",
+					      "kernel-uek-core", "kernel-default",    "kernel-azure", "kernel-preempt",
+					      "kernel-rt_debug", "kernel-64kb",       "kernel[0-9]*", NULL };
+	static const char *const debug[] = {
+		"kernel-debuginfo",       "kernel-rt-debuginfo",      "kernel-64k-debuginfo",
+		"kernel-uek-debuginfo",   "kernel-alt-debuginfo",     "kernel-default-debuginfo",
+		"kernel-azure-debuginfo", "kernel-preempt-debuginfo", NULL
+	};
 
-	if (!strcmp(e->arch, "src") || !strcmp(e->arch, "nosrc") || !strcmp(e->arch, "noarch") || ab_matches((const char *const *)source->exclude, e->name))
+	if (!strcmp(e->arch, "src") || !strcmp(e->arch, "nosrc") || !strcmp(e->arch, "noarch") ||
+	    ab_matches((const char *const *)source->exclude, e->name))
 		return false;
 	if (strstr(e->name, "-debuginfo") && !source->debug)
 		return false;
@@ -170,7 +177,8 @@ static void take_field(xmlTextReader *xml, struct entry *e)
 	}
 }
 
-int ab_rpm_parse_primary(struct items *items, const struct source *source, const char *text, size_t size, struct ab_error *err)
+int ab_rpm_parse_primary(struct items *items, const struct source *source, const char *text, size_t size,
+			 struct ab_error *err)
 {
 	xmlTextReader *xml = xmlReaderForMemory(text, size, NULL, NULL, XML_OPTIONS | XML_PARSE_HUGE);
 	struct entry e = {};
@@ -198,7 +206,8 @@ int ab_rpm_parse_primary(struct items *items, const struct source *source, const
 
 /* ---- repositories ---- */
 
-static int fetch_below(struct listing *listing, const struct source *source, const char *below, struct fetch *fetch, struct ab_error *err)
+static int fetch_below(struct listing *listing, const struct source *source, const char *below, struct fetch *fetch,
+		       struct ab_error *err)
 {
 	_free_ char *url = ab_url_join(source->url, below);
 
@@ -208,7 +217,8 @@ static int fetch_below(struct listing *listing, const struct source *source, con
 	return ab_fetch(listing->fetcher, fetch, err);
 }
 
-static int fetch_repomd(struct listing *listing, const struct source *source, struct repomd *repomd, struct ab_error *err)
+static int fetch_repomd(struct listing *listing, const struct source *source, struct repomd *repomd,
+			struct ab_error *err)
 {
 	_free_ char *name = NULL, *signature_name = NULL, *to = NULL, *signature = NULL, *text = NULL;
 	size_t size;
@@ -222,7 +232,8 @@ static int fetch_repomd(struct listing *listing, const struct source *source, st
 		return err && err->code ? err->code : -ENOMEM;
 	r = fetch_below(listing, source, "repodata/repomd.xml", &(struct fetch){ .to = to, .limit = INDEX_LIMIT }, err);
 	if (r == 0 && !source->unsigned_ && !source->signed_packages) {
-		r = fetch_below(listing, source, "repodata/repomd.xml.asc", &(struct fetch){ .to = signature, .limit = INDEX_LIMIT }, err);
+		r = fetch_below(listing, source, "repodata/repomd.xml.asc",
+				&(struct fetch){ .to = signature, .limit = INDEX_LIMIT }, err);
 		if (r == -ENOENT)
 			ab_error_prefix(err, "repomd.xml is not signed (signed = \"packages\", where packages are)");
 		if (r == 0)
@@ -246,8 +257,13 @@ static int list_repository(struct listing *listing, const struct source *source,
 	if (!to)
 		return err && err->code ? err->code : -ENOMEM;
 	if (access(to, R_OK) < 0)
-		r = fetch_below(listing, source, repomd.href, &(struct fetch){ .to = to, .hash = repomd.hash, .algorithm = repomd.algorithm,
-				.size = repomd.size, .limit = LIST_LIMIT }, err);
+		r = fetch_below(listing, source, repomd.href,
+				&(struct fetch){ .to = to,
+						 .hash = repomd.hash,
+						 .algorithm = repomd.algorithm,
+						 .size = repomd.size,
+						 .limit = LIST_LIMIT },
+				err);
 	if (r == 0)
 		r = ab_inflate_file(to, LIST_LIMIT, &text, &size, err);
 	return r < 0 ? r : ab_rpm_parse_primary(listing->items, source, text, MIN(size, INT32_MAX), err);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * The headers of an RPM package, which libarchive skips: who made it, for what, and what its signature covers. A package is a lead of
- * 96 bytes, a signature header padded to 8 bytes, the main header, and the compressed payload; a header is a magic, the number of
- * index entries, the size of the store, entries of tag, type, offset and count, and the store. All numbers are big-endian.
+ * The headers of an RPM package, which libarchive skips: who made it, for what, and what its signature covers. A
+ * package is a lead of 96 bytes, a signature header padded to 8 bytes, the main header, and the compressed payload; a
+ * header is a magic, the number of index entries, the size of the store, entries of tag, type, offset and count, and
+ * the store. All numbers are big-endian.
  */
 #include "hub.h"
 
@@ -28,8 +29,8 @@ static size_t header_length(const char *p, size_t size)
 	return length <= MIN(size, HEADER_LIMIT) ? length : 0;
 }
 
-bool ab_rpm_tag(const char *header, size_t size, uint32_t tag, uint32_t *ret_type, uint32_t *ret_count, const char **ret,
-		size_t *ret_size)
+bool ab_rpm_tag(const char *header, size_t size, uint32_t tag, uint32_t *ret_type, uint32_t *ret_count,
+		const char **ret, size_t *ret_size)
 {
 	size_t length = header_length(header, size);
 	uint32_t entries = length ? get_be32(header + 8) : 0;
@@ -57,7 +58,8 @@ static void copy_string(const char *header, size_t size, uint32_t tag, char *fie
 	size_t n;
 
 	*field = '\0';
-	if (ab_rpm_tag(header, size, tag, &type, &count, &p, &n) && (type == 6 || type == 8 || type == 9) && memchr(p, '\0', n))
+	if (ab_rpm_tag(header, size, tag, &type, &count, &p, &n) && (type == 6 || type == 8 || type == 9) &&
+	    memchr(p, '\0', n))
 		snprintf(field, cap, "%s", p);
 }
 
@@ -70,7 +72,8 @@ int ab_rpm_read(const char *data, size_t size, struct rpm *rpm, struct ab_error 
 	*rpm = (struct rpm){ .signature_start = at, .signature_size = n };
 	at += (n + 7) & ~7ull;
 	if (at >= size || !(n = header_length(data + at, size - at)))
-		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "the RPM package is cut off in its headers, or they are damaged");
+		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG,
+			       "the RPM package is cut off in its headers, or they are damaged");
 	rpm->header_start = at;
 	rpm->header_size = n;
 	copy_string(data + at, n, 1000, rpm->name, sizeof(rpm->name));

@@ -42,7 +42,8 @@ static int dearmour(const char *text, struct text *out)
 	return out->failed ? -ENOMEM : out->n ? 0 : -EBADMSG;
 }
 
-static int open_keyring(const char *keyring, char **ret_path, bool *ret_temporary, const char *dir, struct ab_error *err)
+static int open_keyring(const char *keyring, char **ret_path, bool *ret_temporary, const char *dir,
+			struct ab_error *err)
 {
 	_free_ char *data = NULL;
 	_text_ struct text keys = {};
@@ -77,24 +78,28 @@ static int open_keyring(const char *keyring, char **ret_path, bool *ret_temporar
 
 /* ---- gpgv ---- */
 
-/* A file with several signatures counts when one is good and none is bad: the others may be by keys that are not in the keyring. */
+/* A file with several signatures counts when one is good and none is bad: the others may be by keys that are not in the
+ * keyring. */
 static int judge(const char *status, const char *keyring, struct ab_error *err)
 {
 	const char *missing = strstr(status, "NO_PUBKEY ");
 
 	if (strstr(status, "] BADSIG "))
-		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "the signature is wrong: it was changed after it was signed");
+		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG,
+			       "the signature is wrong: it was changed after it was signed");
 	if (strstr(status, "] GOODSIG "))
 		return 0;
 	if (strstr(status, "] EXPKEYSIG ") || strstr(status, "] EXPSIG ") || strstr(status, "] REVKEYSIG "))
-		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "it is signed by a key of '%s' that has expired or was revoked", keyring);
+		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG,
+			       "it is signed by a key of '%s' that has expired or was revoked", keyring);
 	if (missing)
-		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "it is signed by key %.*s, which is not in '%s'", (int)strcspn(missing + 10, " \n"),
-			       missing + 10, keyring);
+		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "it is signed by key %.*s, which is not in '%s'",
+			       (int)strcspn(missing + 10, " \n"), missing + 10, keyring);
 	return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "it is not signed");
 }
 
-static int verify(struct fetcher *fetcher, const char *keyring, const char *out, const char *first, const char *second, struct ab_error *err)
+static int verify(struct fetcher *fetcher, const char *keyring, const char *out, const char *first, const char *second,
+		  struct ab_error *err)
 {
 	const char *argv[12] = { "gpgv", "--quiet", "--status-fd", "1", "--keyring" };
 	_free_ char *path = NULL, *status = NULL;
@@ -126,7 +131,8 @@ static int verify(struct fetcher *fetcher, const char *keyring, const char *out,
 	return r;
 }
 
-int ab_verify_inline(struct fetcher *fetcher, const char *keyring, const char *path, const char *out, struct ab_error *err)
+int ab_verify_inline(struct fetcher *fetcher, const char *keyring, const char *path, const char *out,
+		     struct ab_error *err)
 {
 	int r = verify(fetcher, keyring, out, path, NULL, err);
 
@@ -135,7 +141,8 @@ int ab_verify_inline(struct fetcher *fetcher, const char *keyring, const char *p
 	return r;
 }
 
-int ab_verify_detached(struct fetcher *fetcher, const char *keyring, const char *signature, const char *path, struct ab_error *err)
+int ab_verify_detached(struct fetcher *fetcher, const char *keyring, const char *signature, const char *path,
+		       struct ab_error *err)
 {
 	return verify(fetcher, keyring, NULL, signature, path, err);
 }
@@ -145,12 +152,13 @@ int ab_verify_detached(struct fetcher *fetcher, const char *keyring, const char 
 struct rpm_file {
 	const char *path;
 	int fd;
-	char *head;             /* the start of the file */
+	char *head; /* the start of the file */
 	size_t size;
 	struct rpm rpm;
 };
 
-static int write_temporary(const char *dir, const void *data, size_t size, char **ret_path, int *ret_fd, struct ab_error *err)
+static int write_temporary(const char *dir, const void *data, size_t size, char **ret_path, int *ret_fd,
+			   struct ab_error *err)
 {
 	int r = ab_temporary(dir, ret_path, ret_fd, err);
 
@@ -181,8 +189,8 @@ static int check_payload(const struct rpm_file *f, const char *dir, struct ab_er
 }
 
 /* Older ones sign header and payload together. */
-static int verify_whole(struct fetcher *fetcher, const char *keyring, const struct rpm_file *f, const char *signature, size_t size,
-			struct ab_error *err)
+static int verify_whole(struct fetcher *fetcher, const char *keyring, const struct rpm_file *f, const char *signature,
+			size_t size, struct ab_error *err)
 {
 	_free_ char *sig = NULL, *signed_ = NULL;
 	_close_ int sig_fd = -1, fd = -1;
@@ -201,15 +209,16 @@ static int verify_whole(struct fetcher *fetcher, const char *keyring, const stru
 	return r;
 }
 
-static int verify_header(struct fetcher *fetcher, const char *keyring, const struct rpm_file *f, const char *signature, size_t size,
-			 struct ab_error *err)
+static int verify_header(struct fetcher *fetcher, const char *keyring, const struct rpm_file *f, const char *signature,
+			 size_t size, struct ab_error *err)
 {
 	_free_ char *sig = NULL, *header = NULL;
 	_close_ int sig_fd = -1, fd = -1;
 	int r = write_temporary(fetcher->cache, signature, size, &sig, &sig_fd, err);
 
 	if (r == 0)
-		r = write_temporary(fetcher->cache, f->head + f->rpm.header_start, f->rpm.header_size, &header, &fd, err);
+		r = write_temporary(fetcher->cache, f->head + f->rpm.header_start, f->rpm.header_size, &header, &fd,
+				    err);
 	if (r == 0)
 		r = verify(fetcher, keyring, NULL, sig, header, err);
 	if (r == 0)
@@ -223,15 +232,20 @@ static int verify_header(struct fetcher *fetcher, const char *keyring, const str
 
 static int verify_rpm(struct fetcher *fetcher, const char *keyring, const struct rpm_file *f, struct ab_error *err)
 {
-	static const struct { uint32_t tag; bool header; } tags[] = { { 1002, false }, { 1005, false }, { 268, true }, { 267, true } };
+	static const struct {
+		uint32_t tag;
+		bool header;
+	} tags[] = { { 1002, false }, { 1005, false }, { 268, true }, { 267, true } };
 	const char *signatures = f->head + f->rpm.signature_start, *p;
 	uint32_t type, count;
 	size_t size;
 
 	for (size_t i = 0; i < ARRAY_SIZE(tags); i++) {
-		if (!ab_rpm_tag(signatures, f->rpm.signature_size, tags[i].tag, &type, &count, &p, &size) || type != 7 || count > size)
+		if (!ab_rpm_tag(signatures, f->rpm.signature_size, tags[i].tag, &type, &count, &p, &size) ||
+		    type != 7 || count > size)
 			continue;
-		return tags[i].header ? verify_header(fetcher, keyring, f, p, count, err) : verify_whole(fetcher, keyring, f, p, count, err);
+		return tags[i].header ? verify_header(fetcher, keyring, f, p, count, err)
+				      : verify_whole(fetcher, keyring, f, p, count, err);
 	}
 	return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "the package is not signed");
 }

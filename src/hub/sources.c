@@ -9,7 +9,12 @@ enum key_type { KEY_STRING, KEY_STRINGS, KEY_BOOL, KEY_NUMBER };
 
 #define S(field) offsetof(struct source, field)
 
-static const struct { const char *name; enum key_type type; size_t offset; unsigned types; } keys[] = {
+static const struct {
+	const char *name;
+	enum key_type type;
+	size_t offset;
+	unsigned types;
+} keys[] = {
 	{ "name", KEY_STRING, S(name), 7 },
 	{ "url", KEY_STRING, S(url), 7 },
 	{ "suites", KEY_STRINGS, S(suites), 1 << SOURCE_DEB },
@@ -103,8 +108,10 @@ static int take_type(struct source *source, const json_t *table, struct ab_error
 		if (strcmp(type, types[i]))
 			continue;
 		source->type = i;
-		if (json_object_get(table, "signed") && (i != SOURCE_RPM || !sign || (strcmp(sign, "metadata") && strcmp(sign, "packages"))))
-			return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "'signed' is \"metadata\" or \"packages\", for type \"rpm\"");
+		if (json_object_get(table, "signed") &&
+		    (i != SOURCE_RPM || !sign || (strcmp(sign, "metadata") && strcmp(sign, "packages"))))
+			return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG,
+				       "'signed' is \"metadata\" or \"packages\", for type \"rpm\"");
 		source->signed_packages = sign && !strcmp(sign, "packages");
 		return 0;
 	}
@@ -122,12 +129,16 @@ static int check_source(struct source *source, struct ab_error *err)
 		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "'%s' is missing", source->name ? "url" : "name");
 	source->apt = source->type == SOURCE_DEB && !strcmp(source->url, "apt");
 	if (!source->apt && !is_url(source->url) && !(source->type == SOURCE_BTFHUB && *source->url == '/'))
-		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "url '%s': http://, https:// or file:/// is wanted%s", source->url,
-			       source->type == SOURCE_DEB ? ", or \"apt\"" : source->type == SOURCE_BTFHUB ? ", or a directory" : "");
+		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "url '%s': http://, https:// or file:/// is wanted%s",
+			       source->url,
+			       source->type == SOURCE_DEB      ? ", or \"apt\""
+			       : source->type == SOURCE_BTFHUB ? ", or a directory"
+							       : "");
 	if (source->type == SOURCE_DEB && (!source->suites || !source->suites[0]))
 		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "'suites' is missing");
 	if (!source->keyring && !source->unsigned_ && *source->url != '/')
-		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "'keyring' is missing: nothing can be believed without (or say unsigned = true)");
+		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG,
+			       "'keyring' is missing: nothing can be believed without (or say unsigned = true)");
 	return 0;
 }
 
@@ -139,7 +150,7 @@ static int take_source(struct source *source, const json_t *table, struct ab_err
 
 	if (r < 0)
 		return r;
-	json_object_foreach((json_t *)table, name, value) {
+	json_object_foreach ((json_t *)table, name, value) {
 		size_t i = 0;
 
 		if (!strcmp(name, "type") || !strcmp(name, "signed"))
@@ -194,7 +205,8 @@ int ab_sources_parse(const char *text, size_t size, const char *path, struct sou
 	*sources = (struct sources){};
 	json = ab_toml_to_json(text, size, why, sizeof(why));
 	root = json ? json_loads(json, 0, NULL) : NULL;
-	r = root ? take_sources(root, sources, err) : ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "%s", *why ? why : "it is no TOML");
+	r = root ? take_sources(root, sources, err)
+		 : ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "%s", *why ? why : "it is no TOML");
 	json_decref(root);
 	if (r < 0) {
 		ab_error_prefix(err, "'%s'", path);

@@ -28,7 +28,8 @@ static int fail(struct state *s, struct ab_error *err)
 	int code = sqlite3_errcode(s->db);
 
 	if (code == SQLITE_NOTADB || code == SQLITE_CORRUPT)
-		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "the crawl's state is damaged: %s; without the file, all is fetched again",
+		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG,
+			       "the crawl's state is damaged: %s; without the file, all is fetched again",
 			       sqlite3_errmsg(s->db));
 	if (code == SQLITE_FULL)
 		return ab_fail(err, AB_ERROR_IO, -ENOSPC, "cannot write the crawl's state: the disk is full");
@@ -67,15 +68,20 @@ int ab_state_open(const char *path, bool create, struct state **ret_state, struc
 	if (!s)
 		return ab_fail_memory(err);
 	pthread_mutex_init(&s->lock, NULL);
-	if (sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | (create ? SQLITE_OPEN_CREATE : 0), NULL) != SQLITE_OK) {
+	if (sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | (create ? SQLITE_OPEN_CREATE : 0), NULL) !=
+	    SQLITE_OK) {
 		r = ab_fail(err, AB_ERROR_IO, -EIO, "'%s': %s", path, s->db ? sqlite3_errmsg(s->db) : "memory ran out");
 	} else {
 		sqlite3_busy_timeout(s->db, 10000);
-		r = run(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
-			"CREATE TABLE IF NOT EXISTS package (id TEXT PRIMARY KEY, source TEXT NOT NULL, name TEXT NOT NULL, version TEXT NOT NULL,"
-			" status TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, retry_at INTEGER NOT NULL DEFAULT 0,"
+		r = run(s,
+			"PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
+			"CREATE TABLE IF NOT EXISTS package (id TEXT PRIMARY KEY, source TEXT NOT NULL, name TEXT NOT "
+			"NULL, version TEXT NOT NULL,"
+			" status TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, retry_at INTEGER NOT NULL DEFAULT "
+			"0,"
 			" error TEXT NOT NULL DEFAULT '', updated INTEGER NOT NULL) WITHOUT ROWID;"
-			"PRAGMA user_version = " VERSION ";", err);
+			"PRAGMA user_version = " VERSION ";",
+			err);
 	}
 	if (r < 0) {
 		ab_error_prefix(err, "'%s'", path);
@@ -104,7 +110,8 @@ int ab_state_forget(struct state *s, struct ab_error *err)
 
 int ab_state_clear_lists(struct state *s, const char *source, struct ab_error *err)
 {
-	sqlite3_stmt *stmt = prepare(s, "DELETE FROM package WHERE source = ? AND id LIKE 'list %'", (const char *const[]){ source, NULL }, err);
+	sqlite3_stmt *stmt = prepare(s, "DELETE FROM package WHERE source = ? AND id LIKE 'list %'",
+				     (const char *const[]){ source, NULL }, err);
 	int r = stmt && sqlite3_step(stmt) == SQLITE_DONE ? 0 : fail(s, err);
 
 	sqlite3_finalize(stmt);
@@ -139,7 +146,8 @@ int ab_state_wants(struct state *s, const char *id, bool retry, bool *ret_wanted
 		const char *status = (const char *)sqlite3_column_text(stmt, 0);
 
 		*ret_none = status && !strcmp(status, "none");
-		*ret_wanted = status && !strcmp(status, "failed") && (retry || sqlite3_column_int64(stmt, 1) <= time(NULL));
+		*ret_wanted = status && !strcmp(status, "failed") &&
+			      (retry || sqlite3_column_int64(stmt, 1) <= time(NULL));
 	} else if (found != SQLITE_DONE) {
 		r = fail(s, err);
 	}
@@ -150,7 +158,8 @@ int ab_state_wants(struct state *s, const char *id, bool retry, bool *ret_wanted
 
 static int64_t count_attempts(struct state *s, const char *id)
 {
-	sqlite3_stmt *stmt = prepare(s, "SELECT attempts FROM package WHERE id = ?", (const char *const[]){ id, NULL }, NULL);
+	sqlite3_stmt *stmt = prepare(s, "SELECT attempts FROM package WHERE id = ?", (const char *const[]){ id, NULL },
+				     NULL);
 	int64_t attempts = stmt && sqlite3_step(stmt) == SQLITE_ROW ? sqlite3_column_int64(stmt, 0) : 0;
 
 	sqlite3_finalize(stmt);
@@ -168,9 +177,11 @@ int ab_state_note(struct state *s, const char *id, const char *source, const cha
 	pthread_mutex_lock(&s->lock);
 	attempts = count_attempts(s, id) + 1;
 	retry_at = status == AB_CRAWL_FAILED ? now + ab_retry_delay(attempts) : 0;
-	stmt = prepare(s, "INSERT OR REPLACE INTO package (id, source, name, version, status, error, attempts, retry_at, updated)"
-		       " VALUES (?, ?, ?, ?, ?, ?, ?7, ?8, ?9)",
-		       (const char *const[]){ id, source, name, version, words[status], why ? why->msg : "", NULL }, err);
+	stmt = prepare(
+		s,
+		"INSERT OR REPLACE INTO package (id, source, name, version, status, error, attempts, retry_at, updated)"
+		" VALUES (?, ?, ?, ?, ?, ?, ?7, ?8, ?9)",
+		(const char *const[]){ id, source, name, version, words[status], why ? why->msg : "", NULL }, err);
 	if (stmt) {
 		sqlite3_bind_int64(stmt, 7, attempts);
 		sqlite3_bind_int64(stmt, 8, retry_at);
@@ -206,16 +217,22 @@ static void count_rest(struct state *s, struct ab_crawl_result *result)
 int ab_state_each_failed(struct state *s, void (*event)(void *ctx, const struct ab_crawl_event *event), void *ctx,
 			 struct ab_crawl_result *result, struct ab_error *err)
 {
-	sqlite3_stmt *stmt = prepare(s, "SELECT source, name, version, error, retry_at FROM package WHERE status = 'failed' ORDER BY updated",
-				     NULL, err);
+	sqlite3_stmt *stmt = prepare(
+		s,
+		"SELECT source, name, version, error, retry_at FROM package WHERE status = 'failed' ORDER BY updated",
+		NULL, err);
 
 	if (!stmt)
 		return err && err->code ? err->code : -EIO;
 	while (sqlite3_step(stmt) == SQLITE_ROW) {
 		struct ab_error why = { .code = -EIO, .kind = AB_ERROR_IO };
-		struct ab_crawl_event e = { .status = AB_CRAWL_FAILED, .source = (const char *)sqlite3_column_text(stmt, 0),
-					    .name = (const char *)sqlite3_column_text(stmt, 1), .arch = "",
-					    .version = (const char *)sqlite3_column_text(stmt, 2), .why = &why, .retry_at = sqlite3_column_int64(stmt, 4) };
+		struct ab_crawl_event e = { .status = AB_CRAWL_FAILED,
+					    .source = (const char *)sqlite3_column_text(stmt, 0),
+					    .name = (const char *)sqlite3_column_text(stmt, 1),
+					    .arch = "",
+					    .version = (const char *)sqlite3_column_text(stmt, 2),
+					    .why = &why,
+					    .retry_at = sqlite3_column_int64(stmt, 4) };
 
 		snprintf(why.msg, sizeof(why.msg), "%s", sqlite3_column_text(stmt, 3));
 		if (event)

@@ -64,8 +64,8 @@ int ab_inflate_file(const char *path, size_t limit, char **ret_data, size_t *ret
 #define KERNEL_LIMIT (512u << 20)
 
 /*
- * Unpacks the kernel that a bzImage (an ELF file) or an EFI zboot image (an Image) holds. -ENOENT: it is neither; err is left alone.
- * Errors: -EBADMSG/FORMAT, -EFBIG/LIMIT.
+ * Unpacks the kernel that a bzImage (an ELF file) or an EFI zboot image (an Image) holds. -ENOENT: it is neither; err
+ * is left alone. Errors: -EBADMSG/FORMAT, -EFBIG/LIMIT.
  */
 int ab_kernel_unpack(const char *data, size_t size, char **ret_data, size_t *ret_size, struct ab_error *err);
 /* Debian's word for the architecture of an ELF file, bzImage or arm64 Image, of those that the lab boots; else NULL. */
