@@ -457,9 +457,15 @@ def test_cached_verdicts(guests):
     (guests.guest_dir / "anybpf-static").write_bytes(b"changed")
     guests.test(counted, "--cached", status=0)
     assert boots() == 4
+    (guests.tmp / "extra").write_text("1")
+    (guests.tmp / "a.test.toml").write_text(f"files = ['{guests.tmp}/ext*']\n")
+    for content, wanted in (("1", 5), ("1", 5), ("2", 6)):
+        (guests.tmp / "extra").write_text(content)
+        guests.test(counted, "--cached", status=0)
+        assert boots() == wanted
     guests.test("boot(); sys.exit(0)", "--cached", "--hide", "bpf")
     guests.test(counted, "--cached", "--hide", "bpf", status=0)
-    assert boots() == 5
+    assert boots() == 7
 
 
 def test_reports(guests):
@@ -499,5 +505,8 @@ def test_mistakes(guests):
                                         status=4).stderr
     assert "anybpf-static" in guests("test", a, "--kernel", kernel, "--guest-dir", guests.tmp, status=4).stderr
     assert "kernels, fetch, shell, survey or clean" in guests("lab", "dance", status=2).stderr
+    (guests.tmp / "a.test.toml").write_text("files = ['/no/such/*.so']\n")
+    assert "no file of this machine is '/no/such/*.so'" in guests("test", a, "--kernel", kernel, "--guest-dir", guests.guest_dir,
+                                                                  status=4).stderr
     (guests.tmp / "a.test.toml").write_text("workloads = []\n")
     assert "no key 'workloads'" in guests("test", a, "--kernel", kernel, "--guest-dir", guests.guest_dir, status=8).stderr

@@ -16,6 +16,11 @@ static char *verdict_path(struct test *t, size_t image, size_t object)
 	text_printf(&key, "1 %s %s %s %s %u\n", o->hash, i->hash, t->anybpf_hash, o->name, OPT(t->opts, memory_mb));
 	for (const char *const *hide = OPT(t->opts, hide); hide && *hide; hide++)
 		text_printf(&key, "hide %s\n", *hide);
+	for (size_t f = 0; f < o->files.gl_pathc; f++) {
+		if (ab_hash_file(o->files.gl_pathv[f], hash, NULL) < 0)
+			return NULL;
+		text_printf(&key, "file %s %s\n", o->files.gl_pathv[f], hash);
+	}
 	text_puts(&key, o->expect.text);
 	if (key.failed)
 		return NULL;
