@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * A kernel's BTF and a module's that goes on from it, both from outside: found, printed and compared. Input: the size of the kernel's (little-endian
- * u32), it, and the module's.
+ * A kernel's BTF and a module's that goes on from it, both from outside: found, printed and compared. Input: the size of the
+ * kernel's (little-endian u32), it, and the module's.
  */
 #include <btf/internal.h>
 

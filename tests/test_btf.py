@@ -81,7 +81,7 @@ def test_a_kernel_by_its_file_or_from_a_pack_is_the_same(program, pack, home, tm
 
 
 def test_no_pack_and_no_kernel(program, pack, home, tmp_path):
-    assert "no pack in the usual places" in refused("btf", "min", program, "-o", tmp_path / "x", status=2)
+    assert "no pack in the usual places" in refused("btf", "min", program, "-o", tmp_path / "x", status=4)
     assert "has no kernel of '1.0'" in refused("btf", "min", program, "--pack", pack, "-k", "1.0", "-o", tmp_path / "x", status=4)
     assert "names no kernels" in refused("btf", "min", program, "--pack", pack, "-k", "5..x", "-o", tmp_path / "x", status=2)
     assert "'--output' is missing" in refused("btf", "min", program, "--btf", LIVE, status=2)

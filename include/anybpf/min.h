@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * Minimized BTF: of a kernel's types, the few that an object's CO-RE relocations look at; some hundred bytes to a few thousand instead of
- * megabytes. With it an object can be loaded on a kernel that has no BTF of its own, and it can carry it along.
+ * Minimized BTF: of a kernel's types, the few that an object's CO-RE relocations look at; some hundred bytes to a few
+ * thousand instead of megabytes. With it an object can be loaded on a kernel that has no BTF of its own, and it can carry it
+ * along.
  *
  *	ab_min_new(object, size, &min, &err);
  *	ab_min_btf(min, kernel_btf, kernel_btf_size, &btf, &btf_size, &err);
@@ -28,8 +29,8 @@ AB_API void ab_min_free(struct ab_min *min);
 AB_API bool ab_min_needed(const struct ab_min *min);
 
 /*
- * Raw BTF of what the object needs of a kernel's raw BTF, for free(). Every relocation finds in it what it finds in the whole, but for
- * type ids. Errors: -EBADMSG/FORMAT.
+ * Raw BTF of what the object needs of a kernel's raw BTF, for free(). Every relocation finds in it what it finds in the whole,
+ * but for type ids. Errors: -EBADMSG/FORMAT.
  */
 AB_API int ab_min_btf(const struct ab_min *min, const void *btf, size_t size, void **ret_btf, size_t *ret_size,
 		      struct ab_error *err);
@@ -43,38 +44,46 @@ struct ab_min_entry {
 };
 
 /*
- * The object with these types in it, for free(), in place of any that it carried before; equal BTFs are kept once. Libraries cannot be
- * changed: -EINVAL/USAGE. Several entries of one release and architecture are told apart by build id.
+ * The object with these types in it, for free(), in place of any that it carried before; equal BTFs are kept once. Several
+ * entries of one release and architecture are told apart by build id. Errors: -EINVAL/USAGE no entries, or a library, which
+ * cannot be changed; -EFBIG/LIMIT.
  */
 AB_API int ab_min_embed(const struct ab_min *min, const struct ab_min_entry *entries, size_t n, void **ret_object,
 			size_t *ret_size, struct ab_error *err);
-/* The types that the object carries for a kernel, by build id, else by release and architecture. 1: found; 0: none. */
+/* The types that the object carries for a kernel, by build id, else by release and architecture. 1: found; 0: none.
+ * Errors: -EBADMSG/FORMAT. */
 AB_API int ab_min_embedded(const struct ab_min *min, const struct ab_kernel *kernel, void **ret_btf, size_t *ret_size,
 			   struct ab_error *err);
 
 /* ---- types for a kernel without its own ---- */
 
-/* The running kernel: release, architecture and build id (/sys/kernel/notes); strings live as long as the program. */
+/* The running kernel: release, architecture and build id (/sys/kernel/notes); belongs to the library. */
 AB_API const struct ab_kernel *ab_min_running(void);
+
+/* A pack by its path; NULL: $ANYBPF_PACK, else kernels.pack in ~/.local/share/anybpf, else in /usr/share/anybpf. Errors:
+ * those of ab_pack_open(); -ENOENT/NOT_FOUND there is none in these places. */
+AB_API int ab_min_open_pack(const char *path, struct ab_pack **ret_pack, struct ab_error *err);
 
 struct ab_min_opts {
 	size_t sz;
-	const char *types;      /* a file with BTF, a pack, or a kernel of the pack (ab_pack_find()); NULL: look in the usual places */
-	const char *pack;       /* NULL: $ANYBPF_PACK, ~/.local/share/anybpf/kernels.pack, /usr/share/anybpf/kernels.pack */
+	const char *types;      /* a file with BTF, a pack, or a kernel of the pack (ab_pack_find()); NULL: what there is */
+	const char *pack;       /* NULL: as ab_min_open_pack() */
 	const char *cache;      /* directory; NULL: $XDG_CACHE_HOME/anybpf/btf, ~/.cache/anybpf/btf; "": keep nothing */
 	const struct ab_kernel *kernel; /* NULL: the running one */
 	size_t :0;
 };
 
 /*
- * Finds what the object needs of a kernel's types: in itself, in the cache, then in a pack. `*ret_btf` is minimized BTF for free(); `*ret_source`, for free(), says
- * where it came from: "the object", "'/usr/share/anybpf/kernels.pack' (debian/5.10.0-8-amd64/x86_64)". What came from a pack goes into the cache.
- * Errors: -ENOENT/NO_TYPES says where was looked; -EBADMSG/FORMAT.
+ * Finds what the object needs of a kernel's types: in itself, in the cache, then in a pack; what comes from a pack goes into
+ * the cache. `*ret_btf` is minimized BTF for free(); `*ret_source`, for free(), says where it came from: "the object",
+ * "'/usr/share/anybpf/kernels.pack' (debian/5.10.0-8-amd64/x86_64)". Errors: -ENOENT/NO_TYPES says where was looked;
+ * -ENOENT/NOT_FOUND what was named does not exist; -EBADMSG/FORMAT.
  */
-AB_API int ab_min_find(const struct ab_min *min, const struct ab_min_opts *opts, void **ret_btf, size_t *ret_size, char **ret_source,
-		       struct ab_error *err);
+AB_API int ab_min_find(const struct ab_min *min, const struct ab_min_opts *opts, void **ret_btf, size_t *ret_size,
+		       char **ret_source, struct ab_error *err);
 /* The same for all of the kernel's types, from what is named or a pack. */
-AB_API int ab_min_whole(const struct ab_min_opts *opts, void **ret_btf, size_t *ret_size, char **ret_source, struct ab_error *err);
+AB_API int ab_min_whole(const struct ab_min_opts *opts, void **ret_btf, size_t *ret_size, char **ret_source,
+			struct ab_error *err);
 
 #ifdef __cplusplus
 }

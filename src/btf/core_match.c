@@ -53,6 +53,11 @@ static uint32_t element_of(const struct btf_type *array)
 	return ((const struct btf_array *)ab_btf_data(array))->type;
 }
 
+static uint32_t length_of(const struct btf_type *array)
+{
+	return ((const struct btf_array *)ab_btf_data(array))->nelems;
+}
+
 static uint32_t int_info(const struct btf_type *t)
 {
 	return *(const uint32_t *)ab_btf_data(t);
@@ -291,7 +296,7 @@ static enum match types_match(struct compare *c, uint32_t local_id, uint32_t tar
 		case BTF_KIND_INT:
 			return ints_match(l, t) ? MATCH_YES : MATCH_NO;
 		case BTF_KIND_ARRAY:
-			if (((const struct btf_array *)ab_btf_data(l))->nelems != ((const struct btf_array *)ab_btf_data(t))->nelems)
+			if (length_of(l) != length_of(t))
 				return MATCH_NO;
 			local_id = element_of(l);
 			target_id = element_of(t);

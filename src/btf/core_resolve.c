@@ -288,7 +288,8 @@ static void say_missing(struct ab_core_value *value, const struct ab_core_spec *
 	if (c->n)
 		ab_core_match(spec, c->list[0].btf, c->list[0].id, &way, why);
 	else
-		text_printf(why, "no %s %.*s", ab_btf_is_enum(t) ? "enum" : ab_core_kind_word(t), (int)ab_core_name_length(name), name);
+		text_printf(why, "no %s %.*s", ab_btf_is_enum(t) ? "enum" : ab_core_kind_word(t),
+			    (int)ab_core_name_length(name), name);
 }
 
 static void say_found(struct ab_core_value *value, const struct ab_core_spec *spec, const struct part *local,

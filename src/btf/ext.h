@@ -36,8 +36,9 @@ struct ab_ext {
 };
 
 /*
- * Reads .BTF.ext of either byte order; `btf` are the object's types. No bytes: no records. Errors: -EBADMSG/FORMAT what is wrong: after
- * success types, offsets and access strings are known to exist, though not that a relocation makes sense (ab_core_parse()).
+ * Reads .BTF.ext of either byte order; `btf` are the object's types. No bytes: no records. Errors: -EBADMSG/FORMAT what is
+ * wrong: after success types, offsets and access strings are known to exist, though not that a relocation makes sense
+ * (ab_core_parse()).
  */
 int ab_ext_open(const void *data, size_t size, const struct ab_btf *btf, struct ab_ext **ret_ext, struct ab_error *err);
 void ab_ext_close(struct ab_ext *ext);

@@ -6,9 +6,9 @@
 #include <btf/ext.h>
 
 /*
- * Raw BTF, in this machine's byte order, in which each of the object's relocations finds what it finds in `kernel`: the same candidates in
- * the same order, members, enumerators, sizes and kinds; type ids are others. Names that nothing asks for are left
- * out, so it is good for nothing else. The caller frees it.
+ * Raw BTF, in this machine's byte order, in which each of the object's relocations finds what it finds in `kernel`: members,
+ * enumerators, sizes and kinds; type ids are others. Of candidates that agree one is kept. What nothing asks for is left out,
+ * so it is good for no other object. The caller frees it.
  */
 int ab_btf_minimize(const struct ab_btf *object, const struct ab_ext *ext, const struct ab_btf *kernel, void **ret_btf,
 		    size_t *ret_size, struct ab_error *err);

@@ -19,13 +19,14 @@ struct btf_opts {
 static const char *const words[] = { "min", "header", NULL };
 
 static const struct opt options[] = {
-	{ "output", 'o', OPT_STRING, O(output), "OUT", "min: a directory for RELEASE.btf files, a file .btf for one kernel, or with --embed the "
-	  "object to write; header: the file to write; - for standard output", HINT_FILE },
+	{ "output", 'o', OPT_STRING, O(output), "OUT", "min: a directory for RELEASE.btf files, a file .btf for one "
+	  "kernel, or with --embed the object to write; header: the file to write; - for standard output", HINT_FILE },
 	{ "kernels", 'k', OPT_STRING, O(kernels), "SET", "min: kernels of the pack: versions, ranges (5.4..6.1), globs and "
 	  "distribution/version/architecture, separated by commas; default: all of this machine's architecture" },
 	{ "pack", 'p', OPT_STRING, O(pack), "PACK", "the pack; default: $ANYBPF_PACK, ~/.local/share/anybpf/kernels.pack, "
 	  "/usr/share/anybpf/kernels.pack", HINT_FILE },
-	{ "btf", 0, OPT_LIST, O(btf), "FILE", "min: a kernel's types in a file named RELEASE.btf, in place of a pack (repeatable)", HINT_FILE },
+	{ "btf", 0, OPT_LIST, O(btf), "FILE", "min: a kernel's types in a file named RELEASE.btf, in place of a pack (repeatable)",
+	  HINT_FILE },
 	{ "embed", 0, OPT_FLAG, O(embed), NULL, "min: write the object with the types in it" },
 	{ "source", 0, OPT_STRING, O(source), "FILE", "header: only what this C source needs", HINT_SOURCE },
 	JSON_OPTION("print one JSON object"),
@@ -112,25 +113,9 @@ static int add_from_pack(struct job *job, const struct ab_kernel_set *set, struc
 			r = add_entry(job, kernel, btf, size, err);
 	}
 	if (!r && !job->n)
-		r = ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "btf: the pack has no kernel of '%s'", job->opts->kernels ? job->opts->kernels : arch);
+		r = ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "btf: the pack has no kernel of '%s'",
+			    job->opts->kernels ? job->opts->kernels : arch);
 	return r;
-}
-
-/* --pack, or the first that there is. */
-static int open_pack(struct job *job, struct ab_error *err)
-{
-	const char *env = getenv("ANYBPF_PACK"), *home = getenv("HOME");
-	_free_ char *user = NULL;
-
-	if (job->opts->pack || (env && *env))
-		return ab_pack_open(job->opts->pack ? job->opts->pack : env, &job->pack, err);
-	if (home && asprintf(&user, "%s/.local/share/anybpf/kernels.pack", home) < 0)
-		return ab_fail_memory(err);
-	if (user && access(user, F_OK) == 0)
-		return ab_pack_open(user, &job->pack, err);
-	if (access("/usr/share/anybpf/kernels.pack", F_OK) == 0)
-		return ab_pack_open("/usr/share/anybpf/kernels.pack", &job->pack, err);
-	return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "btf: there is no pack in the usual places; name one with --pack, or files with --btf");
 }
 
 static int collect(struct job *job, struct ab_error *err)
@@ -142,7 +127,7 @@ static int collect(struct job *job, struct ab_error *err)
 		r = add_file(job, job->opts->btf.items[i], err);
 	if (r || job->opts->btf.count)
 		return r;
-	r = open_pack(job, err);
+	r = ab_min_open_pack(job->opts->pack, &job->pack, err);
 	if (!r && job->opts->kernels)
 		r = ab_kernel_set_parse(job->opts->kernels, &set, err);
 	if (!r)
@@ -177,13 +162,15 @@ static int write_directory(struct job *job, struct ab_error *err)
 		return ab_fail_errno(err, -errno, "unable to make directory '%s'", dir);
 	for (size_t i = 0; !r && i < job->n; i++) {
 		const struct ab_kernel *k = &job->entries[i].kernel;
+		bool has_distribution = k->distribution && *k->distribution;
 		_text_ struct text path = {};
 
 		if (strchr(k->release, '/') || *k->release == '.')
-			return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "'%s' is no release that a file could be named after", k->release);
+			return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "'%s' is no release that a file could be named after",
+				       k->release);
 		text_printf(&path, "%s/%s", dir, k->release);
 		if (is_ambiguous(job, i))
-			text_printf(&path, ".%s%s%s%s%zu", k->distribution ? k->distribution : "", k->distribution && *k->distribution ? "." : "",
+			text_printf(&path, ".%s%s%s%s%zu", has_distribution ? k->distribution : "", has_distribution ? "." : "",
 				    k->arch, *k->arch ? "." : "", i);
 		text_puts(&path, ".btf");
 		r = path.failed ? ab_fail_memory(err) : file_write(path.p, job->entries[i].btf, job->entries[i].size, 0644, err);
@@ -228,8 +215,8 @@ static int say_result(struct job *job, size_t size, struct ab_error *err)
 
 	if (!job->cli->json) {
 		if (!job->cli->quiet && strcmp(job->opts->output, "-"))
-			cli_say(NULL, "%s: %zu bytes of types for %zu kernel%s%s", job->opts->output, job->bytes, job->n, job->n == 1 ? "" : "s",
-				job->opts->embed ? ", in the object" : "");
+			cli_say(NULL, "%s: %zu bytes of types for %zu kernel%s%s", job->opts->output, job->bytes, job->n,
+				job->n == 1 ? "" : "s", job->opts->embed ? ", in the object" : "");
 		return 0;
 	}
 	json_open(&j, '{');
@@ -281,7 +268,8 @@ static int run_min(struct cli *cli, struct ab_error *err)
 	if (cli->json && !strcmp(job.opts->output, "-"))
 		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "btf: '--json' and '--output -' both want standard output");
 	if (job.opts->btf.count && (job.opts->pack || job.opts->kernels))
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "btf: '--btf' names kernels by files, '--pack' and '--kernels' in a pack: choose one");
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL,
+			       "btf: '--btf' names kernels by files, '--pack' and '--kernels' in a pack: choose one");
 	r = file_read(cli->operands[1], OBJECT_LIMIT, &object, &size, err);
 	if (!r) {
 		r = ab_min_new(object, size, &job.min, err);
@@ -345,8 +333,9 @@ static int run_btf(struct cli *cli, struct ab_error *err)
 		return run_header(cli, err);
 	for (size_t i = 0; words[i]; i++)
 		nearest_try(&nearest, words[i]);
-	return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "btf: there is no '%s'%s%s%s", cli->operands[0], nearest.name ? "; did you mean '" :
-		       ": it is min or header", nearest.name ? nearest.name : "", nearest.name ? "'?" : "");
+	return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "btf: there is no '%s'%s%s%s", cli->operands[0],
+		       nearest.name ? "; did you mean '" : ": it is min or header", nearest.name ? nearest.name : "",
+		       nearest.name ? "'?" : "");
 }
 
 const struct command cli_btf = {

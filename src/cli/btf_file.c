@@ -60,7 +60,8 @@ int btf_file_whole(struct cli *cli, const char *name, const char *pack, struct b
 }
 
 /* Where neither --btf nor a place has them, libbpf may still find a vmlinux: it is for loading to fail. */
-int btf_file_min(struct cli *cli, const char *name, const void *object, size_t size, struct btf_file *ret, struct ab_error *err)
+int btf_file_min(struct cli *cli, const char *name, const void *object, size_t size, struct btf_file *ret,
+		 struct ab_error *err)
 {
 	AB_OPTS(ab_min_opts, opts, .types = without_auto(name));
 	struct ab_error why = {};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * Types for a kernel that has none: from the object, from what was kept before, from a pack. What is kept is minimized BTF, one file for
- * each kernel and set of needs, which only its owner can have written.
+ * Types for a kernel that has none: from the object, from what was kept before, from a pack. What is kept is minimized BTF, one
+ * file for each kernel and set of needs, which only its owner can have written.
  */
 #include <sys/stat.h>
 #include <unistd.h>
@@ -31,8 +31,9 @@ static void put_pack_source(struct find *f, const char *path, const struct ab_ke
 
 static int fail_none(struct find *f)
 {
-	return ab_fail(f->err, AB_ERROR_NO_TYPES, -ENOENT, "no types for kernel %s (%s): looked in %s; 'anybpf pack add' makes a pack, "
-		       "--btf names one or a file", f->kernel->release, f->kernel->arch, f->tried.p ? f->tried.p : "nothing");
+	return ab_fail(f->err, AB_ERROR_NO_TYPES, -ENOENT,
+		       "no types for kernel %s (%s): looked in %s; 'anybpf pack add' makes a pack, --btf names one or a file",
+		       f->kernel->release, f->kernel->arch, f->tried.p ? f->tried.p : "nothing");
 }
 
 static void note_tried(struct find *f, const char *what)
@@ -122,6 +123,21 @@ static int take_from_packs(struct find *f, const char *pattern)
 	return r;
 }
 
+int ab_min_open_pack(const char *path, struct ab_pack **ret_pack, struct ab_error *err)
+{
+	const char *named = path ? path : getenv("ANYBPF_PACK");
+	_free_ char *user = user_pack();
+
+	if (named && *named)
+		return ab_pack_open(named, ret_pack, err);
+	if (user && access(user, F_OK) == 0)
+		return ab_pack_open(user, ret_pack, err);
+	if (access(SYSTEM_PACK, F_OK) == 0)
+		return ab_pack_open(SYSTEM_PACK, ret_pack, err);
+	return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "there is no pack in the usual places (~%s, %s); name one with --pack",
+		       USER_PACK, SYSTEM_PACK);
+}
+
 /* ---- files ---- */
 
 static bool is_pack(const char *path)
@@ -168,8 +184,9 @@ static int take_named(struct find *f)
 
 	if (!is_file) {
 		r = take_from_packs(f, f->types);
-		return r ? r : ab_fail(f->err, AB_ERROR_NOT_FOUND, -ENOENT, "'%s' is no file, and there is no pack that could have such a "
-				       "kernel (%s)", f->types, f->tried.p ? f->tried.p : "none looked for");
+		return r ? r : ab_fail(f->err, AB_ERROR_NOT_FOUND, -ENOENT,
+				       "'%s' is no file, and there is no pack that could have such a kernel (%s)", f->types,
+				       f->tried.p ? f->tried.p : "none looked for");
 	}
 	if (!is_pack(f->types))
 		return take_file(f, f->types);

@@ -210,7 +210,8 @@ static int compare(const char *object, const char *btf)
 		size_t an = strcspn(a, "\n"), bn = strcspn(b, "\n");
 
 		if (an != bn || memcmp(a, b, an)) {
-			printf("%s against %s, line %zu:\nanybpf: %.*s\nlibbpf: %.*s\n", object, btf, n + 1, (int)an, a, (int)bn, b);
+			printf("%s against %s, line %zu:\nanybpf: %.*s\nlibbpf: %.*s\n", object, btf, n + 1, (int)an, a, (int)bn,
+			       b);
 			return 1;
 		}
 		a += an + (a[an] != '\0');

@@ -211,7 +211,8 @@ TEST(relocations_are_described_as_libbpf_does)
 	field = name("0:0:0"), element = name("2:0:0:3"), bits = name("0:0:1"), first = name("0"), whole = first;
 	btf = opened();
 	assert_described(btf, BPF_CORE_FIELD_BYTE_OFFSET, 4, field, "<byte_off> [4] struct s___new.words (0:0:0 @ offset 0)");
-	assert_described(btf, BPF_CORE_FIELD_EXISTS, 4, element, "<field_exists> [4] struct s___new[2].words[3] (2:0:0:3 @ offset 52)");
+	assert_described(btf, BPF_CORE_FIELD_EXISTS, 4, element,
+			 "<field_exists> [4] struct s___new[2].words[3] (2:0:0:3 @ offset 52)");
 	assert_described(btf, BPF_CORE_FIELD_LSHIFT_U64, 4, bits, "<lshift_u64> [4] struct s___new.bit (0:0:1 @ offset 16.3)");
 	assert_described(btf, BPF_CORE_ENUMVAL_VALUE, 5, first, "<enumval_value> [5] enum e::MINUS = -1");
 	assert_described(btf, BPF_CORE_ENUMVAL_EXISTS, 6, first, "<enumval_exists> [6] enum64 w::HUGE = 4294967297");
@@ -223,8 +224,8 @@ TEST(relocations_are_described_as_libbpf_does)
 TEST(flavours_follow_three_underscores)
 {
 	static const struct { const char *name; size_t n; } names[] = {
-		{ "s", 1 }, { "s___x", 1 }, { "s___", 4 }, { "___x", 4 }, { "s____x", 6 }, { "a___b___c", 5 }, { "", 0 }, { "a__b", 4 },
-		{ "_s___x", 2 }, { "s___x_", 1 }, { "s____", 5 },
+		{ "s", 1 }, { "s___x", 1 }, { "s___", 4 }, { "___x", 4 }, { "s____x", 6 }, { "a___b___c", 5 }, { "", 0 },
+		{ "a__b", 4 }, { "_s___x", 2 }, { "s___x_", 1 }, { "s____", 5 },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
@@ -272,8 +273,8 @@ TEST(damaged_relocations_are_refused)
 	assert_refused(BPF_CORE_ENUMVAL_VALUE, 2, "0", "no enum");
 	assert_refused(BPF_CORE_TYPE_EXISTS, 2, "0:0", "as a whole");
 	assert_refused(13, 2, "0", "unknown kind");
-	assert_refused(BPF_CORE_FIELD_EXISTS, 2, "0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:"
-		       "0:0:0:0:0:0:0:0:0:0:0:0:0:0:0", "too many steps");
+	assert_refused(BPF_CORE_FIELD_EXISTS, 2, "0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:"
+		       "0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0", "too many steps");
 }
 
 /* ---- instructions ---- */
@@ -293,7 +294,8 @@ static int patched(struct bpf_insn *insn, size_t n, struct ab_core_value value, 
 TEST(instructions_get_values)
 {
 	struct ab_core_value value = { .checked = true, .local = 4, .value = 8, .local_size = 4, .target_size = 8 };
-	struct bpf_insn load = { .code = BPF_LDX | BPF_MEM | BPF_W, .off = 4 }, add = { .code = BPF_ALU64 | BPF_ADD | BPF_K, .imm = 4 };
+	struct bpf_insn load = { .code = BPF_LDX | BPF_MEM | BPF_W, .off = 4 };
+	struct bpf_insn add = { .code = BPF_ALU64 | BPF_ADD | BPF_K, .imm = 4 };
 	struct bpf_insn wide[2] = { { .code = BPF_LD | BPF_IMM | BPF_DW, .imm = 4 } };
 
 	ASSERT_INT(patched(&load, 1, value, NULL), 0);
@@ -310,7 +312,8 @@ TEST(instructions_get_values)
 TEST(instructions_are_poisoned)
 {
 	const struct ab_core_value missing = { .status = AB_CORE_MISSING, .poison = true };
-	const struct ab_core_value fixed = { .checked = true, .local = 4, .value = 8, .fixed_size = true, .local_size = 4, .target_size = 8 };
+	const struct ab_core_value fixed = { .checked = true, .local = 4, .value = 8, .fixed_size = true, .local_size = 4,
+					     .target_size = 8 };
 	struct bpf_insn wide[2] = { { .code = BPF_LD | BPF_IMM | BPF_DW } }, load = { .code = BPF_LDX | BPF_MEM | BPF_W, .off = 4 };
 	struct bpf_insn add = { .code = BPF_ALU64 | BPF_ADD | BPF_K, .imm = 4 };
 
@@ -340,7 +343,8 @@ TEST(instructions_that_are_no_such_access_are_refused)
 	struct ab_core_value other = value;
 
 	assert_unpatched((struct bpf_insn){ .code = BPF_ALU64 | BPF_MOV | BPF_X }, 1, value, -EINVAL, "no constant");
-	assert_unpatched((struct bpf_insn){ .code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = 5 }, 1, value, -EINVAL, "got 5, exp 4 -> 8");
+	assert_unpatched((struct bpf_insn){ .code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = 5 }, 1, value, -EINVAL,
+			 "got 5, exp 4 -> 8");
 	assert_unpatched((struct bpf_insn){ .code = BPF_LDX | BPF_MEM, .off = -4 }, 1, value, -EINVAL, "got -4, exp 4 -> 8");
 	assert_unpatched((struct bpf_insn){ .code = BPF_LD | BPF_IMM | BPF_DW, .imm = 4 }, 1, value, -EINVAL, "unexpected form");
 	assert_unpatched((struct bpf_insn){ .code = BPF_JMP | BPF_JA }, 1, value, -EINVAL, "unrecognized insn");
@@ -349,7 +353,8 @@ TEST(instructions_that_are_no_such_access_are_refused)
 	assert_unpatched((struct bpf_insn){ .code = BPF_LDX | BPF_MEM, .off = 4 }, 1, other, -ERANGE, "value too big: 40000");
 	other = value;
 	other.local_size = 2, other.target_size = 3;
-	assert_unpatched((struct bpf_insn){ .code = BPF_LDX | BPF_MEM | BPF_H, .off = 4 }, 1, other, -EINVAL, "invalid new mem size: 3");
+	assert_unpatched((struct bpf_insn){ .code = BPF_LDX | BPF_MEM | BPF_H, .off = 4 }, 1, other, -EINVAL,
+			 "invalid new mem size: 3");
 	assert_unpatched((struct bpf_insn){ .code = BPF_LDX | BPF_MEM | BPF_B, .off = 4 }, 1, other, -EINVAL, "got 1, exp 2");
 	other.status = AB_CORE_AMBIGUOUS;
 	assert_unpatched((struct bpf_insn){ .code = BPF_LDX | BPF_MEM, .off = 4 }, 1, other, -EINVAL, "has no answer");
