@@ -15,7 +15,7 @@ struct ab_types {
 	char machine[65];              /* as uname -m says */
 };
 
-enum { TYPES_LIMIT = 1000, FIELD_DEPTH = 32, FIELDS_MAX = 1 << 20 };
+enum { TYPES_LIMIT = 1000, FIELD_DEPTH = 32, FIELDS_MAX = 1 << 16 };
 
 /* ---- kernels: indices, ordered by version ---- */
 
@@ -71,6 +71,7 @@ struct fields {
 	size_t n, cap;
 	uint32_t kind;    /* BTF_KIND_* of the type; 0: there is none */
 	uint64_t size;
+	unsigned visits;  /* members that were looked at: structs without name multiply */
 	bool failed;
 };
 /* The fields of a type by name. Members of named structs inside are not among them. */

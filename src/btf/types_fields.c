@@ -52,7 +52,7 @@ static void read_members(struct fields *f, const struct ab_btf *btf, uint32_t id
 {
 	const struct btf_type *t = ab_btf_type(btf, id);
 
-	for (uint32_t i = 0; i < ab_btf_vlen(t) && depth < FIELD_DEPTH && f->n < FIELDS_MAX && !f->failed; i++) {
+	for (uint32_t i = 0; i < ab_btf_vlen(t) && depth < FIELD_DEPTH && f->visits++ < FIELDS_MAX && !f->failed; i++) {
 		struct member m = ab_btf_member(btf, t, i);
 		_text_ struct text path = {};
 
@@ -121,11 +121,12 @@ const struct field *ab_fields_find(const struct fields *f, const char *path)
 /* ---- paths ---- */
 
 /* A member by one part of a path, in unnamed structs inside too; *base gets the bits before the struct that has it. */
-static bool find_member(const struct ab_btf *btf, uint32_t id, const char *name, size_t n, uint64_t *base, struct member *ret, int depth)
+static bool find_member(const struct ab_btf *btf, uint32_t id, const char *name, size_t n, uint64_t *base, struct member *ret, int depth,
+			unsigned *visits)
 {
 	const struct btf_type *t = ab_btf_type(btf, id);
 
-	for (uint32_t i = 0; ab_btf_is_struct(t) && i < ab_btf_vlen(t) && depth < FIELD_DEPTH; i++) {
+	for (uint32_t i = 0; ab_btf_is_struct(t) && i < ab_btf_vlen(t) && depth < FIELD_DEPTH && ++*visits < FIELDS_MAX; i++) {
 		struct member m = ab_btf_member(btf, t, i);
 		uint64_t inner = *base + m.offset;
 
@@ -133,7 +134,7 @@ static bool find_member(const struct ab_btf *btf, uint32_t id, const char *name,
 			*ret = m;
 			return true;
 		}
-		if (!*m.name && find_member(btf, ab_btf_unqualify(btf, m.type), name, n, &inner, ret, depth + 1)) {
+		if (!*m.name && find_member(btf, ab_btf_unqualify(btf, m.type), name, n, &inner, ret, depth + 1, visits)) {
 			*base = inner;
 			return true;
 		}
@@ -145,12 +146,13 @@ bool ab_field_resolve(const struct ab_btf *btf, uint32_t id, const char *path, s
 {
 	struct member m = {};
 	uint64_t base = 0;
+	unsigned visits = 0;
 
 	for (const char *part = path;; part++) {
 		size_t n = strcspn(part, ".");
 
 		id = ab_btf_resolve(btf, id);
-		if (!n || !find_member(btf, id, part, n, &base, &m, 0))
+		if (!n || !find_member(btf, id, part, n, &base, &m, 0, &visits))
 			return false;
 		base += m.offset;
 		id = m.type;

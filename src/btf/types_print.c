@@ -55,6 +55,7 @@ void ab_types_prototype(const struct ab_btf *btf, uint32_t id, struct text *out)
 struct layout {
 	const struct ab_btf *btf;
 	struct text *out;
+	unsigned left;           /* members that may still be printed: structs without name multiply */
 	unsigned line;           /* the cache line that was last announced */
 	uint64_t member_bytes, hole_bytes, field_bits, hole_bits;
 	unsigned holes, bit_holes, members;
@@ -193,10 +194,11 @@ static void put_members(struct layout *l, uint32_t id, uint64_t base, unsigned d
 	bool is_union = ab_btf_kind(t) == BTF_KIND_UNION;
 	uint64_t end = 0;
 
-	for (uint32_t i = 0; i < ab_btf_vlen(t) && !l->out->failed; i++) {
+	for (uint32_t i = 0; i < ab_btf_vlen(t) && !l->out->failed && l->left; i++) {
 		struct member m = ab_btf_member(l->btf, t, i);
 		struct gap gap = {};
 
+		l->left--;
 		if (!is_union)
 			announce_line(l, base + m.offset, depth);
 		put_member(l, &m, base + m.offset, depth);
@@ -252,7 +254,7 @@ static void put_summary(struct layout *l, const struct btf_type *t)
 static void print_struct(const struct ab_btf *btf, uint32_t id, const char *before, const char *after, struct text *out)
 {
 	const struct btf_type *t = ab_btf_type(btf, id);
-	struct layout l = { .btf = btf, .out = out };
+	struct layout l = { .btf = btf, .out = out, .left = FIELDS_MAX };
 
 	text_printf(out, "%s%s%s%s {\n", before, ab_types_kind_word(ab_btf_kind(t)), t->name_off ? " " : "", ab_btf_name(btf, t));
 	put_members(&l, id, 0, 1);
@@ -346,18 +348,19 @@ static void json_type(struct json *j, const char *key, const struct ab_btf *btf,
 	json_str(j, name.p ? name.p : "");
 }
 
-static void json_members(struct json *j, const struct ab_btf *btf, uint32_t id, uint64_t base, unsigned depth)
+static void json_members(struct json *j, const struct ab_btf *btf, uint32_t id, uint64_t base, unsigned depth, unsigned *left)
 {
 	const struct btf_type *t = ab_btf_type(btf, id);
 
 	json_key(j, "members");
 	json_open(j, '[');
-	for (uint32_t i = 0; i < ab_btf_vlen(t) && !j->out->failed; i++) {
+	for (uint32_t i = 0; i < ab_btf_vlen(t) && !j->out->failed && *left; i++) {
 		struct member m = ab_btf_member(btf, t, i);
 		_text_ struct text dimensions = {};
 		uint32_t body = depth < FIELD_DEPTH ? find_body(btf, m.type, &dimensions) : 0;
 		uint64_t unit = find_unit(&m, base + m.offset);
 
+		--*left;
 		json_open(j, '{');
 		json_key(j, "name");
 		json_str(j, m.name);
@@ -369,7 +372,7 @@ static void json_members(struct json *j, const struct ab_btf *btf, uint32_t id, 
 			json_number(j, "bits", m.bits);
 		}
 		if (body)
-			json_members(j, btf, body, base + m.offset, depth + 1);
+			json_members(j, btf, body, base + m.offset, depth + 1, left);
 		json_close(j, '}');
 	}
 	json_close(j, ']');
@@ -450,6 +453,7 @@ void ab_types_print_json(const struct ab_btf *btf, uint32_t id, struct json *j)
 {
 	const struct btf_type *t = ab_btf_type(btf, id), *inner;
 	_text_ struct text name = {};
+	unsigned left = FIELDS_MAX;
 
 	ab_types_put_name(ab_btf_kind(t), ab_btf_name(btf, t), &name);
 	json_key(j, "name");
@@ -465,7 +469,7 @@ void ab_types_print_json(const struct ab_btf *btf, uint32_t id, struct json *j)
 	if (inner != t && inner->name_off)
 		return;
 	if (ab_btf_is_struct(inner)) {
-		json_members(j, btf, inner == t ? id : ab_btf_unqualify(btf, t->type), 0, 0);
+		json_members(j, btf, inner == t ? id : ab_btf_unqualify(btf, t->type), 0, 0, &left);
 		json_holes(j, btf, inner);
 	} else if (ab_btf_is_enum(inner)) {
 		json_values(j, btf, inner);

@@ -82,6 +82,8 @@ struct trust {
 };
 int ab_trust_open(struct trust *trust, struct ab_error *err);
 void ab_trust_close(struct trust *trust);
+/* Adds the pins of a file's text, which ends in a NUL; trust->path names it in messages. */
+int ab_trust_parse(struct trust *trust, const char *text, size_t size, struct ab_error *err);
 /* Pins a key unless it is pinned already, and writes the file. */
 int ab_trust_add(struct trust *trust, const char *origin, const char *key, const char *remark, struct ab_error *err);
 /* Unpins by key id or key. Errors: -ENOENT. */

@@ -172,10 +172,25 @@ static int check_owner(const char *path, struct ab_error *err)
 	return 0;
 }
 
+int ab_trust_parse(struct trust *trust, const char *text, size_t size, struct ab_error *err)
+{
+	unsigned line = 1;
+	int r = 0;
+
+	for (const char *p = text; !r && *p; line++) {
+		size_t n = strcspn(p, "\n");
+
+		r = parse_line(trust, p, n, line, err);
+		p += n + (p[n] == '\n');
+	}
+	if (!r && strlen(text) != size)
+		r = ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "%s:%u: a NUL is in the file", trust->path, line);
+	return r;
+}
+
 int ab_trust_open(struct trust *trust, struct ab_error *err)
 {
 	_free_ char *data = NULL;
-	unsigned line = 1;
 	size_t size;
 	int r;
 
@@ -187,14 +202,8 @@ int ab_trust_open(struct trust *trust, struct ab_error *err)
 		return 0;
 	if (!r)
 		r = file_read(trust->path, TRUST_LIMIT, &data, &size, err);
-	for (const char *p = data; !r && *p; line++) {
-		size_t n = strcspn(p, "\n");
-
-		r = parse_line(trust, p, n, line, err);
-		p += n + (p[n] == '\n');
-	}
-	if (!r && strlen(data) != size)
-		r = ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "%s:%u: a NUL is in the file", trust->path, line);
+	if (!r)
+		r = ab_trust_parse(trust, data, size, err);
 	if (r < 0)
 		ab_trust_close(trust);
 	return r;

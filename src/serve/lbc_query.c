@@ -144,7 +144,7 @@ bool ab_lbc_query_func(const struct ab_btf *btf, const struct lbc_func_query *q,
 struct cells {
 	const struct ab_btf *btf;
 	struct json *j;
-	unsigned count;
+	unsigned count, visits;
 	bool only_count;
 };
 
@@ -202,7 +202,7 @@ static void walk_cells(struct cells *c, uint32_t id, const char *prefix, uint64_
 	const struct btf_type *t = ab_btf_type(c->btf, id);
 	const struct btf_member *m = ab_btf_data(t);
 
-	for (uint32_t i = 0; i < ab_btf_vlen(t) && c->count < CELLS_MAX && depth < NESTING_MAX; i++) {
+	for (uint32_t i = 0; i < ab_btf_vlen(t) && c->visits++ < CELLS_MAX && depth < NESTING_MAX; i++) {
 		_text_ struct text name = {}, dimensions = {};
 		uint32_t element = split_array(c->btf, m[i].type, &dimensions);
 		uint32_t inner = skip_qualifiers(c->btf, element);
