@@ -335,11 +335,13 @@ int ab_elf_set_section(const void *data, size_t size, const char *name, const vo
 		r = ab_fail_memory(err);
 	if (!r) {
 		e.sections = more;
-		for (size_t i = 1; i < e.count; i++)
+		for (size_t i = 1; !section && i < e.count; i++)
 			if (!strcmp(section_name(&e, i), name))
 				section = i;
 		if (!section && e.count == SECTIONS_MAX)
 			r = bad(err, "too many sections for one more");
+		else if (section && section == e.head.e_shstrndx)
+			r = bad(err, "the section names are called '%s'", name);
 	}
 	if (!r)
 		put_section(&e, section, end_without(&e, section), name, content, content_size, out);
