@@ -5,9 +5,9 @@
  *	ab_check_new(data, size, &check, &err);
  *	ab_check_pack(check, pack, k, &verdict, &err);   (or ab_check_btf() for one BTF)
  *
- * Looks at CO-RE relocations, attach targets, program, map and attach types, helpers and kfuncs, the instruction set and global
- * data (docs/check.md says how, and what types cannot tell). An answer for one set of definitions is kept and used for every kernel that
- * shares it.
+ * Looks at CO-RE relocations, attach targets, program, map and attach types, helpers and kfuncs, the instruction set
+ * and global data (docs/check.md says how, and what types cannot tell). An answer for one set of definitions is kept and
+ * used for every kernel that shares it.
  *
  *	ab_check_report_new(&report, &err);
  *	ab_check_report_add(report, "tool.bpf.c", kernel, verdict, &err);	for each object and kernel
@@ -40,7 +40,7 @@ struct ab_check_reason {
 	const char *access;   /* as written: "task->__state", "kprobe/do_unlinkat", "bpf_ringbuf_output()" */
 	const char *message;  /* what is missing, one line */
 	const char *hint;     /* the way out, or NULL */
-	bool fatal;           /* false: worth knowing, but no obstacle: the program is optional, a ring buffer becomes a perf buffer… */
+	bool fatal;           /* false: worth knowing, but no obstacle: an optional program, a perf buffer instead of a ring buffer */
 };
 
 struct ab_check_verdict {
@@ -53,24 +53,25 @@ struct ab_check_verdict {
 AB_API int ab_check_new(const void *object, size_t size, struct ab_check **ret_check, struct ab_error *err);
 AB_API void ab_check_free(struct ab_check *check);
 /* The verdict for a kernel of a pack, by index. */
-AB_API int ab_check_pack(struct ab_check *check, const struct ab_pack *pack, size_t kernel, const struct ab_check_verdict **ret_verdict,
-			 struct ab_error *err);
+AB_API int ab_check_pack(struct ab_check *check, const struct ab_pack *pack, size_t kernel,
+			 const struct ab_check_verdict **ret_verdict, struct ab_error *err);
 /* The verdict for a kernel by its raw BTF; `release` tells its version, "5.10.0-8-amd64". */
 AB_API int ab_check_btf(struct ab_check *check, const void *btf, size_t size, const char *release, const char *arch,
 			const struct ab_check_verdict **ret_verdict, struct ab_error *err);
 
 /*
- * A kernel by a file: raw BTF, or an ELF file with .BTF such as a vmlinux; NULL: the running kernel. Its release is what the file says
- * ("Linux version"), else the file's name where that begins like a version ("5.10.0-8-amd64.btf"), else unknown: versions are then
- * told by what the types have. Errors: those of reading; -EBADMSG/FORMAT; -ENOENT/NO_TYPES.
+ * A kernel by a file: raw BTF, or an ELF file with .BTF such as a vmlinux; NULL: the running kernel. Its release is
+ * what the file says
+ * ("Linux version"), else the file's name where that begins like a version ("5.10.0-8-amd64.btf"), else unknown:
+ * versions are then told by what the types have. Errors: those of reading; -EBADMSG/FORMAT; -ENOENT/NO_TYPES.
  */
 struct ab_check_target;
 AB_API int ab_check_target_open(const char *path, struct ab_check_target **ret_target, struct ab_error *err);
 AB_API void ab_check_target_close(struct ab_check_target *target);
 /* Its release is the path where it is not known. Belongs to the target. */
 AB_API const struct ab_kernel *ab_check_target_kernel(const struct ab_check_target *target);
-AB_API int ab_check_target_verdict(struct ab_check *check, const struct ab_check_target *target, const struct ab_check_verdict **ret_verdict,
-				   struct ab_error *err);
+AB_API int ab_check_target_verdict(struct ab_check *check, const struct ab_check_target *target,
+				   const struct ab_check_verdict **ret_verdict, struct ab_error *err);
 
 /* ---- reports: many verdicts, the way people read them ---- */
 
@@ -89,8 +90,8 @@ AB_API int ab_check_report_add(struct ab_check_report *report, const char *objec
 /* How many verdicts have that result. */
 AB_API size_t ab_check_report_count(const struct ab_check_report *report, enum ab_check_result result);
 /* The report as text that the caller frees with free(). */
-AB_API int ab_check_report_write(const struct ab_check_report *report, enum ab_check_form form, char **ret_text, size_t *ret_size,
-				 struct ab_error *err);
+AB_API int ab_check_report_write(const struct ab_check_report *report, enum ab_check_form form, char **ret_text,
+				 size_t *ret_size, struct ab_error *err);
 AB_API void ab_check_report_free(struct ab_check_report *report);
 
 #ifdef __cplusplus

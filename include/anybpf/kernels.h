@@ -5,9 +5,9 @@
  *	ab_kernel_set_parse("debian/5.10..6.1,!*-rt-*", &set, &err);
  *	if (ab_kernel_set_has(set, ab_pack_kernel(pack, i))) …
  *
- * A set is a list of items separated by commas; a kernel is in it when one of the items names it and none that begins with '!' does. A
- * list of nothing but '!' items begins with all kernels. An item is [DISTRIBUTION/]WHICH[/ARCH], whose parts match without regard to
- * what they leave out; DISTRIBUTION and ARCH are globs, and WHICH is one of
+ * A set is a list of items separated by commas; a kernel is in it when one of the items names it and none that begins
+ * with '!' does. A list of nothing but '!' items begins with all kernels. An item is [DISTRIBUTION/]WHICH[/ARCH], whose
+ * parts match without regard to what they leave out; DISTRIBUTION and ARCH are globs, and WHICH is one of
  *
  *	5.10            a version as far as it is given: 5.10, 5.10.7, 5.10.0-8-amd64
  *	5.4..6.1        versions from to, both ends included as far as they are given; either may be left out

@@ -66,8 +66,11 @@ static int compare_bound(const struct bound *version, const struct bound *bound)
 
 static int bad_item(const char *text, struct ab_error *err)
 {
-	return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "'%s' names no kernels: a set is made of versions (5.10), ranges (5.4..6.1), globs (*-cloud-*) and "
-		       "distribution/version/architecture, separated by commas", text);
+	return ab_fail(
+		err, AB_ERROR_USAGE, -EINVAL,
+		"'%s' names no kernels: a set is made of versions (5.10), ranges (5.4..6.1), globs (*-cloud-*) and "
+		"distribution/version/architecture, separated by commas",
+		text);
 }
 
 static int parse_range(char *text, char *dots, struct item *item, struct ab_error *err)
@@ -76,8 +79,8 @@ static int parse_range(char *text, char *dots, struct item *item, struct ab_erro
 
 	*dots = '\0';
 	item->which = WHICH_RANGE;
-	if ((*text && (!parse_version(text, &item->from, &end) || *end)) || (dots[2] && (!parse_version(dots + 2, &item->to, &end) || *end)) ||
-	    (!*text && !dots[2])) {
+	if ((*text && (!parse_version(text, &item->from, &end) || *end)) ||
+	    (dots[2] && (!parse_version(dots + 2, &item->to, &end) || *end)) || (!*text && !dots[2])) {
 		*dots = '.';
 		return bad_item(text, err);
 	}
@@ -183,13 +186,14 @@ static bool item_has(const struct item *item, const struct ab_kernel *kernel)
 	struct bound version;
 	const char *end;
 
-	if ((item->distribution && fnmatch(item->distribution, kernel->distribution, 0)) || (item->arch && fnmatch(item->arch, kernel->arch, 0)))
+	if ((item->distribution && fnmatch(item->distribution, kernel->distribution, 0)) ||
+	    (item->arch && fnmatch(item->arch, kernel->arch, 0)))
 		return false;
 	switch (item->which) {
 	case WHICH_GLOB: return !fnmatch(item->name, kernel->release, 0);
 	case WHICH_NAME:
-		return !strcmp(item->name, kernel->release) || !strcmp(item->name, kernel->distribution) || !strcmp(item->name, kernel->flavour) ||
-		       !strcmp(item->name, kernel->arch);
+		return !strcmp(item->name, kernel->release) || !strcmp(item->name, kernel->distribution) ||
+		       !strcmp(item->name, kernel->flavour) || !strcmp(item->name, kernel->arch);
 	default:
 		return parse_version(kernel->release, &version, &end) && compare_bound(&version, &item->from) >= 0 &&
 		       compare_bound(&version, &item->to) <= 0;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * What the files of check/ share: an object as check sees it, what a kernel answers, and how the answers are remembered.
+ * What the files of check/ share: an object as check sees it, what a kernel answers, and how the answers are
+ * remembered.
  *
- * An object is turned into things to ask once (object.c, code.c): relocations, in groups that ask about one type each, and
- * questions of the form "is there a function of that name". A kernel's answers (kernel.c) are the ids of its answer to each
- * group, a bit for each question, and what its BPF can do (features.c). Judging (judge.c) sees nothing else, so kernels with the
- * same answers share a verdict.
+ * An object is turned into things to ask once (object.c, code.c): relocations, in groups that ask about one type each,
+ * and questions of the form "is there a function of that name". A kernel's answers (kernel.c) are the ids of its answer
+ * to each group, a bit for each question, and what its BPF can do (features.c). Judging (judge.c) sees nothing else, so
+ * kernels with the same answers share a verdict.
  */
 #ifndef AB_CHECK_INTERNAL_H
 #define AB_CHECK_INTERNAL_H
@@ -155,9 +156,26 @@ struct version {
 
 /* What BPF of a kernel can do that its types do not list (features.c). */
 enum feature {
-	FEATURE_CALLS, FEATURE_JMP32, FEATURE_LARGE, FEATURE_GLOBAL_DATA, FEATURE_LOOPS, FEATURE_CONSTANTS, FEATURE_SLEEPABLE,
-	FEATURE_FETCH, FEATURE_KFUNC, FEATURE_KFUNC_ADDRESS, FEATURE_V4, FEATURE_MAY_GOTO, FEATURE_ARENA, FEATURE_ACQUIRE, FEATURE_FRAGS,
-	FEATURE_TRAMPOLINE, FEATURE_SLEEPABLE_MORE, FEATURE_SLEEPABLE_SYSCALLS, FEATURE_NATIVE, FEATURE_COUNT,
+	FEATURE_CALLS,
+	FEATURE_JMP32,
+	FEATURE_LARGE,
+	FEATURE_GLOBAL_DATA,
+	FEATURE_LOOPS,
+	FEATURE_CONSTANTS,
+	FEATURE_SLEEPABLE,
+	FEATURE_FETCH,
+	FEATURE_KFUNC,
+	FEATURE_KFUNC_ADDRESS,
+	FEATURE_V4,
+	FEATURE_MAY_GOTO,
+	FEATURE_ARENA,
+	FEATURE_ACQUIRE,
+	FEATURE_FRAGS,
+	FEATURE_TRAMPOLINE,
+	FEATURE_SLEEPABLE_MORE,
+	FEATURE_SLEEPABLE_SYSCALLS,
+	FEATURE_NATIVE,
+	FEATURE_COUNT,
 };
 
 #define ABI_BITS 512
@@ -264,18 +282,19 @@ bool ab_check_driver_helper(uint32_t helper);
 
 /* ---- reach.c ---- */
 /*
- * The instructions of a program that a kernel's verifier would reach, a bit each in `reached` (n_insns of the code), with the relocations'
- * values in place. -ENOMEM only.
+ * The instructions of a program that a kernel's verifier would reach, a bit each in `reached` (n_insns of the code),
+ * with the relocations' values in place. -ENOMEM only.
  */
-int ab_check_reach(const struct ab_check *check, const struct program *program, const struct kernel *kernel, uint8_t *reached);
+int ab_check_reach(const struct ab_check *check, const struct program *program, const struct kernel *kernel,
+		   uint8_t *reached);
 
 /* Whether an instruction with that answer cannot be executed. */
 bool ab_check_is_poison(const struct bpf_insn *in, const struct ab_core_value *value);
 
 /* ---- kernel.c ---- */
 /* The answers of a group in `types`, kept under `key`, which equal definitions have in common. */
-int ab_check_resolve(struct ab_check *check, struct group *group, const struct ab_btf *types, uint64_t key, struct answers **ret,
-		     struct ab_error *err);
+int ab_check_resolve(struct ab_check *check, struct group *group, const struct ab_btf *types, uint64_t key,
+		     struct answers **ret, struct ab_error *err);
 struct answers *ab_check_remembered(const struct group *group, uint64_t key);
 /* Forgets the answers of a group. */
 void ab_check_forget(struct group *group);
@@ -284,22 +303,23 @@ void ab_check_read_abi(const struct ab_btf *types, struct abi *ret);
 int ab_check_types(struct ab_check *check, const struct ab_btf *types, uint64_t key, const char *release, const char *arch,
 		   const struct ab_check_verdict **ret_verdict, struct ab_error *err);
 /* The verdict for a kernel, from memory if another had the same answers. */
-int ab_check_conclude(struct ab_check *check, const struct kernel *kernel, const struct ab_check_verdict **ret, struct ab_error *err);
+int ab_check_conclude(struct ab_check *check, const struct kernel *kernel, const struct ab_check_verdict **ret,
+		      struct ab_error *err);
 
 /* ---- pack.c ---- */
 void ab_check_free_memory(struct ab_check *check);
 
 /* ---- hint.c ---- */
 /* Why a relocation has no answer in `types`, and the way out (NULL: none is known). The caller frees both. */
-int ab_check_explain(const struct ab_core_spec *spec, const struct ab_core_value *value, const struct ab_btf *types, const char *why,
-		     char **ret_message, char **ret_hint);
+int ab_check_explain(const struct ab_core_spec *spec, const struct ab_core_value *value, const struct ab_btf *types,
+		     const char *why, char **ret_message, char **ret_hint);
 /* The access in a source line that ends in `member`: "task->__state"; NULL if it is not there. The caller frees it. */
 char *ab_check_access(const char *text, const char *member);
 
 /* ---- struct_ops.c ---- */
 /* Whether a struct_ops map's type is what the kernel has; the answer has a message where it is not. */
-int ab_check_compare_ops(const struct ab_check *check, const struct map *map, const struct ab_btf *types, struct answer *ret,
-			 struct ab_error *err);
+int ab_check_compare_ops(const struct ab_check *check, const struct map *map, const struct ab_btf *types,
+			 struct answer *ret, struct ab_error *err);
 
 /* ---- insns.c ---- */
 /* The feature that an instruction needs, or FEATURE_COUNT; `*ret_always`: also where it is not reached. */

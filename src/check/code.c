@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * The instructions of an object as libbpf will link them: functions, what relocations refer to, lines, CO-RE relocations.
+ * The instructions of an object as libbpf will link them: functions, what relocations refer to, lines, CO-RE
+ * relocations.
  *
- * ab_object_open_mem() has checked the file (src/run/elf.c): sections, symbols, relocations and .BTF.ext are in bounds. Nothing in
- * the file is aligned, so all of it is read by memcpy().
+ * ab_object_open_mem() has checked the file (src/run/elf.c): sections, symbols, relocations and .BTF.ext are in bounds.
+ * Nothing in the file is aligned, so all of it is read by memcpy().
  */
 #include <btf/ext.h>
 #include <elf.h>
@@ -55,8 +56,10 @@ static int read_sections(struct reader *r, struct ab_error *err)
 		struct section *s = &code->sections[i];
 		bool contents = i && h->sh_type != SHT_NOBITS;
 
-		*s = (struct section){ .name = i ? names + h->sh_name : "", .data = contents ? r->data + h->sh_offset : NULL,
-				       .size = contents ? h->sh_size : 0, .first = NONE };
+		*s = (struct section){ .name = i ? names + h->sh_name : "",
+				       .data = contents ? r->data + h->sh_offset : NULL,
+				       .size = contents ? h->sh_size : 0,
+				       .first = NONE };
 		if (h->sh_type == SHT_SYMTAB) {
 			r->symbols = s->data;
 			r->n_symbols = h->sh_size / sizeof(Elf64_Sym);
@@ -114,7 +117,8 @@ static int read_functions(struct reader *r, struct ab_error *err)
 		Elf64_Sym sym = symbol_at(r, i);
 		const struct section *s = sym.st_shndx < code->n_sections ? &code->sections[sym.st_shndx] : NULL;
 
-		if (ELF64_ST_TYPE(sym.st_info) != STT_FUNC || !s || s->first == NONE || sym.st_size < sizeof(struct bpf_insn))
+		if (ELF64_ST_TYPE(sym.st_info) != STT_FUNC || !s || s->first == NONE ||
+		    sym.st_size < sizeof(struct bpf_insn))
 			continue;
 		if (!make_room(&code->functions, code->n_functions, sizeof(*code->functions)))
 			return ab_fail_memory(err);
@@ -122,7 +126,8 @@ static int read_functions(struct reader *r, struct ab_error *err)
 			.name = r->strings + sym.st_name,
 			.first = s->first + (uint32_t)(sym.st_value / sizeof(struct bpf_insn)),
 			.count = (uint32_t)(sym.st_size / sizeof(struct bpf_insn)),
-			.global = ELF64_ST_BIND(sym.st_info) != STB_LOCAL && ELF64_ST_VISIBILITY(sym.st_other) == STV_DEFAULT,
+			.global = ELF64_ST_BIND(sym.st_info) != STB_LOCAL &&
+				  ELF64_ST_VISIBILITY(sym.st_other) == STV_DEFAULT,
 		};
 	}
 	if (code->n_functions)
@@ -237,7 +242,8 @@ static uint32_t find_map_at(const struct reader *r, const Elf64_Sym *sym, uint64
 	for (size_t i = 0; found == NONE && i < r->n_symbols; i++) {
 		Elf64_Sym other = symbol_at(r, i);
 
-		if (other.st_shndx == sym->st_shndx && other.st_value == offset && ELF64_ST_TYPE(other.st_info) != STT_SECTION)
+		if (other.st_shndx == sym->st_shndx && other.st_value == offset &&
+		    ELF64_ST_TYPE(other.st_info) != STT_SECTION)
 			found = find_map(r->check, r->strings + other.st_name);
 	}
 	return found;
@@ -257,7 +263,8 @@ static bool make_ref(const struct reader *r, uint32_t insn, const Elf64_Sym *sym
 	if (!s || !sym->st_shndx)
 		return false;
 	if (s->first != NONE) {
-		int64_t at = (int64_t)(sym->st_value / sizeof(*in)) + (insn_is_call(in) ? in->imm + 1 : in->imm / (int)sizeof(*in));
+		int64_t at = (int64_t)(sym->st_value / sizeof(*in)) +
+			     (insn_is_call(in) ? in->imm + 1 : in->imm / (int)sizeof(*in));
 
 		if (at < 0 || at >= (int64_t)(s->size / sizeof(*in)))
 			return false;

@@ -2,9 +2,10 @@
 /*
  * Since when BPF has what: helpers, program, map and attach types, instructions.
  *
- * What a kernel's enums list is taken from them. What they do not list (instructions, limits of the verifier) follows from the version
- * of upstream's kernel that its BPF is like: its own release, or that of the newest helper or attach type that it has, since
- * distributions take over BPF whole (RHEL 8 calls itself 4.18 and has the BPF of 5.10 and later).
+ * What a kernel's enums list is taken from them. What they do not list (instructions, limits of the verifier) follows
+ * from the version of upstream's kernel that its BPF is like: its own release, or that of the newest helper or attach
+ * type that it has, since distributions take over BPF whole (RHEL 8 calls itself 4.18 and has the BPF of 5.10 and
+ * later).
  */
 #include <ctype.h>
 #include "check.h"
@@ -18,33 +19,36 @@ struct since {
 #define SINCE(last, major, minor) { last, major, minor, #major "." #minor }
 
 static const struct since helpers[] = {
-	SINCE(3, 3, 19), SINCE(11, 4, 1), SINCE(16, 4, 2), SINCE(22, 4, 3), SINCE(25, 4, 4), SINCE(26, 4, 5), SINCE(30, 4, 6),
-	SINCE(36, 4, 8), SINCE(41, 4, 9), SINCE(44, 4, 10), SINCE(45, 4, 11), SINCE(47, 4, 12), SINCE(50, 4, 13), SINCE(53, 4, 14),
-	SINCE(57, 4, 15), SINCE(59, 4, 16), SINCE(64, 4, 17), SINCE(80, 4, 18), SINCE(83, 4, 19), SINCE(90, 4, 20), SINCE(92, 5, 0),
-	SINCE(97, 5, 1), SINCE(108, 5, 2), SINCE(110, 5, 3), SINCE(115, 5, 5), SINCE(118, 5, 6), SINCE(124, 5, 7), SINCE(135, 5, 8),
-	SINCE(141, 5, 9), SINCE(155, 5, 10), SINCE(162, 5, 11), SINCE(163, 5, 12), SINCE(165, 5, 13), SINCE(168, 5, 14),
-	SINCE(175, 5, 15), SINCE(179, 5, 16), SINCE(185, 5, 17), SINCE(193, 5, 18), SINCE(203, 5, 19), SINCE(207, 6, 0),
-	SINCE(209, 6, 1), SINCE(211, 6, 2),
+	SINCE(3, 3, 19),   SINCE(11, 4, 1),   SINCE(16, 4, 2),	 SINCE(22, 4, 3),   SINCE(25, 4, 4),
+	SINCE(26, 4, 5),   SINCE(30, 4, 6),   SINCE(36, 4, 8),	 SINCE(41, 4, 9),   SINCE(44, 4, 10),
+	SINCE(45, 4, 11),  SINCE(47, 4, 12),  SINCE(50, 4, 13),	 SINCE(53, 4, 14),  SINCE(57, 4, 15),
+	SINCE(59, 4, 16),  SINCE(64, 4, 17),  SINCE(80, 4, 18),	 SINCE(83, 4, 19),  SINCE(90, 4, 20),
+	SINCE(92, 5, 0),   SINCE(97, 5, 1),   SINCE(108, 5, 2),	 SINCE(110, 5, 3),  SINCE(115, 5, 5),
+	SINCE(118, 5, 6),  SINCE(124, 5, 7),  SINCE(135, 5, 8),	 SINCE(141, 5, 9),  SINCE(155, 5, 10),
+	SINCE(162, 5, 11), SINCE(163, 5, 12), SINCE(165, 5, 13), SINCE(168, 5, 14), SINCE(175, 5, 15),
+	SINCE(179, 5, 16), SINCE(185, 5, 17), SINCE(193, 5, 18), SINCE(203, 5, 19), SINCE(207, 6, 0),
+	SINCE(209, 6, 1),  SINCE(211, 6, 2),
 };
 
 static const struct since programs[] = {
-	SINCE(1, 3, 19), SINCE(4, 4, 1), SINCE(5, 4, 7), SINCE(6, 4, 8), SINCE(7, 4, 9), SINCE(12, 4, 10), SINCE(13, 4, 13),
-	SINCE(14, 4, 14), SINCE(15, 4, 15), SINCE(18, 4, 17), SINCE(20, 4, 18), SINCE(21, 4, 19), SINCE(22, 4, 20), SINCE(24, 5, 2),
-	SINCE(25, 5, 3), SINCE(26, 5, 5), SINCE(28, 5, 6), SINCE(29, 5, 7), SINCE(30, 5, 9), SINCE(31, 5, 14), SINCE(32, 6, 4),
+	SINCE(1, 3, 19),  SINCE(4, 4, 1),   SINCE(5, 4, 7),   SINCE(6, 4, 8),	SINCE(7, 4, 9),	  SINCE(12, 4, 10),
+	SINCE(13, 4, 13), SINCE(14, 4, 14), SINCE(15, 4, 15), SINCE(18, 4, 17), SINCE(20, 4, 18), SINCE(21, 4, 19),
+	SINCE(22, 4, 20), SINCE(24, 5, 2),  SINCE(25, 5, 3),  SINCE(26, 5, 5),	SINCE(28, 5, 6),  SINCE(29, 5, 7),
+	SINCE(30, 5, 9),  SINCE(31, 5, 14), SINCE(32, 6, 4),
 };
 
 static const struct since maps[] = {
-	SINCE(2, 3, 19), SINCE(3, 4, 2), SINCE(4, 4, 3), SINCE(7, 4, 6), SINCE(8, 4, 8), SINCE(10, 4, 10), SINCE(11, 4, 11),
-	SINCE(13, 4, 12), SINCE(15, 4, 14), SINCE(16, 4, 15), SINCE(18, 4, 18), SINCE(20, 4, 19), SINCE(23, 4, 20), SINCE(24, 5, 2),
-	SINCE(25, 5, 4), SINCE(26, 5, 6), SINCE(27, 5, 8), SINCE(28, 5, 10), SINCE(29, 5, 11), SINCE(30, 5, 16), SINCE(31, 6, 1),
-	SINCE(32, 6, 2), SINCE(33, 6, 9), SINCE(34, 6, 19),
+	SINCE(2, 3, 19),  SINCE(3, 4, 2),   SINCE(4, 4, 3),   SINCE(7, 4, 6),	SINCE(8, 4, 8),	  SINCE(10, 4, 10),
+	SINCE(11, 4, 11), SINCE(13, 4, 12), SINCE(15, 4, 14), SINCE(16, 4, 15), SINCE(18, 4, 18), SINCE(20, 4, 19),
+	SINCE(23, 4, 20), SINCE(24, 5, 2),  SINCE(25, 5, 4),  SINCE(26, 5, 6),	SINCE(27, 5, 8),  SINCE(28, 5, 10),
+	SINCE(29, 5, 11), SINCE(30, 5, 16), SINCE(31, 6, 1),  SINCE(32, 6, 2),	SINCE(33, 6, 9),  SINCE(34, 6, 19),
 };
 
 static const struct since attaches[] = {
-	SINCE(2, 4, 10), SINCE(3, 4, 13), SINCE(5, 4, 14), SINCE(6, 4, 15), SINCE(13, 4, 17), SINCE(16, 4, 18), SINCE(17, 4, 20),
-	SINCE(20, 5, 2), SINCE(22, 5, 3), SINCE(25, 5, 5), SINCE(27, 5, 7), SINCE(33, 5, 8), SINCE(37, 5, 9), SINCE(38, 5, 13),
-	SINCE(40, 5, 14), SINCE(41, 5, 15), SINCE(42, 5, 18), SINCE(43, 6, 0), SINCE(45, 6, 4), SINCE(48, 6, 6), SINCE(55, 6, 7),
-	SINCE(56, 6, 10), SINCE(57, 6, 13),
+	SINCE(2, 4, 10),  SINCE(3, 4, 13),  SINCE(5, 4, 14),  SINCE(6, 4, 15),	SINCE(13, 4, 17), SINCE(16, 4, 18),
+	SINCE(17, 4, 20), SINCE(20, 5, 2),  SINCE(22, 5, 3),  SINCE(25, 5, 5),	SINCE(27, 5, 7),  SINCE(33, 5, 8),
+	SINCE(37, 5, 9),  SINCE(38, 5, 13), SINCE(40, 5, 14), SINCE(41, 5, 15), SINCE(42, 5, 18), SINCE(43, 6, 0),
+	SINCE(45, 6, 4),  SINCE(48, 6, 6),  SINCE(55, 6, 7),  SINCE(56, 6, 10), SINCE(57, 6, 13),
 };
 
 static const struct since *find_since(const struct since *rows, size_t n, uint32_t value)

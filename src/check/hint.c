@@ -139,8 +139,8 @@ static const char *bare(const char *name)
 }
 
 /*
- * How likely `name` is what the member is called there: 0 not at all. The same words count most, then the same type between the
- * same neighbours, then a similar spelling.
+ * How likely `name` is what the member is called there: 0 not at all. The same words count most, then the same type
+ * between the same neighbours, then a similar spelling.
  */
 static int likeness(const struct place *p, const char *name, const char *before, uint32_t type)
 {
@@ -154,7 +154,8 @@ static int likeness(const struct place *p, const char *name, const char *before,
 	ab_btf_type_name(p->types, ab_btf_resolve(p->types, type), &b);
 	same_type = a.p && b.p && !strcmp(a.p, b.p);
 	neighbour = *before && p->index && !strcmp(before, ab_btf_str(p->local, ours[p->index - 1].name_off));
-	if (MIN(strlen(bare(p->member)), strlen(bare(name))) > 3 && (strstr(name, bare(p->member)) || strstr(p->member, bare(name))))
+	if (MIN(strlen(bare(p->member)), strlen(bare(name))) > 3 &&
+	    (strstr(name, bare(p->member)) || strstr(p->member, bare(name))))
 		return same_type ? 60 : 30;
 	if (same_type && neighbour)
 		return 50;
@@ -192,7 +193,8 @@ static void say_fix(const char *type, const char *member, struct text *hint)
 
 	for (size_t i = 0; i < ARRAY_SIZE(fixes); i++)
 		if (strlen(fixes[i].type) == n && !memcmp(fixes[i].type, type, n) && !strcmp(fixes[i].member, member))
-			text_printf(hint, "%s%s of core_fixes.bpf.h reads it on all kernels", hint->n ? "; " : "", fixes[i].accessor);
+			text_printf(hint, "%s%s of core_fixes.bpf.h reads it on all kernels", hint->n ? "; " : "",
+				    fixes[i].accessor);
 }
 
 static void say_member(const struct place *p, struct text *message, struct text *hint)
@@ -225,8 +227,8 @@ static void add_type(const struct ab_btf *btf, uint32_t id, struct text *out)
 }
 
 /* Every name is there, but what one of them names is of another type. */
-static void say_type(const struct ab_core_spec *spec, const struct ab_btf *types, uint32_t id, uint32_t accessor, struct text *message,
-		     struct text *hint)
+static void say_type(const struct ab_core_spec *spec, const struct ab_btf *types, uint32_t id, uint32_t accessor,
+		     struct text *message, struct text *hint)
 {
 	const struct ab_core_accessor *a = &spec->accessors[accessor];
 	const struct btf_type *t = ab_btf_type(spec->btf, a->type);
@@ -239,11 +241,13 @@ static void say_type(const struct ab_core_spec *spec, const struct ab_btf *types
 	add_type(spec->btf, m[a->index].type, message);
 	say_fix(type, a->name, hint);
 	if (!hint->n)
-		text_puts(hint, "read it by a flavour of the struct that has this type, where bpf_core_field_exists() says so");
+		text_puts(hint, "read it by a flavour of the struct that has this type, where bpf_core_field_exists() "
+				"says so");
 }
 
 /* Follows the access through the kernel's types up to what is missing. */
-static void say_field(const struct ab_core_spec *spec, const struct ab_btf *types, uint32_t root, struct text *message, struct text *hint)
+static void say_field(const struct ab_core_spec *spec, const struct ab_btf *types, uint32_t root, struct text *message,
+		      struct text *hint)
 {
 	uint32_t at = root, last = NONE, last_type = 0;
 
@@ -292,8 +296,8 @@ static void say_enumerator(const struct ab_core_spec *spec, const struct ab_btf 
 	text_puts(hint, "guard it with bpf_core_enum_value_exists()");
 }
 
-int ab_check_explain(const struct ab_core_spec *spec, const struct ab_core_value *value, const struct ab_btf *types, const char *why,
-		     char **ret_message, char **ret_hint)
+int ab_check_explain(const struct ab_core_spec *spec, const struct ab_core_value *value, const struct ab_btf *types,
+		     const char *why, char **ret_message, char **ret_hint)
 {
 	const struct btf_type *t = ab_btf_type(spec->btf, spec->root);
 	const char *name = ab_btf_name(spec->btf, t);
@@ -308,11 +312,12 @@ int ab_check_explain(const struct ab_core_spec *spec, const struct ab_core_value
 	} else if (value->status == AB_CORE_MISSING && ab_core_is_enumerator(spec->kind)) {
 		say_enumerator(spec, types, root, &message, &hint);
 	} else if (value->status == AB_CORE_AMBIGUOUS) {
-		text_printf(&message, "the kernel has different types called '%.*s': %s", (int)ab_core_name_length(name), name, why ? why : "");
+		text_printf(&message, "the kernel has different types called '%.*s': %s",
+			    (int)ab_core_name_length(name), name, why ? why : "");
 	}
 	if (!message.n)
-		text_printf(&message, "%s%.*s is not as the program has it%s%s", kind_word(t), (int)ab_core_name_length(name), name,
-			    why && *why ? ": " : "", why ? why : "");
+		text_printf(&message, "%s%.*s is not as the program has it%s%s", kind_word(t),
+			    (int)ab_core_name_length(name), name, why && *why ? ": " : "", why ? why : "");
 	if (message.failed || hint.failed)
 		return -ENOMEM;
 	*ret_message = text_take(&message);
@@ -339,8 +344,8 @@ static const char *expression_start(const char *text, const char *p)
 			depth++;
 		else if ((c == '(' || c == '[') && !depth--)
 			break;
-		else if (!depth && !is_name(c) && c != '.' && c != '(' && c != '[' && !(c == '>' && p - 1 > text && p[-2] == '-') &&
-			 !(c == '-' && *p == '>'))
+		else if (!depth && !is_name(c) && c != '.' && c != '(' && c != '[' &&
+			 !(c == '>' && p - 1 > text && p[-2] == '-') && !(c == '-' && *p == '>'))
 			break;
 		p--;
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * From a kernel's answers to a verdict: goes through maps, externs and programs as `anybpf run` would load and attach them, once as the
- * kernel's own bpf(2) does it and, where that fails on an old kernel, once as the driver does.
+ * From a kernel's answers to a verdict: goes through maps, externs and programs as `anybpf run` would load and attach
+ * them, once as the kernel's own bpf(2) does it and, where that fails on an old kernel, once as the driver does.
  */
 #include <ctype.h>
 #include "check.h"
@@ -26,8 +26,8 @@ static bool same_text(const char *a, const char *b)
 
 static bool same_reason(const struct ab_check_reason *a, const struct ab_check_reason *b)
 {
-	return a->line == b->line && a->fatal == b->fatal && same_text(a->program, b->program) && same_text(a->file, b->file) &&
-	       same_text(a->access, b->access) && same_text(a->message, b->message);
+	return a->line == b->line && a->fatal == b->fatal && same_text(a->program, b->program) &&
+	       same_text(a->file, b->file) && same_text(a->access, b->access) && same_text(a->message, b->message);
 }
 
 static void add_reason(struct judge *j, const struct ab_check_reason *reason)
@@ -75,9 +75,11 @@ static const char *keep_hint(struct judge *j, const char *hint)
 }
 
 /* About a map or an extern, which all programs share. */
-static void object_reason(struct judge *j, bool fatal, const char *name, const char *access, const char *message, const char *hint)
+static void object_reason(struct judge *j, bool fatal, const char *name, const char *access, const char *message,
+			  const char *hint)
 {
-	add_reason(j, &(struct ab_check_reason){ .program = name, .access = access, .message = message, .hint = hint, .fatal = fatal });
+	add_reason(j, &(struct ab_check_reason){
+			      .program = name, .access = access, .message = message, .hint = hint, .fatal = fatal });
 }
 
 /* About an instruction of the program at hand. */
@@ -86,9 +88,14 @@ static void program_reason(struct judge *j, uint32_t insn, const char *access, c
 	const struct line *line = ab_check_line(&j->check->code, insn);
 
 	add_reason(j, &(struct ab_check_reason){
-		.program = j->program->name, .file = line && *line->file ? path_base(line->file) : NULL, .line = line ? line->number : 0,
-		.access = access, .message = message, .hint = hint, .fatal = !j->program->optional,
-	});
+			      .program = j->program->name,
+			      .file = line && *line->file ? path_base(line->file) : NULL,
+			      .line = line ? line->number : 0,
+			      .access = access,
+			      .message = message,
+			      .hint = hint,
+			      .fatal = !j->program->optional,
+		      });
 }
 
 static uint32_t first_insn(const struct judge *j)
@@ -143,7 +150,8 @@ static void judge_map(struct judge *j, const struct map *map)
 	else if (there && map->type == BPF_MAP_TYPE_STRUCT_OPS)
 		judge_struct_ops(j, map);
 	else
-		object_reason(j, true, map->name, access, keep(j, "the kernel has no maps of type %s", map_word(j, map->type)),
+		object_reason(j, true, map->name, access,
+			      keep(j, "the kernel has no maps of type %s", map_word(j, map->type)),
 			      since && !there ? keep(j, "they came with %s", since) : NULL);
 }
 
@@ -155,7 +163,8 @@ static void judge_external(struct judge *j, const struct external *e)
 
 	if (e->kind == EXTERN_CONFIG) {
 		if (str_starts(e->name, "CONFIG_") && !e->weak)
-			object_reason(j, false, e->name, access, "whether the kernel was built with it is not in its types", NULL);
+			object_reason(j, false, e->name, access,
+				      "whether the kernel was built with it is not in its types", NULL);
 		return;
 	}
 	if (there || e->weak)
@@ -174,7 +183,8 @@ static void target_reason(struct judge *j, const char *message, const char *hint
 	const struct program *p = j->program;
 	bool has_target = strchr(p->section, '/') || !p->target;
 
-	program_reason(j, first_insn(j), has_target ? keep(j, "%s", p->section) : keep(j, "%s/%s", p->section, p->target), message, hint);
+	program_reason(j, first_insn(j),
+		       has_target ? keep(j, "%s", p->section) : keep(j, "%s/%s", p->section, p->target), message, hint);
 }
 
 static void judge_function(struct judge *j)
@@ -185,7 +195,8 @@ static void judge_function(struct judge *j)
 	if (p->question == NONE || kernel_has(j->kernel, p->question) || x86 || !kernel_has(j->kernel, FACT_FUNCTIONS))
 		return;
 	target_reason(j, keep(j, "the kernel's types have no function '%s'", p->target),
-		      "it may be inlined, renamed or part of a module there: attach to another function too, and tag both AB_OPTIONAL");
+		      "it may be inlined, renamed or part of a module there: attach to another function too, and tag "
+		      "both AB_OPTIONAL");
 }
 
 static void judge_probe(struct judge *j, enum fact fact, const char *what, const char *option)
@@ -202,14 +213,17 @@ static void judge_syscall(struct judge *j, bool event)
 	if (event)
 		name = strpbrk(name, "/:") + 1;
 	if (event && !kernel_has(j->kernel, FACT_SYSCALL_EVENTS))
-		target_reason(j, "the kernel has no tracepoints for system calls", "it was built without CONFIG_FTRACE_SYSCALLS");
+		target_reason(j, "the kernel has no tracepoints for system calls",
+			      "it was built without CONFIG_FTRACE_SYSCALLS");
 	else if (kernel_has(j->kernel, FACT_SYSCALLS) && !kernel_has(j->kernel, p->question))
-		target_reason(j, keep(j, "the kernel has no system call for '%s'", name), "tag the program AB_OPTIONAL if others do");
+		target_reason(j, keep(j, "the kernel has no system call for '%s'", name),
+			      "tag the program AB_OPTIONAL if others do");
 }
 
 static void judge_tracepoint(struct judge *j, const char *name)
 {
-	if (j->program->question == NONE || kernel_has(j->kernel, j->program->question) || !kernel_has(j->kernel, FACT_TRACEPOINTS))
+	if (j->program->question == NONE || kernel_has(j->kernel, j->program->question) ||
+	    !kernel_has(j->kernel, FACT_TRACEPOINTS))
 		return;
 	target_reason(j, keep(j, "the kernel's types have no tracepoint '%s'", name),
 		      "it may have another name there or be part of a module: tag the program AB_OPTIONAL if others do");
@@ -231,9 +245,11 @@ static void judge_trampoline(struct judge *j)
 	/* which functions may be slept in or given a result is the list of those that errors may be injected into */
 	else if (traces && !injects && p->flags & BPF_F_SLEEPABLE &&
 		 !(is_syscall(p->target) && kernel_can(j->kernel, FEATURE_SLEEPABLE_SYSCALLS)))
-		target_reason(j, "the kernel has no functions for sleepable programs", "it was built without CONFIG_FUNCTION_ERROR_INJECTION");
+		target_reason(j, "the kernel has no functions for sleepable programs",
+			      "it was built without CONFIG_FUNCTION_ERROR_INJECTION");
 	else if (traces && !injects && p->attach_type == BPF_MODIFY_RETURN && !str_starts(p->target, "security_"))
-		target_reason(j, "the result of this function cannot be changed", "the kernel was built without CONFIG_FUNCTION_ERROR_INJECTION, "
+		target_reason(j, "the result of this function cannot be changed",
+			      "the kernel was built without CONFIG_FUNCTION_ERROR_INJECTION, "
 			      "which leaves LSM hooks, security_*");
 }
 
@@ -246,15 +262,18 @@ static void judge_trace(struct judge *j)
 		target_reason(j, "it needs a target before it is loaded", "name one in its section, or with --attach");
 	} else if (p->type == BPF_PROG_TYPE_LSM) {
 		if (!there)
-			target_reason(j, keep(j, "the kernel has no LSM hook '%s'", p->target), "it may be built without CONFIG_BPF_LSM");
+			target_reason(j, keep(j, "the kernel has no LSM hook '%s'", p->target),
+				      "it may be built without CONFIG_BPF_LSM");
 		else
 			judge_trampoline(j);
 	} else if (p->attach_type == BPF_TRACE_RAW_TP) {
 		if (!there)
-			target_reason(j, keep(j, "the kernel has no tracepoint '%s'", p->target), "a raw_tp program attaches where the types "
+			target_reason(j, keep(j, "the kernel has no tracepoint '%s'", p->target),
+				      "a raw_tp program attaches where the types "
 				      "have no tracepoints");
 	} else if (!there) {
-		target_reason(j, keep(j, "the kernel's types have no function '%s'", p->target), "it may be inlined, renamed or part of a module "
+		target_reason(j, keep(j, "the kernel's types have no function '%s'", p->target),
+			      "it may be inlined, renamed or part of a module "
 			      "there: attach to another function too, and tag both AB_OPTIONAL");
 	} else {
 		judge_trampoline(j);
@@ -270,7 +289,8 @@ static void judge_iterator(struct judge *j)
 		target_reason(j, keep(j, "the kernel has no iterator '%s'", name), NULL);
 	else if (!strcmp(name, "cgroup"))
 		target_reason(j, "it iterates from a cgroup on, which no target can name", NULL);
-	else if (str_starts(name, "bpf_") && (str_ends(name, "_elem") || str_ends(name, "_storage_map")) && same_text(p->target, name))
+	else if (str_starts(name, "bpf_") && (str_ends(name, "_elem") || str_ends(name, "_storage_map")) &&
+		 same_text(p->target, name))
 		target_reason(j, "it iterates over a map, which has to be named", "tag it AB_ATTACH(\"MAP\")");
 }
 
@@ -319,8 +339,9 @@ static void judge_target(struct judge *j)
 /* Attach types that libbpf gives the kernel only where it knows them. */
 static bool attach_is_optional(const struct program *p)
 {
-	return p->type == BPF_PROG_TYPE_CGROUP_SKB || p->type == BPF_PROG_TYPE_SCHED_CLS || p->type == BPF_PROG_TYPE_SCHED_ACT ||
-	       p->type == BPF_PROG_TYPE_SK_SKB || (p->type == BPF_PROG_TYPE_XDP && p->attach_type == BPF_XDP) ||
+	return p->type == BPF_PROG_TYPE_CGROUP_SKB || p->type == BPF_PROG_TYPE_SCHED_CLS ||
+	       p->type == BPF_PROG_TYPE_SCHED_ACT || p->type == BPF_PROG_TYPE_SK_SKB ||
+	       (p->type == BPF_PROG_TYPE_XDP && p->attach_type == BPF_XDP) ||
 	       (p->type == BPF_PROG_TYPE_CGROUP_SOCK && p->attach_type == BPF_CGROUP_INET_SOCK_CREATE) ||
 	       p->type == BPF_PROG_TYPE_SK_REUSEPORT || p->type == BPF_PROG_TYPE_PERF_EVENT;
 }
@@ -331,12 +352,17 @@ static bool judge_type(struct judge *j)
 	const char *word = libbpf_bpf_prog_type_str(p->type), *since = ab_check_since_program(p->type);
 
 	if (p->type == BPF_PROG_TYPE_UNSPEC) {
-		target_reason(j, keep(j, "section '%s' is of no kind that libbpf %s knows", p->section, libbpf_version_string()), NULL);
+		target_reason(
+			j,
+			keep(j, "section '%s' is of no kind that libbpf %s knows", p->section, libbpf_version_string()),
+			NULL);
 		return false;
 	}
 	if (j->driver ? ab_check_driver_program(p->type) : abi_has(j->kernel->abi.programs, p->type))
 		return true;
-	target_reason(j, word ? keep(j, "the kernel has no programs of type %s", word) : keep(j, "the kernel has no programs of type %u", p->type),
+	target_reason(j,
+		      word ? keep(j, "the kernel has no programs of type %s", word) :
+			     keep(j, "the kernel has no programs of type %u", p->type),
 		      since ? keep(j, "they came with %s", since) : NULL);
 	return false;
 }
@@ -345,11 +371,13 @@ static void judge_attach_type(struct judge *j)
 {
 	const struct program *p = j->program;
 	const char *word = libbpf_bpf_attach_type_str(p->attach_type), *since = ab_check_since_attach(p->attach_type);
-	enum feature more = p->way == WAY_UPROBE || p->way == WAY_USDT || p->way == WAY_ITER ? FEATURE_SLEEPABLE_MORE : FEATURE_SLEEPABLE;
+	enum feature more = p->way == WAY_UPROBE || p->way == WAY_USDT || p->way == WAY_ITER ? FEATURE_SLEEPABLE_MORE :
+											       FEATURE_SLEEPABLE;
 
 	if (p->attach_type && !attach_is_optional(p) && !abi_has(j->kernel->abi.attaches, p->attach_type))
-		target_reason(j, word ? keep(j, "the kernel has no attach type %s", word) : keep(j, "the kernel has no attach type %u",
-											      p->attach_type),
+		target_reason(j,
+			      word ? keep(j, "the kernel has no attach type %s", word) :
+				     keep(j, "the kernel has no attach type %u", p->attach_type),
 			      since ? keep(j, "it came with %s", since) : NULL);
 	else if (p->flags & BPF_F_SLEEPABLE && !kernel_can(j->kernel, more))
 		target_reason(j, "the kernel has no sleepable programs of this kind",
@@ -392,12 +420,17 @@ static void judge_helper(struct judge *j, uint32_t insn)
 	since = helper > 0 ? ab_check_since_helper((uint32_t)helper) : NULL;
 	access = name ? keep(j, "%s()", name) : keep(j, "helper %d", helper);
 	if (helper >= BPF_FUNC_ringbuf_output && helper <= BPF_FUNC_ringbuf_query)
-		program_reason(j, insn, access, "the kernel has no ring buffer", "it came with 5.8; AB_EVENTS() makes a channel that is a perf "
+		program_reason(j, insn, access, "the kernel has no ring buffer",
+			       "it came with 5.8; AB_EVENTS() makes a channel that is a perf "
 			       "buffer where there is none");
 	else
-		program_reason(j, insn, access, keep(j, "the kernel has no helper %s", name ? name : keep(j, "%d", helper)),
-			       name && since ? keep(j, "it came with %s: guard it with bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_%s)",
-						    since, name + strlen("bpf_")) : NULL);
+		program_reason(j, insn, access,
+			       keep(j, "the kernel has no helper %s", name ? name : keep(j, "%d", helper)),
+			       name && since ? keep(j,
+						    "it came with %s: guard it with bpf_core_enum_value_exists(enum "
+						    "bpf_func_id, BPF_FUNC_%s)",
+						    since, name + strlen("bpf_")) :
+					       NULL);
 }
 
 static void judge_call(struct judge *j, uint32_t insn)
@@ -410,14 +443,17 @@ static void judge_call(struct judge *j, uint32_t insn)
 		const struct external *e = &code->externals[ref->index];
 
 		if (e->weak && !kernel_has(j->kernel, e->question))
-			program_reason(j, insn, keep(j, "%s()", e->name), keep(j, "the kernel has no kernel function '%s'", e->name),
+			program_reason(j, insn, keep(j, "%s()", e->name),
+				       keep(j, "the kernel has no kernel function '%s'", e->name),
 				       "ask bpf_ksym_exists() first");
 		else if (!j->driver && kernel_has(j->kernel, e->question) && !kernel_can(j->kernel, FEATURE_KFUNC))
-			program_reason(j, insn, keep(j, "%s()", e->name), "programs of this kernel cannot call its functions", "they can since 5.13");
+			program_reason(j, insn, keep(j, "%s()", e->name),
+				       "programs of this kernel cannot call its functions", "they can since 5.13");
 	} else if (!in->src_reg) {
 		judge_helper(j, insn);
 	} else if (!j->driver && !kernel_can(j->kernel, FEATURE_CALLS)) {
-		program_reason(j, insn, NULL, "programs of this kernel cannot call functions of their own", "they can since 4.16: make the "
+		program_reason(j, insn, NULL, "programs of this kernel cannot call functions of their own",
+			       "they can since 4.16: make the "
 			       "function static __always_inline");
 	}
 }
@@ -426,7 +462,8 @@ static void judge_call(struct judge *j, uint32_t insn)
 static const char *access_of(struct judge *j, const struct relo *relo)
 {
 	const struct line *line = ab_check_line(&j->check->code, relo->insn);
-	const char *member = relo->spec.n_accessors ? relo->spec.accessors[relo->spec.n_accessors - 1].name : NULL, *text = line ? line->text : "";
+	const char *member = relo->spec.n_accessors ? relo->spec.accessors[relo->spec.n_accessors - 1].name : NULL,
+		   *text = line ? line->text : "";
 	_free_ char *access = member ? ab_check_access(text, member) : NULL;
 	_text_ struct text spec = {};
 	size_t n;
@@ -450,7 +487,8 @@ static void judge_relo(struct judge *j, uint32_t insn)
 
 	if (!impossible && !(is_reached(j, insn) && ab_check_is_poison(&j->check->code.insns[insn], &a->value)))
 		return;
-	program_reason(j, insn, access_of(j, relo), a->message ? keep(j, "%s", a->message) : "the kernel's types do not have it",
+	program_reason(j, insn, access_of(j, relo),
+		       a->message ? keep(j, "%s", a->message) : "the kernel's types do not have it",
 		       keep_hint(j, a->hint));
 }
 
@@ -461,20 +499,26 @@ static void judge_address(struct judge *j, uint32_t insn)
 	const struct ref *ref = &code->refs[code->ref_of[insn]];
 	const struct external *e = ref->kind == REF_EXTERN ? &code->externals[ref->index] : NULL;
 
-	if (e && e->kind == EXTERN_KFUNC && kernel_has(j->kernel, e->question) && !kernel_can(j->kernel, FEATURE_KFUNC_ADDRESS))
-		program_reason(j, insn, keep(j, "%s", e->name), "programs of this kernel cannot ask whether it has a kernel function that it has",
+	if (e && e->kind == EXTERN_KFUNC && kernel_has(j->kernel, e->question) &&
+	    !kernel_can(j->kernel, FEATURE_KFUNC_ADDRESS))
+		program_reason(j, insn, keep(j, "%s", e->name),
+			       "programs of this kernel cannot ask whether it has a kernel function that it has",
 			       "they can since 6.4: ask bpf_core_type_exists() or the version instead");
 	if (ref->kind != REF_DATA || kernel_can(j->kernel, FEATURE_GLOBAL_DATA))
 		return;
-	program_reason(j, insn, keep(j, "variables in %s", code->sections[ref->index].name), "the kernel has no global variables for programs",
+	program_reason(j, insn, keep(j, "variables in %s", code->sections[ref->index].name),
+		       "the kernel has no global variables for programs",
 		       "they came with 5.2: AB_PARAM() and static variables need them, maps do not");
 }
 
 static void judge_insn_set(struct judge *j, uint32_t insn)
 {
 	static const char *const words[FEATURE_COUNT] = {
-		[FEATURE_JMP32] = "jumps that compare 32 bits (-mcpu=v3)", [FEATURE_FETCH] = "atomic operations but addition without result",
-		[FEATURE_V4] = "instructions of -mcpu=v4", [FEATURE_MAY_GOTO] = "may_goto", [FEATURE_ARENA] = "arenas",
+		[FEATURE_JMP32] = "jumps that compare 32 bits (-mcpu=v3)",
+		[FEATURE_FETCH] = "atomic operations but addition without result",
+		[FEATURE_V4] = "instructions of -mcpu=v4",
+		[FEATURE_MAY_GOTO] = "may_goto",
+		[FEATURE_ARENA] = "arenas",
 		[FEATURE_ACQUIRE] = "atomic loads and stores",
 	};
 	bool always;
@@ -483,8 +527,8 @@ static void judge_insn_set(struct judge *j, uint32_t insn)
 	if (feature == FEATURE_COUNT || kernel_can(j->kernel, feature) || !(always || is_reached(j, insn)))
 		return;
 	program_reason(j, insn, NULL, keep(j, "the kernel has no %s", words[feature]),
-		       keep(j, "they came with %s%s", ab_check_since_feature(feature), feature == FEATURE_JMP32 || feature == FEATURE_V4 ?
-			    ": build with --isa v1" : ""));
+		       keep(j, "they came with %s%s", ab_check_since_feature(feature),
+			    feature == FEATURE_JMP32 || feature == FEATURE_V4 ? ": build with --isa v1" : ""));
 }
 
 static void judge_insn(struct judge *j, uint32_t insn)
@@ -508,9 +552,11 @@ static void judge_size(struct judge *j)
 	const struct program *p = j->program;
 
 	if (p->n_insns > 1000000)
-		program_reason(j, first_insn(j), NULL, keep(j, "it has %u instructions, and kernels take a million", p->n_insns), NULL);
+		program_reason(j, first_insn(j), NULL,
+			       keep(j, "it has %u instructions, and kernels take a million", p->n_insns), NULL);
 	else if (!j->driver && p->n_insns > 4096 && !kernel_can(j->kernel, FEATURE_LARGE))
-		program_reason(j, first_insn(j), NULL, keep(j, "it has %u instructions, and the kernel takes 4096", p->n_insns),
+		program_reason(j, first_insn(j), NULL,
+			       keep(j, "it has %u instructions, and the kernel takes 4096", p->n_insns),
 			       "a million came with 5.2");
 }
 
@@ -523,7 +569,8 @@ static void judge_loops(struct judge *j, uint32_t function)
 	if (ab_check_find_loop(&j->check->code, function, &insn) < 0)
 		j->no_memory = true;
 	else if (insn != NONE)
-		program_reason(j, insn, NULL, "the kernel takes no programs with loops", "bounded loops came with 5.3: unroll it");
+		program_reason(j, insn, NULL, "the kernel takes no programs with loops",
+			       "bounded loops came with 5.3: unroll it");
 }
 
 /* ---- programs ---- */

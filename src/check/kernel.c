@@ -55,12 +55,12 @@ static int remember(struct group *group, uint64_t key, struct answers *answers)
 /* Whether what is missing is an answer like any other: code asks for it. */
 static bool is_question(enum bpf_core_relo_kind kind)
 {
-	return kind == BPF_CORE_FIELD_EXISTS || kind == BPF_CORE_TYPE_EXISTS || kind == BPF_CORE_TYPE_MATCHES || kind == BPF_CORE_ENUMVAL_EXISTS ||
-	       kind == BPF_CORE_TYPE_ID_LOCAL;
+	return kind == BPF_CORE_FIELD_EXISTS || kind == BPF_CORE_TYPE_EXISTS || kind == BPF_CORE_TYPE_MATCHES ||
+	       kind == BPF_CORE_ENUMVAL_EXISTS || kind == BPF_CORE_TYPE_ID_LOCAL;
 }
 
-static int resolve_relo(const struct relo *relo, struct ab_core_target *target, const struct ab_btf *types, struct answer *a,
-			struct ab_error *err)
+static int resolve_relo(const struct relo *relo, struct ab_core_target *target, const struct ab_btf *types,
+			struct answer *a, struct ab_error *err)
 {
 	_text_ struct text why = {};
 	int r = ab_core_target_resolve(target, &relo->spec, &a->value, &why, err);
@@ -74,7 +74,8 @@ static int resolve_relo(const struct relo *relo, struct ab_core_target *target, 
 	return 0;
 }
 
-static int resolve_all(struct ab_check *check, struct group *group, const struct ab_btf *types, struct answers *answers, struct ab_error *err)
+static int resolve_all(struct ab_check *check, struct group *group, const struct ab_btf *types, struct answers *answers,
+		       struct ab_error *err)
 {
 	struct ab_core_target *target;
 	int r;
@@ -90,8 +91,8 @@ static int resolve_all(struct ab_check *check, struct group *group, const struct
 	return r;
 }
 
-int ab_check_resolve(struct ab_check *check, struct group *group, const struct ab_btf *types, uint64_t key, struct answers **ret,
-		     struct ab_error *err)
+int ab_check_resolve(struct ab_check *check, struct group *group, const struct ab_btf *types, uint64_t key,
+		     struct answers **ret, struct ab_error *err)
 {
 	struct answers *answers = calloc(1, sizeof(*answers));
 	int r;
@@ -224,7 +225,8 @@ static struct verdict *find_verdict(const struct ab_check *check, const struct t
 	return v;
 }
 
-int ab_check_conclude(struct ab_check *check, const struct kernel *kernel, const struct ab_check_verdict **ret, struct ab_error *err)
+int ab_check_conclude(struct ab_check *check, const struct kernel *kernel, const struct ab_check_verdict **ret,
+		      struct ab_error *err)
 {
 	_text_ struct text key = {};
 	struct verdict *verdict;
@@ -254,7 +256,8 @@ int ab_check_conclude(struct ab_check *check, const struct kernel *kernel, const
 	return 0;
 }
 
-static int answer_groups(struct ab_check *check, const struct ab_btf *types, uint64_t key, struct answers **groups, struct ab_error *err)
+static int answer_groups(struct ab_check *check, const struct ab_btf *types, uint64_t key, struct answers **groups,
+			 struct ab_error *err)
 {
 	int r = 0;
 

@@ -2,7 +2,8 @@
 /*
  * An object as things to ask kernels: where its programs attach, what its maps are, and its relocations in groups.
  *
- * It is opened as `anybpf run` opens it (src/run/object.c), so that programs, maps and what is optional mean the same here and there.
+ * It is opened as `anybpf run` opens it (src/run/object.c), so that programs, maps and what is optional mean the same
+ * here and there.
  */
 #include "check.h"
 
@@ -33,7 +34,8 @@ uint32_t ab_check_ask(struct ab_check *check, uint32_t kind, const char *name)
 
 static int ask_facts(struct ab_check *check, struct ab_error *err)
 {
-	static const struct { uint32_t kind; const char *name; } facts[FACT_COUNT] = {
+	static const struct { uint32_t kind; const char *name;
+	} facts[FACT_COUNT] = {
 		[FACT_BPF] = { BTF_KIND_STRUCT, "bpf_htab" },
 		[FACT_KPROBES] = { BTF_KIND_STRUCT, "trace_kprobe" },
 		[FACT_UPROBES] = { BTF_KIND_STRUCT, "trace_uprobe" },
@@ -45,7 +47,8 @@ static int ask_facts(struct ab_check *check, struct ab_error *err)
 		[FACT_TRACEPOINTS] = { BTF_KIND_TYPEDEF, "btf_trace_sched_switch" },
 		[FACT_X86] = { BTF_KIND_FUNC, "__x64_sys_read" },
 		[FACT_FUNCTIONS] = { BTF_KIND_FUNC, "vfs_read" },
-		[FACT_SYSCALLS] = { BTF_KIND_FUNC, "__x64_sys_read|__arm64_sys_read|__s390x_sys_read|__riscv_sys_read|__se_sys_read|SyS_read|sys_read" },
+		[FACT_SYSCALLS] = { BTF_KIND_FUNC, "__x64_sys_read|__arm64_sys_read|__s390x_sys_read|__riscv_sys_read|_"
+						   "_se_sys_read|SyS_read|sys_read" },
 		[FACT_ERROR_INJECTION] = { BTF_KIND_STRUCT, "ei_entry" },
 	};
 
@@ -74,8 +77,11 @@ static int read_maps(struct ab_check *check, struct ab_error *err)
 		const struct bpf_map *bpf = check->object->maps[i].bpf;
 		struct map *map = &check->maps[check->n_maps++];
 
-		*map = (struct map){ .name = bpf_map__name(bpf), .type = bpf_map__type(bpf), .data = bpf_map__is_internal(bpf),
-				     .question = NONE, .group = NONE };
+		*map = (struct map){ .name = bpf_map__name(bpf),
+				     .type = bpf_map__type(bpf),
+				     .data = bpf_map__is_internal(bpf),
+				     .question = NONE,
+				     .group = NONE };
 		if (map->type == BPF_MAP_TYPE_STRUCT_OPS)
 			map->struct_ops = variable_type(check->btf, map->name);
 	}
@@ -97,8 +103,9 @@ static bool ask_syscall(struct ab_check *check, struct program *p, const char *n
 {
 	_text_ struct text t = {};
 
-	text_printf(&t, "__arm64_sys_%s|__s390x_sys_%s|__riscv_sys_%s|__x64_sys_%s|__se_sys_%s|__do_sys_%s|SyS_%s|sys_%s", name, name, name,
-		    name, name, name, name, name);
+	text_printf(&t,
+		    "__arm64_sys_%s|__s390x_sys_%s|__riscv_sys_%s|__x64_sys_%s|__se_sys_%s|__do_sys_%s|SyS_%s|sys_%s",
+		    name, name, name, name, name, name, name, name);
 	return ask_name(check, BTF_KIND_FUNC, "", t.p ? t.p : name, &p->question);
 }
 
@@ -177,7 +184,9 @@ static int collect_functions(const struct code *code, struct program *p, struct 
 		for (uint32_t insn = f->first; insn < f->first + f->count; insn++) {
 			const struct ref *ref = code->ref_of[insn] != NONE ? &code->refs[code->ref_of[insn]] : NULL;
 			uint32_t to = insn_is_call(&code->insns[insn]) ? ab_check_jump(code, insn) : NONE;
-			uint32_t callee = ref && ref->kind == REF_FUNCTION ? ref->index : to != NONE ? ab_check_function_at(code, to) : NONE;
+			uint32_t callee = ref && ref->kind == REF_FUNCTION ? ref->index :
+					  to != NONE			   ? ab_check_function_at(code, to) :
+									     NONE;
 
 			if (callee == NONE || seen[callee])
 				continue;
@@ -199,7 +208,8 @@ static uint32_t find_function(const struct code *code, const char *section, cons
 			const struct section *in = &code->sections[s];
 			const char *plain = in->name + (*in->name == '?');
 
-			if (in->first != NONE && f->first >= in->first && f->first - in->first < in->size / sizeof(struct bpf_insn) &&
+			if (in->first != NONE && f->first >= in->first &&
+			    f->first - in->first < in->size / sizeof(struct bpf_insn) &&
 			    !strcmp(plain, section + (*section == '?')))
 				return (uint32_t)i;
 		}
@@ -222,10 +232,15 @@ static int read_program(struct ab_check *check, struct ab_program *from, struct 
 	struct program *p = &check->programs[check->n_programs++];
 
 	*p = (struct program){
-		.name = ab_program_name(from), .section = ab_program_section(from), .target = ab_program_default_target(from),
-		.way = ab_program_way(from), .type = bpf_program__type(from->bpf),
-		.attach_type = bpf_program__expected_attach_type(from->bpf), .flags = bpf_program__flags(from->bpf),
-		.optional = from->optional, .question = NONE,
+		.name = ab_program_name(from),
+		.section = ab_program_section(from),
+		.target = ab_program_default_target(from),
+		.way = ab_program_way(from),
+		.type = bpf_program__type(from->bpf),
+		.attach_type = bpf_program__expected_attach_type(from->bpf),
+		.flags = bpf_program__flags(from->bpf),
+		.optional = from->optional,
+		.question = NONE,
 		.x86_question = NONE,
 	};
 	p->section += *p->section == '?';

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * The verdict for a kernel of a pack. Definitions are shared between kernels, so what was answered for one set of definitions
- * is the answer for every kernel that has the same.
+ * The verdict for a kernel of a pack. Definitions are shared between kernels, so what was answered for one set of
+ * definitions is the answer for every kernel that has the same.
  */
 #include <btf/pack.h>
 #include "check.h"
@@ -20,7 +20,8 @@ struct pack_memory {
 	size_t n_abis;
 };
 
-static const char *const abi_names[] = { "enum bpf_prog_type", "enum bpf_map_type", "enum bpf_attach_type", "enum bpf_func_id" };
+static const char *const abi_names[] = { "enum bpf_prog_type", "enum bpf_map_type", "enum bpf_attach_type",
+					 "enum bpf_func_id" };
 
 void ab_check_free_memory(struct ab_check *check)
 {
@@ -105,7 +106,9 @@ static void answer_questions(const struct ab_check *check, const struct ab_pack_
 static int answer_abi(struct ab_check *check, const struct ab_pack_defs *defs, struct abi *ret, struct ab_error *err)
 {
 	struct pack_memory *m = check->memory;
-	struct ab_pack_subset_opts opts = { .names = abi_names, .n_names = ARRAY_SIZE(abi_names), .skip_keys = m->abi_keys, .n_skip = m->n_abis };
+	struct ab_pack_subset_opts opts = {
+		.names = abi_names, .n_names = ARRAY_SIZE(abi_names), .skip_keys = m->abi_keys, .n_skip = m->n_abis
+	};
 	struct ab_btf *types;
 	struct abi *abis;
 	uint64_t key, *keys;
@@ -132,9 +135,12 @@ static int answer_abi(struct ab_check *check, const struct ab_pack_defs *defs, s
 	return 0;
 }
 
-static int answer_group(struct ab_check *check, const struct ab_pack_defs *defs, struct group *g, struct answers **ret, struct ab_error *err)
+static int answer_group(struct ab_check *check, const struct ab_pack_defs *defs, struct group *g, struct answers **ret,
+			struct ab_error *err)
 {
-	struct ab_pack_subset_opts opts = { .names = g->names, .n_names = g->n_names, .skip_keys = g->keys, .n_skip = g->n_answers };
+	struct ab_pack_subset_opts opts = {
+		.names = g->names, .n_names = g->n_names, .skip_keys = g->keys, .n_skip = g->n_answers
+	};
 	struct ab_btf *types;
 	uint64_t key;
 	int r = ab_pack_subset(check->pack, defs, &opts, &types, &key, err);
@@ -150,7 +156,8 @@ static int answer_group(struct ab_check *check, const struct ab_pack_defs *defs,
 	return *ret ? 0 : ab_fail(err, AB_ERROR_INTERNAL, -EINVAL, "a set of definitions that was never seen");
 }
 
-static int answer_groups(struct ab_check *check, const struct ab_pack_defs *defs, struct answers **groups, struct ab_error *err)
+static int answer_groups(struct ab_check *check, const struct ab_pack_defs *defs, struct answers **groups,
+			 struct ab_error *err)
 {
 	int r = 0;
 
@@ -190,8 +197,8 @@ static int answer_by_modules(struct ab_check *check, size_t kernel, uint64_t *fa
 
 /* ---- a kernel ---- */
 
-static int check_defs(struct ab_check *check, const struct ab_pack_defs *defs, size_t index, const struct ab_check_verdict **ret_verdict,
-		      struct ab_error *err)
+static int check_defs(struct ab_check *check, const struct ab_pack_defs *defs, size_t index,
+		      const struct ab_check_verdict **ret_verdict, struct ab_error *err)
 {
 	_free_ uint64_t *facts = array_new((check->n_questions + 63) / 64, sizeof(*facts));
 	_free_ struct answers **groups = array_new(check->n_groups, sizeof(*groups));
@@ -213,8 +220,8 @@ static int check_defs(struct ab_check *check, const struct ab_pack_defs *defs, s
 	return ab_check_conclude(check, &kernel, ret_verdict, err);
 }
 
-int ab_check_pack(struct ab_check *check, const struct ab_pack *pack, size_t kernel, const struct ab_check_verdict **ret_verdict,
-		  struct ab_error *err)
+int ab_check_pack(struct ab_check *check, const struct ab_pack *pack, size_t kernel,
+		  const struct ab_check_verdict **ret_verdict, struct ab_error *err)
 {
 	struct ab_pack_defs *defs;
 	int r;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * Which instructions of a program a verifier reaches: constants are followed through registers and the stack, and a branch whose
- * condition is known is taken one way only.
+ * Which instructions of a program a verifier reaches: constants are followed through registers and the stack, and a
+ * branch whose condition is known is taken one way only.
  *
- * The constants that matter come from CO-RE relocations (bpf_core_field_exists() and the like), read-only data and externs, so
- * this needs none of the verifier's ranges. Where ways meet, what differs is unknown: at worst code counts as reached that
- * the verifier, which goes each way by itself, would not reach.
+ * The constants that matter come from CO-RE relocations (bpf_core_field_exists() and the like), read-only data and
+ * externs, so this needs none of the verifier's ranges. Where ways meet, what differs is unknown: at worst code counts
+ * as reached that the verifier, which goes each way by itself, would not reach.
  */
 #include "check.h"
 
@@ -167,7 +167,10 @@ static bool compute(uint8_t op, bool is64, int16_t off, uint64_t a, uint64_t b, 
 			a = b ? a % b : a;
 		break;
 	case BPF_MOV:
-		a = off == 8 ? (uint64_t)(int8_t)b : off == 16 ? (uint64_t)(int16_t)b : off == 32 ? (uint64_t)(int32_t)b : b;
+		a = off == 8  ? (uint64_t)(int8_t)b :
+		    off == 16 ? (uint64_t)(int16_t)b :
+		    off == 32 ? (uint64_t)(int32_t)b :
+				b;
 		break;
 	default: return false;
 	}
@@ -193,7 +196,8 @@ static struct value swap_bytes(const struct bpf_insn *in, struct value v)
 static void step_alu(struct state *s, const struct bpf_insn *in)
 {
 	bool is64 = BPF_CLASS(in->code) == BPF_ALU64;
-	struct value *dst = &s->regs[in->dst_reg], src = BPF_SRC(in->code) == BPF_X ? s->regs[in->src_reg] : constant((uint64_t)(int64_t)in->imm);
+	struct value *dst = &s->regs[in->dst_reg],
+		     src = BPF_SRC(in->code) == BPF_X ? s->regs[in->src_reg] : constant((uint64_t)(int64_t)in->imm);
 	uint8_t op = BPF_OP(in->code);
 	uint64_t v;
 
@@ -201,13 +205,15 @@ static void step_alu(struct state *s, const struct bpf_insn *in)
 		*dst = swap_bytes(in, *dst);
 	else if (op == BPF_MOV && is64 && !in->off)
 		*dst = src;
-	else if (src.kind == VALUE_CONST && (dst->kind == VALUE_CONST || op == BPF_MOV) && compute(op, is64, in->off, dst->v, src.v, &v))
+	else if (src.kind == VALUE_CONST && (dst->kind == VALUE_CONST || op == BPF_MOV) &&
+		 compute(op, is64, in->off, dst->v, src.v, &v))
 		*dst = constant(v);
 	else if (op == BPF_XOR && BPF_SRC(in->code) == BPF_X && in->src_reg == in->dst_reg)
 		*dst = constant(0);
 	else if (op == BPF_NEG && dst->kind == VALUE_CONST)
 		*dst = constant(is64 ? -dst->v : (uint32_t)-dst->v);
-	else if (is64 && (op == BPF_ADD || op == BPF_SUB) && src.kind == VALUE_CONST && (dst->kind == VALUE_STACK || dst->kind == VALUE_DATA))
+	else if (is64 && (op == BPF_ADD || op == BPF_SUB) && src.kind == VALUE_CONST &&
+		 (dst->kind == VALUE_STACK || dst->kind == VALUE_DATA))
 		dst->v += op == BPF_ADD ? src.v : -src.v;
 	else
 		*dst = any;
@@ -269,7 +275,8 @@ static struct value read_data(const struct reach *r, const struct value *base, u
 	const struct section *s = &r->code->sections[base->section];
 	uint64_t v = 0;
 
-	if (!kernel_can(r->kernel, FEATURE_CONSTANTS) || !str_starts(s->name, ".rodata") || at > s->size || size > s->size - at)
+	if (!kernel_can(r->kernel, FEATURE_CONSTANTS) || !str_starts(s->name, ".rodata") || at > s->size ||
+	    size > s->size - at)
 		return any;
 	for (size_t i = 0; i < size; i++)
 		v |= (uint64_t)s->data[at + i] << 8 * i;
@@ -365,8 +372,9 @@ static void step_wide(const struct reach *r, struct state *s, uint32_t insn)
 /* Whether a helper leaves the memory alone that it is given. */
 static bool is_reader(int32_t helper)
 {
-	return helper == BPF_FUNC_map_lookup_elem || helper == BPF_FUNC_map_update_elem || helper == BPF_FUNC_map_delete_elem ||
-	       helper == BPF_FUNC_trace_printk || helper == BPF_FUNC_perf_event_output || helper == BPF_FUNC_ringbuf_output;
+	return helper == BPF_FUNC_map_lookup_elem || helper == BPF_FUNC_map_update_elem ||
+	       helper == BPF_FUNC_map_delete_elem || helper == BPF_FUNC_trace_printk ||
+	       helper == BPF_FUNC_perf_event_output || helper == BPF_FUNC_ringbuf_output;
 }
 
 /* What is called may write to the stack where it is given a pointer: as far as the next argument says, or to the end. */
@@ -476,7 +484,8 @@ static int decide(const struct bpf_insn *in, const struct value *a, const struct
 static bool step_branch(struct reach *r, struct state *s, uint32_t insn)
 {
 	const struct bpf_insn *in = &r->code->insns[insn];
-	struct value *a = &s->regs[in->dst_reg], b = BPF_SRC(in->code) == BPF_X ? s->regs[in->src_reg] : constant((uint64_t)(int64_t)in->imm);
+	struct value *a = &s->regs[in->dst_reg],
+		     b = BPF_SRC(in->code) == BPF_X ? s->regs[in->src_reg] : constant((uint64_t)(int64_t)in->imm);
 	bool known = b.kind == VALUE_CONST && BPF_CLASS(in->code) == BPF_JMP && a->kind == VALUE_ANY;
 	int taken = decide(in, a, &b);
 	struct value before = *a;
@@ -546,7 +555,8 @@ static uint32_t step(struct reach *r, struct state *s, uint32_t insn)
 		step_store(s, in);
 	} else if (insn_is_wide(in)) {
 		step_wide(r, s, insn);
-		if (in->src_reg == BPF_PSEUDO_FUNC && r->code->ref_of[insn] != NONE && r->code->refs[r->code->ref_of[insn]].kind == REF_FUNCTION)
+		if (in->src_reg == BPF_PSEUDO_FUNC && r->code->ref_of[insn] != NONE &&
+		    r->code->refs[r->code->ref_of[insn]].kind == REF_FUNCTION)
 			enter_function(r, r->code->refs[r->code->ref_of[insn]].index, NULL);
 	} else if (class == BPF_LD) {
 		s->regs[0] = any;
@@ -603,7 +613,8 @@ static void reach_all(struct reach *r, const struct program *program)
 	}
 }
 
-int ab_check_reach(const struct ab_check *check, const struct program *program, const struct kernel *kernel, uint8_t *reached)
+int ab_check_reach(const struct ab_check *check, const struct program *program, const struct kernel *kernel,
+		   uint8_t *reached)
 {
 	struct reach r = { .check = check, .code = &check->code, .kernel = kernel, .reached = reached };
 	bool ok;

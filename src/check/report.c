@@ -39,7 +39,9 @@ static int compare_kernels(const struct ab_kernel *a, const struct ab_kernel *b)
 /* Makes room for another kernel at `at`, in the list and in the table. */
 static int insert_kernel(struct ab_check_report *report, size_t at, const struct ab_kernel *kernel)
 {
-	size_t cap = report->n_kernels < report->cap_kernels ? report->cap_kernels : report->cap_kernels ? 2 * report->cap_kernels : 64;
+	size_t cap = report->n_kernels < report->cap_kernels ? report->cap_kernels :
+		     report->cap_kernels		     ? 2 * report->cap_kernels :
+							       64;
 	const struct ab_check_verdict **cells;
 	struct ab_kernel *kernels;
 
@@ -52,7 +54,8 @@ static int insert_kernel(struct ab_check_report *report, size_t at, const struct
 		if (!cells)
 			return -ENOMEM;
 		for (size_t o = 0; o < report->n_objects && report->n_kernels; o++)
-			memcpy(cells + o * cap, report->cells + o * report->cap_kernels, report->n_kernels * sizeof(*cells));
+			memcpy(cells + o * cap, report->cells + o * report->cap_kernels,
+			       report->n_kernels * sizeof(*cells));
 		free(report->cells);
 		report->cells = cells;
 		report->cap_kernels = cap;
@@ -146,7 +149,8 @@ static void add_field(struct text *key, const char *s)
 	text_printf(key, "%zu:%s", s ? strlen(s) : 0, s ? s : "");
 }
 
-static int add_finding(struct findings *f, struct strmap *known, const struct ab_check_reason *reason, uint32_t kernel, size_t n_kernels)
+static int add_finding(struct findings *f, struct strmap *known, const struct ab_check_reason *reason, uint32_t kernel,
+		       size_t n_kernels)
 {
 	_text_ struct text key = {};
 	struct strmap_entry *entry;
@@ -292,7 +296,8 @@ static void add_version(const struct ab_kernel *a, const struct ab_kernel *b, st
 }
 
 /*
- * "all", "all before 5.5", "all since 6.2", "all from 5.4 to 5.10", if they are that of those that the sentence may be about.
+ * "all", "all before 5.5", "all since 6.2", "all from 5.4 to 5.10", if they are that of those that the sentence may be
+ * about.
  */
 static bool say_range(const struct saying *s, struct text *out)
 {
@@ -315,7 +320,8 @@ static bool say_range(const struct saying *s, struct text *out)
 			after = i;
 	}
 	/* kernels of one version that are told apart by something else are not before or since anything */
-	if ((before < n && !strcmp(k[before].release, k[first].release)) || (after < n && !strcmp(k[after].release, k[last].release)))
+	if ((before < n && !strcmp(k[before].release, k[first].release)) ||
+	    (after < n && !strcmp(k[after].release, k[last].release)))
 		return false;
 	text_printf(out, "%s%s", "all", s->what ? " of " : "");
 	text_puts(out, s->what ? s->what : "");
@@ -353,7 +359,8 @@ static bool say_shared(struct saying *s, uint32_t some, struct text *out)
 	return false;
 }
 
-void ab_check_say_kernels(const struct ab_check_report *report, size_t object, const uint32_t *kernels, size_t n, struct text *out)
+void ab_check_say_kernels(const struct ab_check_report *report, size_t object, const uint32_t *kernels, size_t n,
+			  struct text *out)
 {
 	_free_ uint8_t *in = array_new(report->n_kernels, 1);
 	struct saying s = { .report = report, .object = object, .in = in };

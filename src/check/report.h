@@ -23,7 +23,8 @@ struct finding {
 };
 
 struct findings {
-	struct finding *list;           /* fatal ones first, those about most kernels first; those about the same kernels together */
+	struct finding
+		*list; /* fatal ones first, those about most kernels first; those about the same kernels together */
 	size_t n;
 	size_t results[4];              /* how many kernels have which enum ab_check_result */
 };
@@ -32,9 +33,11 @@ int ab_check_find(const struct ab_check_report *report, size_t object, struct fi
 void ab_check_free_findings(struct findings *findings);
 bool ab_check_same_kernels(const struct finding *a, const struct finding *b);
 /* Appends which kernels of the report they are: "all before 5.5", "aarch64 since 6.4", "5.10.0-8-amd64 and 3 more". */
-void ab_check_say_kernels(const struct ab_check_report *report, size_t object, const uint32_t *kernels, size_t n, struct text *out);
+void ab_check_say_kernels(const struct ab_check_report *report, size_t object, const uint32_t *kernels, size_t n,
+			  struct text *out);
 
-void ab_check_write_text(const struct ab_check_report *report, size_t object, const struct findings *findings, struct text *out);
+void ab_check_write_text(const struct ab_check_report *report, size_t object, const struct findings *findings,
+			 struct text *out);
 void ab_check_write_json(const struct ab_check_report *report, const struct findings *findings, struct text *out);
 void ab_check_write_html(const struct ab_check_report *report, const struct findings *findings, struct text *out);
 

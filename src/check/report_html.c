@@ -10,10 +10,12 @@ static const char head[] =
 	"body{font:15px/1.5 system-ui,sans-serif;margin:2rem;max-width:90rem}\n"
 	"h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem}h3{font-size:1rem;margin-bottom:.3rem}\n"
 	".wide{overflow-x:auto}\n"
-	"table{border-collapse:collapse}th,td{border:1px solid var(--line);padding:.2rem .6rem;text-align:left;vertical-align:top}\n"
+	"table{border-collapse:collapse}th,td{border:1px solid var(--line);padding:.2rem "
+	".6rem;text-align:left;vertical-align:top}\n"
 	"thead th{position:sticky;top:0;background:Canvas}tbody th{font-weight:normal;white-space:nowrap}\n"
 	"td a{text-decoration:none;font-weight:600}\n"
-	".native,.native a{color:var(--native)}.fails,.fails a{color:var(--fails)}.driver,.driver a{color:var(--driver)}\n"
+	".native,.native a{color:var(--native)}.fails,.fails a{color:var(--fails)}.driver,.driver "
+	"a{color:var(--driver)}\n"
 	"@media(prefers-color-scheme:dark){:root{--native:#6fcf84;--fails:#ff8a80;--driver:#e0c060}}\n"
 	"code{overflow-wrap:anywhere}small{opacity:.75}li{margin:.4rem 0}\n"
 	"</style></head><body>\n";
@@ -121,8 +123,9 @@ static void add_object(struct text *t, const struct ab_check_report *report, siz
 
 		if (!i || !ab_check_same_kernels(finding, finding - 1)) {
 			ab_check_say_kernels(report, o, finding->kernels, finding->n_kernels, &where);
-			text_printf(t, "%s<h3 class=\"%s\">%s on %zu: ", i ? "</ul>\n" : "", finding->reason->fatal ? "fails" : "",
-				    finding->reason->fatal ? "fails" : "note", finding->n_kernels);
+			text_printf(t, "%s<h3 class=\"%s\">%s on %zu: ", i ? "</ul>\n" : "",
+				    finding->reason->fatal ? "fails" : "", finding->reason->fatal ? "fails" : "note",
+				    finding->n_kernels);
 			add_safe(t, where.p ? where.p : "");
 			text_puts(t, "</h3>\n<ul>\n");
 		}
@@ -134,9 +137,11 @@ static void add_object(struct text *t, const struct ab_check_report *report, siz
 void ab_check_write_html(const struct ab_check_report *report, const struct findings *findings, struct text *out)
 {
 	text_puts(out, head);
-	text_printf(out, "<h1>anybpf check</h1>\n<p>%zu objects on %zu kernels: native %zu, by the driver %zu, fails %zu</p>\n", report->n_objects,
-		    report->n_kernels, ab_check_report_count(report, AB_CHECK_NATIVE), ab_check_report_count(report, AB_CHECK_DRIVER),
-		    ab_check_report_count(report, AB_CHECK_FAILS));
+	text_printf(
+		out,
+		"<h1>anybpf check</h1>\n<p>%zu objects on %zu kernels: native %zu, by the driver %zu, fails %zu</p>\n",
+		report->n_objects, report->n_kernels, ab_check_report_count(report, AB_CHECK_NATIVE),
+		ab_check_report_count(report, AB_CHECK_DRIVER), ab_check_report_count(report, AB_CHECK_FAILS));
 	add_matrix(out, report);
 	for (size_t o = 0; o < report->n_objects; o++)
 		add_object(out, report, o, &findings[o]);

@@ -26,7 +26,8 @@ static void write_head(const struct ab_check_report *report, size_t object, cons
 	size_t runs = total - f->results[AB_CHECK_FAILS];
 
 	if (total == 1)
-		text_printf(out, "%s: %s\n", report->objects[object], runs ? f->results[AB_CHECK_DRIVER] ? "runs, by the driver" : "runs" : "fails");
+		text_printf(out, "%s: %s\n", report->objects[object],
+			    runs ? f->results[AB_CHECK_DRIVER] ? "runs, by the driver" : "runs" : "fails");
 	else if (runs == total)
 		text_printf(out, "%s: runs on all %zu kernels", report->objects[object], total);
 	else

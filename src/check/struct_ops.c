@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
-/* Whether a struct_ops map is what the kernel calls by that name, member for member, as libbpf compares it when it loads. */
+/* Whether a struct_ops map is what the kernel calls by that name, member for member, as libbpf compares it when it
+ * loads. */
 #include "check.h"
 
 static uint32_t find_member(const struct ab_btf *btf, const struct btf_type *t, const char *name)
@@ -12,8 +13,8 @@ static uint32_t find_member(const struct ab_btf *btf, const struct btf_type *t, 
 	return NONE;
 }
 
-static void compare_member(const struct ab_btf *ours, uint32_t our_type, const struct ab_btf *theirs, uint32_t their_type, const char *type,
-			   const char *name, struct text *out)
+static void compare_member(const struct ab_btf *ours, uint32_t our_type, const struct ab_btf *theirs,
+			   uint32_t their_type, const char *type, const char *name, struct text *out)
 {
 	const struct btf_type *a = ab_btf_type(ours, ab_btf_resolve(ours, our_type));
 	const struct btf_type *b = ab_btf_type(theirs, ab_btf_resolve(theirs, their_type));
@@ -21,12 +22,12 @@ static void compare_member(const struct ab_btf *ours, uint32_t our_type, const s
 	if (ab_btf_kind(a) != ab_btf_kind(b))
 		text_printf(out, "struct %s's member '%s' is of another kind", type, name);
 	else if (ab_btf_kind(a) != BTF_KIND_PTR && ab_btf_size(ours, our_type) != ab_btf_size(theirs, their_type))
-		text_printf(out, "struct %s's member '%s' has %zu bytes, not %zu", type, name, ab_btf_size(theirs, their_type),
-			    ab_btf_size(ours, our_type));
+		text_printf(out, "struct %s's member '%s' has %zu bytes, not %zu", type, name,
+			    ab_btf_size(theirs, their_type), ab_btf_size(ours, our_type));
 }
 
-int ab_check_compare_ops(const struct ab_check *check, const struct map *map, const struct ab_btf *types, struct answer *ret,
-			 struct ab_error *err)
+int ab_check_compare_ops(const struct ab_check *check, const struct map *map, const struct ab_btf *types,
+			 struct answer *ret, struct ab_error *err)
 {
 	const struct btf_type *ours = ab_btf_type(check->btf, map->struct_ops), *theirs;
 	const struct btf_member *m = ab_btf_data(ours), *other;

@@ -140,8 +140,8 @@ const struct ab_kernel *ab_check_target_kernel(const struct ab_check_target *tar
 	return &target->kernel;
 }
 
-int ab_check_target_verdict(struct ab_check *check, const struct ab_check_target *target, const struct ab_check_verdict **ret_verdict,
-			    struct ab_error *err)
+int ab_check_target_verdict(struct ab_check *check, const struct ab_check_target *target,
+			    const struct ab_check_verdict **ret_verdict, struct ab_error *err)
 {
 	return ab_check_types(check, target->types, target->key, target->release, target->kernel.arch, ret_verdict, err);
 }

@@ -16,14 +16,18 @@ struct check_opts {
 
 static const struct opt options[] = {
 	{ "pack", 0, OPT_STRING, O(pack), "PACK", "check for the kernels of this pack", HINT_FILE },
-	{ "kernels", 'k', OPT_STRING, O(kernels), "SET", "those of the pack that are meant: 5.10, 5.4..6.1, *-cloud-*, debian/5.10../x86_64, "
+	{ "kernels", 'k', OPT_STRING, O(kernels), "SET",
+	  "those of the pack that are meant: 5.10, 5.4..6.1, *-cloud-*, debian/5.10../x86_64, "
 	  "!*-rt-*, separated by commas; default: all" },
-	{ "btf", 0, OPT_LIST, O(btf), "FILE", "check for the kernel that has these types: raw BTF or an ELF file such as a vmlinux "
-	  "(repeatable)", HINT_FILE },
+	{ "btf", 0, OPT_LIST, O(btf), "FILE",
+	  "check for the kernel that has these types: raw BTF or an ELF file such as a vmlinux "
+	  "(repeatable)",
+	  HINT_FILE },
 	{ "html", 0, OPT_STRING, O(html), "OUT.html", "write a page that shows kernels by programs", HINT_FILE },
-	{ "define", 'D', OPT_LIST, O(defines), "NAME[=VALUE]", "define a macro when compiling (repeatable)", .needs_compiler = true },
-	{ "include", 'I', OPT_LIST, O(include_dirs), "DIR", "look for #include files here when compiling (repeatable)", HINT_DIR,
+	{ "define", 'D', OPT_LIST, O(defines), "NAME[=VALUE]", "define a macro when compiling (repeatable)",
 	  .needs_compiler = true },
+	{ "include", 'I', OPT_LIST, O(include_dirs), "DIR", "look for #include files here when compiling (repeatable)",
+	  HINT_DIR, .needs_compiler = true },
 	JSON_OPTION("print one JSON object"),
 	QUIET_OPTION("print nothing: the exit status says it"),
 	HELP_OPTION,
@@ -43,17 +47,21 @@ struct check_run {
 /* ---- FILE to object ---- */
 
 #ifdef ANYBPF_NO_COMPILER
-static int build(struct check_run *run, struct ab_builder **builder, const char *path, struct ab_check **ret_check, struct ab_error *err)
+static int build(struct check_run *run, struct ab_builder **builder, const char *path, struct ab_check **ret_check,
+		 struct ab_error *err)
 {
-	return ab_fail(err, AB_ERROR_UNSUPPORTED, -EOPNOTSUPP, "'%s' is source, and this anybpf has no compiler: make an object with 'anybpf build' "
-		       "elsewhere and check that", path);
+	return ab_fail(err, AB_ERROR_UNSUPPORTED, -EOPNOTSUPP,
+		       "'%s' is source, and this anybpf has no compiler: make an object with 'anybpf build' "
+		       "elsewhere and check that",
+		       path);
 }
 
 static void free_builder(struct ab_builder *builder)
 {
 }
 #else
-static int build(struct check_run *run, struct ab_builder **builder, const char *path, struct ab_check **ret_check, struct ab_error *err)
+static int build(struct check_run *run, struct ab_builder **builder, const char *path, struct ab_check **ret_check,
+		 struct ab_error *err)
 {
 	AB_OPTS(ab_builder_opts, builder_opts, .one_shot = run->cli->operand_count == 1);
 	AB_OPTS(ab_build_opts, opts, .defines = run->opts->defines.items, .include_dirs = run->opts->include_dirs.items,
@@ -83,7 +91,8 @@ static void free_builder(struct ab_builder *builder)
 }
 #endif
 
-static int open_object(struct check_run *run, struct ab_builder **builder, const char *path, struct ab_check **ret_check, struct ab_error *err)
+static int open_object(struct check_run *run, struct ab_builder **builder, const char *path,
+		       struct ab_check **ret_check, struct ab_error *err)
 {
 	_free_ char *data = NULL;
 	size_t size;
@@ -95,7 +104,8 @@ static int open_object(struct check_run *run, struct ab_builder **builder, const
 	if (r < 0)
 		return r;
 	if (size < 4 || memcmp(data, "\177ELF", 4))
-		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "'%s' is neither a BPF object nor C source, whose name ends in '.c'", path);
+		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG,
+			       "'%s' is neither a BPF object nor C source, whose name ends in '.c'", path);
 	r = ab_check_new(data, size, ret_check, err);
 	if (r < 0)
 		ab_error_prefix(err, "%s", path);
@@ -145,7 +155,8 @@ static int check_on_targets(struct check_run *run, size_t object, struct ab_erro
 	for (size_t i = 0; !r && i < run->n_targets; i++) {
 		r = ab_check_target_verdict(run->checks[object], run->targets[i], &verdict, err);
 		if (!r)
-			r = ab_check_report_add(run->report, run->cli->operands[object], ab_check_target_kernel(run->targets[i]), verdict, err);
+			r = ab_check_report_add(run->report, run->cli->operands[object],
+						ab_check_target_kernel(run->targets[i]), verdict, err);
 	}
 	return r;
 }
