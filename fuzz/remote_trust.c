@@ -24,7 +24,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				abort();
 		}
 		/* No random signature is good. */
-		if (!ab_trust_verify(&trust, NULL, NULL, digest, signature, NULL) || !ab_trust_verify(&trust, "https://x", NULL, digest, signature, NULL))
+		if (!ab_trust_verify(&trust, NULL, NULL, digest, signature, NULL) ||
+		    !ab_trust_verify(&trust, "https://x", NULL, digest, signature, NULL))
 			abort();
 	}
 	ab_error_clear(&err);

@@ -46,7 +46,8 @@ static int build(void *ctx, const struct lbc_build *b, struct lbc_built *ret, st
 	return 0;
 }
 
-static int read_btf(void *ctx, const char *release, const char *arch, void **ret_data, size_t *ret_size, struct ab_error *err)
+static int read_btf(void *ctx, const char *release, const char *arch, void **ret_data, size_t *ret_size,
+		    struct ab_error *err)
 {
 	if (strchr(release, '/') || strchr(arch, '/') || *release != '5')
 		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "no such kernel");

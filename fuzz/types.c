@@ -8,7 +8,8 @@ enum { TYPES_MAX = 200 };
 
 static void ask(const struct ab_btf *btf, uint32_t id, uint32_t other)
 {
-	const char *name = ab_btf_name(btf, ab_btf_type(btf, id)), *other_name = ab_btf_name(btf, ab_btf_type(btf, other));
+	const char *name = ab_btf_name(btf, ab_btf_type(btf, id)), *other_name = ab_btf_name(btf, ab_btf_type(btf,
+			other));
 	_text_ struct text text = {}, json_text = {}, prototype = {};
 	struct json j = { &json_text };
 	struct fields fields = {}, others = {};

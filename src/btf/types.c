@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
-/* Type queries: which kernels there are, the types of one of them, names; and showing one type (include/anybpf/types.h). */
+/*
+ * Type queries: which kernels there are, the types of one of them, names; and showing one type
+ * (include/anybpf/types.h).
+ */
 #include <fnmatch.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -28,7 +31,8 @@ static int open_file(struct ab_types *types, const char *path, struct ab_error *
 	types->release = strdup(strcmp(path, RUNNING_KERNEL) ? path_base(path) : machine.release);
 	if (!types->release)
 		return ab_fail_memory(err);
-	types->own = (struct ab_kernel){ .release = types->release, .arch = "", .distribution = "", .flavour = "", .module = "" };
+	types->own = (struct ab_kernel){ .release = types->release, .arch = "", .distribution = "", .flavour = "",
+					 .module = "" };
 	if (!strcmp(path, RUNNING_KERNEL))
 		types->own.arch = types->machine;
 	return 0;
@@ -54,7 +58,8 @@ static bool is_pack(const char *path)
 	_fclose_ FILE *f = fopen(path, "re");
 	char magic[8] = "";
 
-	return f && fread(magic, 1, sizeof(magic), f) == sizeof(magic) && !memcmp(magic, "\x89" "ABPACK\n", sizeof(magic));
+	return f && fread(magic, 1, sizeof(magic), f) == sizeof(magic) && !memcmp(magic, "\x89" "ABPACK\n",
+			sizeof(magic));
 }
 
 int ab_types_open(const char *path, struct ab_types **ret_types, struct ab_error *err)
@@ -124,7 +129,8 @@ static bool begins_release(const char *release, const char *pattern)
 {
 	size_t n = strlen(pattern);
 
-	return str_starts(release, pattern) && !(release[n] >= '0' && release[n] <= '9' && pattern[n - 1] >= '0' && pattern[n - 1] <= '9');
+	return str_starts(release, pattern) && !(release[n] >= '0' && release[n] <= '9' && pattern[n - 1] >= '0' &&
+						 pattern[n - 1] <= '9');
 }
 
 /* How well a pattern fits, 0 not at all: of all kernels those count that fit best. */
@@ -135,7 +141,8 @@ static int rank(const struct ab_kernel *k, const char *pattern)
 	if (slash) {
 		size_t n = second ? (size_t)(second - slash - 1) : strlen(slash + 1);
 
-		return matches_glob(pattern, slash - pattern, k->distribution) && matches_glob(slash + 1, n, k->release) &&
+		return matches_glob(pattern, slash - pattern, k->distribution) &&
+				matches_glob(slash + 1, n, k->release) &&
 		       (!second || matches_glob(second + 1, strlen(second + 1), k->arch)) ? 5 : 0;
 	}
 	if (!strcmp(k->release, pattern))
@@ -151,7 +158,8 @@ static int rank(const struct ab_kernel *k, const char *pattern)
 
 static int compare_kernels(const void *a, const void *b, void *ctx)
 {
-	const struct ab_kernel *x = ab_types_kernel(ctx, *(const size_t *)a), *y = ab_types_kernel(ctx, *(const size_t *)b);
+	const struct ab_kernel *x = ab_types_kernel(ctx, *(const size_t *)a),
+			*y = ab_types_kernel(ctx, *(const size_t *)b);
 	int r = strverscmp(x->release, y->release);
 
 	if (!r)
@@ -197,7 +205,8 @@ static int fail_kernel(const struct ab_types *types, const char *pattern, const 
 	int distance = 8;
 
 	if (!pattern)
-		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "the pack has no kernels%s%s", arch ? " of " : "", arch ? arch : "");
+		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "the pack has no kernels%s%s", arch ? " of " : "",
+			       arch ? arch : "");
 	for (size_t i = 0; i < kernel_count(types); i++) {
 		const char *release = ab_types_kernel(types, i)->release;
 		int d = str_distance(release, pattern, distance);
@@ -207,11 +216,13 @@ static int fail_kernel(const struct ab_types *types, const char *pattern, const 
 			nearest = release;
 		}
 	}
-	return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "there is no kernel '%s'%s%s%s%s%s", pattern, arch ? " of " : "", arch ? arch : "",
+	return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "there is no kernel '%s'%s%s%s%s%s", pattern, arch ? " of " :
+		       "", arch ? arch : "",
 		       nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
 }
 
-int ab_types_select(const struct ab_types *types, const char *pattern, const char *arch, struct kernels *ret, struct ab_error *err)
+int ab_types_select(const struct ab_types *types, const char *pattern, const char *arch, struct kernels *ret,
+		    struct ab_error *err)
 {
 	struct kernels found = { .v = array_new(kernel_count(types), sizeof(*found.v)) };
 
@@ -229,7 +240,8 @@ int ab_types_select(const struct ab_types *types, const char *pattern, const cha
 	return 0;
 }
 
-int ab_types_select_one(const struct ab_types *types, const char *pattern, const char *arch, size_t *ret_index, struct ab_error *err)
+int ab_types_select_one(const struct ab_types *types, const char *pattern, const char *arch, size_t *ret_index,
+			struct ab_error *err)
 {
 	struct kernels found;
 	int r = ab_types_select(types, pattern, arch, &found, err);
@@ -281,8 +293,8 @@ static int get_whole(const struct ab_types *types, size_t index, struct ab_btf *
 	return r ? r : ab_btf_open_mem(data, size, ret_btf, err);
 }
 
-int ab_types_get(const struct ab_types *types, size_t index, const char *const *names, size_t n_names, const struct seen_keys *seen,
-		 struct ab_btf **ret_btf, uint64_t *ret_key, struct ab_error *err)
+int ab_types_get(const struct ab_types *types, size_t index, const char *const *names, size_t n_names,
+		 const struct seen_keys *seen, struct ab_btf **ret_btf, uint64_t *ret_key, struct ab_error *err)
 {
 	struct ab_pack_subset_opts opts = { .names = names, .n_names = n_names, .skip_keys = seen ? seen->v : NULL,
 					    .n_skip = seen ? seen->n : 0 };
@@ -388,7 +400,8 @@ bool ab_types_is_glob(const char *name)
 
 uint32_t ab_types_find_name(const struct ab_btf *btf, const char *name)
 {
-	static const uint32_t order[] = { BTF_KIND_STRUCT, BTF_KIND_UNION, BTF_KIND_TYPEDEF, BTF_KIND_ENUM, BTF_KIND_ENUM64, BTF_KIND_INT,
+	static const uint32_t order[] = { BTF_KIND_STRUCT, BTF_KIND_UNION, BTF_KIND_TYPEDEF, BTF_KIND_ENUM,
+					  BTF_KIND_ENUM64, BTF_KIND_INT,
 					  BTF_KIND_FLOAT, BTF_KIND_FUNC, BTF_KIND_VAR, BTF_KIND_FWD };
 	const char *bare = ab_types_bare(name);
 	uint32_t id = 0;
@@ -428,20 +441,23 @@ static int try_name(void *ctx, uint32_t kind, const char *name)
 
 int ab_types_missing(const struct ab_types *types, size_t index, const char *name, struct ab_error *err)
 {
-	struct nearest_name nearest = { .wanted = ab_types_bare(name), .distance = (int)strlen(ab_types_bare(name)) / 4 + 2 };
+	struct nearest_name nearest = { .wanted = ab_types_bare(name),
+					.distance = (int)strlen(ab_types_bare(name)) / 4 + 2 };
 	_text_ struct text meant = {};
 
 	ab_types_each(types, index, 0, "*", try_name, &nearest, NULL);
 	if (nearest.name)
 		ab_types_put_name(nearest.kind, nearest.name, &meant);
 	free(nearest.name);
-	return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "kernel %s has no type or function '%s'%s%s%s", ab_types_kernel(types, index)->release,
+	return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "kernel %s has no type or function '%s'%s%s%s",
+		       ab_types_kernel(types, index)->release,
 		       name, meant.p ? "; did you mean '" : "", meant.p ? meant.p : "", meant.p ? "'?" : "");
 }
 
 /* ---- show ---- */
 
-static int show_one(const struct ab_types *types, size_t index, const char *name, bool as_json, struct text *out, struct ab_error *err)
+static int show_one(const struct ab_types *types, size_t index, const char *name, bool as_json, struct text *out,
+		    struct ab_error *err)
 {
 	const char *names[] = { ab_types_bare(name) };
 	struct json j = { out };
@@ -495,14 +511,15 @@ static int list_name(void *ctx, uint32_t kind, const char *name)
 	return 0;
 }
 
-static int show_list(const struct ab_types *types, size_t index, const char *glob, const struct ab_types_opts *opts, struct text *out,
-		     struct ab_error *err)
+static int show_list(const struct ab_types *types, size_t index, const char *glob, const struct ab_types_opts *opts,
+		     struct text *out, struct ab_error *err)
 {
 	bool as_json = OPT(opts, form) == AB_TYPES_JSON;
 	const char *bare = ab_types_bare(glob);
 	_free_ char *keyword = strndup(glob, bare == glob ? 0 : strcspn(glob, " "));
 	struct json j = { out };
-	struct list list = { .out = out, .j = as_json ? &j : NULL, .keyword = keyword, .limit = OPT(opts, limit) ? opts->limit : TYPES_LIMIT };
+	struct list list = { .out = out, .j = as_json ? &j : NULL, .keyword = keyword,
+			     .limit = OPT(opts, limit) ? opts->limit : TYPES_LIMIT };
 	int r;
 
 	if (!keyword)
@@ -530,8 +547,8 @@ static int show_list(const struct ab_types *types, size_t index, const char *glo
 	return 0;
 }
 
-int ab_types_show(const struct ab_types *types, const char *name, const struct ab_types_opts *opts, char **ret_text, size_t *ret_size,
-		  struct ab_error *err)
+int ab_types_show(const struct ab_types *types, const char *name, const struct ab_types_opts *opts, char **ret_text,
+		  size_t *ret_size, struct ab_error *err)
 {
 	_text_ struct text out = {};
 	size_t index;

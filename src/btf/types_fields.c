@@ -48,7 +48,8 @@ static bool is_unnamed_struct(const struct ab_btf *btf, uint32_t id)
 	return ab_btf_is_struct(t) && !t->name_off;
 }
 
-static void read_members(struct fields *f, const struct ab_btf *btf, uint32_t id, const char *prefix, uint64_t base, int depth)
+static void read_members(struct fields *f, const struct ab_btf *btf, uint32_t id, const char *prefix, uint64_t base,
+			 int depth)
 {
 	const struct btf_type *t = ab_btf_type(btf, id);
 
@@ -70,7 +71,8 @@ static void read_members(struct fields *f, const struct ab_btf *btf, uint32_t id
 static void read_enumerators(struct fields *f, const struct ab_btf *btf, const struct btf_type *t)
 {
 	for (uint32_t i = 0; i < ab_btf_vlen(t) && !f->failed; i++)
-		add_field(f, ab_btf_str(btf, ab_btf_enumerator_name(t, i)), strdup(""), ab_btf_enumerator_value(t, i), 0, t->size);
+		add_field(f, ab_btf_str(btf, ab_btf_enumerator_name(t, i)), strdup(""), ab_btf_enumerator_value(t, i),
+			  0, t->size);
 }
 
 static void read_parameters(struct fields *f, const struct ab_btf *btf, const struct btf_type *func)
@@ -86,7 +88,8 @@ static void read_parameters(struct fields *f, const struct ab_btf *btf, const st
 		const char *name = ab_btf_str(btf, p[i].name_off);
 
 		snprintf(number, sizeof(number), "%u", i + 1);
-		add_field(f, *name ? name : number, p[i].type || i == 0 ? type_text(btf, p[i].type) : strdup("..."), i, 0, 0);
+		add_field(f, *name ? name : number, p[i].type || i == 0 ? type_text(btf, p[i].type) : strdup("..."), i,
+			  0, 0);
 	}
 }
 
@@ -121,12 +124,13 @@ const struct field *ab_fields_find(const struct fields *f, const char *path)
 /* ---- paths ---- */
 
 /* A member by one part of a path, in unnamed structs inside too; *base gets the bits before the struct that has it. */
-static bool find_member(const struct ab_btf *btf, uint32_t id, const char *name, size_t n, uint64_t *base, struct member *ret, int depth,
-			unsigned *visits)
+static bool find_member(const struct ab_btf *btf, uint32_t id, const char *name, size_t n, uint64_t *base,
+			struct member *ret, int depth, unsigned *visits)
 {
 	const struct btf_type *t = ab_btf_type(btf, id);
 
-	for (uint32_t i = 0; ab_btf_is_struct(t) && i < ab_btf_vlen(t) && depth < FIELD_DEPTH && ++*visits < FIELDS_MAX; i++) {
+	for (uint32_t i = 0; ab_btf_is_struct(t) && i < ab_btf_vlen(t) && depth < FIELD_DEPTH &&
+	     ++*visits < FIELDS_MAX; i++) {
 		struct member m = ab_btf_member(btf, t, i);
 		uint64_t inner = *base + m.offset;
 
@@ -134,7 +138,8 @@ static bool find_member(const struct ab_btf *btf, uint32_t id, const char *name,
 			*ret = m;
 			return true;
 		}
-		if (!*m.name && find_member(btf, ab_btf_unqualify(btf, m.type), name, n, &inner, ret, depth + 1, visits)) {
+		if (!*m.name && find_member(btf, ab_btf_unqualify(btf, m.type), name, n, &inner, ret, depth + 1,
+					    visits)) {
 			*base = inner;
 			return true;
 		}
@@ -160,7 +165,8 @@ bool ab_field_resolve(const struct ab_btf *btf, uint32_t id, const char *path, s
 		if (!*part)
 			break;
 	}
-	*ret = (struct field){ .path = strdup(path), .type = type_text(btf, m.type), .at = base, .bits = m.bits, .size = m.size };
+	*ret = (struct field){ .path = strdup(path), .type = type_text(btf, m.type), .at = base, .bits = m.bits,
+			       .size = m.size };
 	return true;
 }
 
@@ -197,7 +203,9 @@ static const char *last_part(const char *path)
 	return dot ? dot + 1 : path;
 }
 
-/* The field of `to` that stands where `old` stood: of the same type, or behind the same and before the same neighbour. */
+/*
+ * The field of `to` that stands where `old` stood: of the same type, or behind the same and before the same neighbour.
+ */
 static const struct field *find_successor(const struct fields *from, const struct field *old, const struct fields *to)
 {
 	size_t i = old - from->v;
@@ -215,8 +223,8 @@ static const struct field *find_successor(const struct fields *from, const struc
 }
 
 /* The same name in a struct that the type contains, where it was not before. */
-static char *find_inside(const struct ab_btf *from_btf, const struct ab_btf *to_btf, const char *type_name, const struct fields *to,
-			 const char *part)
+static char *find_inside(const struct ab_btf *from_btf, const struct ab_btf *to_btf, const char *type_name,
+			 const struct fields *to, const char *part)
 {
 	uint32_t from_id = ab_btf_resolve(from_btf, ab_types_find_name(from_btf, type_name));
 	uint32_t to_id = ab_btf_resolve(to_btf, ab_types_find_name(to_btf, type_name));
@@ -239,8 +247,8 @@ static char *find_inside(const struct ab_btf *from_btf, const struct ab_btf *to_
 }
 
 /* The new field that `is_it` says is like the old one, best one of the same type. */
-static const struct field *find_like(const struct fields *from, const struct field *old, const struct fields *to, const char *part,
-				     bool (*is_it)(const char *a, const char *b))
+static const struct field *find_like(const struct fields *from, const struct field *old, const struct fields *to,
+				     const char *part, bool (*is_it)(const char *a, const char *b))
 {
 	const struct field *best = NULL;
 
@@ -256,8 +264,8 @@ static const struct field *find_like(const struct fields *from, const struct fie
 	return best;
 }
 
-char *ab_field_went(const struct ab_btf *from_btf, const struct fields *from, const struct ab_btf *to_btf, const struct fields *to,
-		    const char *name, const char *path)
+char *ab_field_went(const struct ab_btf *from_btf, const struct fields *from, const struct ab_btf *to_btf,
+		    const struct fields *to, const char *name, const char *path)
 {
 	const struct field *old = ab_fields_find(from, path), *found;
 	const char *part = last_part(path);

@@ -105,8 +105,8 @@ static void search_funcs(struct search *s, struct wanted *returns, struct wanted
 		if (ab_btf_kind(t) != BTF_KIND_FUNC || (s->name && fnmatch(s->name, ab_btf_name(s->btf, t), 0)))
 			continue;
 		proto = ab_btf_type(s->btf, t->type);
-		if (ab_btf_kind(proto) == BTF_KIND_FUNC_PROTO && (!returns->text || is_wanted(s->btf, proto->type, returns)) &&
-		    (!takes->text || takes_type(s->btf, proto, takes)))
+		if (ab_btf_kind(proto) == BTF_KIND_FUNC_PROTO &&
+		    (!returns->text || is_wanted(s->btf, proto->type, returns)) && (!takes->text || takes_type(s->btf, proto, takes)))
 			put_func(s, id);
 	}
 }
@@ -169,8 +169,8 @@ static void end_answer(struct search *s)
 }
 
 /* Whether some of the names occur decides whether all types are needed. */
-static int find_funcs(const struct ab_types *types, size_t index, struct search *s, const char *const *names, size_t n_names,
-		      struct ab_error *err)
+static int find_funcs(const struct ab_types *types, size_t index, struct search *s, const char *const *names,
+		      size_t n_names, struct ab_error *err)
 {
 	struct ab_btf *btf = NULL;
 	int r = ab_types_get(types, index, names, n_names, NULL, &btf, NULL, err);
@@ -183,17 +183,19 @@ static int find_funcs(const struct ab_types *types, size_t index, struct search 
 	end_answer(s);
 	ab_types_put(types, btf);
 	if (!r && !s->count)
-		r = ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "kernel %s has no such function", ab_types_kernel(types, index)->release);
+		r = ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "kernel %s has no such function",
+			    ab_types_kernel(types, index)->release);
 	return r;
 }
 
-int ab_types_find(const struct ab_types *types, const char *name, const char *returns, const char *takes, const struct ab_types_opts *opts,
-		  char **ret_text, size_t *ret_size, struct ab_error *err)
+int ab_types_find(const struct ab_types *types, const char *name, const char *returns, const char *takes,
+		  const struct ab_types_opts *opts, char **ret_text, size_t *ret_size, struct ab_error *err)
 {
 	_text_ struct text out = {};
 	struct json j = { &out };
 	struct search s = { .name = name, .returns = returns, .takes = takes, .out = &out,
-			    .j = OPT(opts, form) == AB_TYPES_JSON ? &j : NULL, .limit = OPT(opts, limit) ? opts->limit : TYPES_LIMIT };
+			    .j = OPT(opts, form) == AB_TYPES_JSON ? &j : NULL,
+					    .limit = OPT(opts, limit) ? opts->limit : TYPES_LIMIT };
 	size_t index;
 	int r = ab_types_select_one(types, OPT(opts, kernel), OPT(opts, arch), &index, err);
 
@@ -223,7 +225,8 @@ static int take_name(void *ctx, uint32_t kind, const char *name)
 	return names->failed;
 }
 
-static int find_matching(const struct ab_types *types, const char *glob, struct search *s, const struct ab_types_opts *opts, struct ab_error *err)
+static int find_matching(const struct ab_types *types, const char *glob, struct search *s,
+			 const struct ab_types_opts *opts, struct ab_error *err)
 {
 	struct names names = {};
 	size_t index;
@@ -244,8 +247,8 @@ static int find_matching(const struct ab_types *types, const char *glob, struct 
 	return r;
 }
 
-int ab_types_func(const struct ab_types *types, const char *name, const struct ab_types_opts *opts, char **ret_text, size_t *ret_size,
-		  struct ab_error *err)
+int ab_types_func(const struct ab_types *types, const char *name, const struct ab_types_opts *opts, char **ret_text,
+		  size_t *ret_size, struct ab_error *err)
 {
 	_text_ struct text out = {}, path = {};
 	struct json j = { &out };
@@ -255,7 +258,8 @@ int ab_types_func(const struct ab_types *types, const char *name, const struct a
 
 	if (!ab_types_is_glob(name)) {
 		text_printf(&path, "func %s", ab_types_bare(name));
-		return path.failed ? ab_fail_memory(err) : ab_types_history(types, path.p, opts, ret_text, ret_size, err);
+		return path.failed ? ab_fail_memory(err) :
+				     ab_types_history(types, path.p, opts, ret_text, ret_size, err);
 	}
 	r = find_matching(types, s.name, &s, opts, err);
 	return r < 0 ? r : ab_types_finish(&out, ret_text, ret_size, err);

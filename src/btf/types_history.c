@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * Types across kernels: how one differs between two of them, and since when and till when something was as it was. Kernels that share
- * all definitions of a type share its answer: it is looked at once.
+ * Types across kernels: how one differs between two of them, and since when and till when something was as it was.
+ * Kernels that share all definitions of a type share its answer: it is looked at once.
  */
 #include "types.h"
 
@@ -72,7 +72,8 @@ static void clear_diff(struct diff *d)
 	ab_fields_clear(&d->to);
 }
 
-static int make_diff(struct diff *d, const struct ab_btf *from, const struct ab_btf *to, const char *name, struct ab_error *err)
+static int make_diff(struct diff *d, const struct ab_btf *from, const struct ab_btf *to, const char *name,
+		     struct ab_error *err)
 {
 	ab_fields_read(from, name, &d->from);
 	ab_fields_read(to, name, &d->to);
@@ -130,7 +131,8 @@ static void put_change(struct text *out, uint32_t kind, const struct change *c)
 	text_putc(out, '\n');
 }
 
-static void put_diff(struct text *out, const struct diff *d, const char *name, const struct ab_kernel *from, const struct ab_kernel *to)
+static void put_diff(struct text *out, const struct diff *d, const char *name, const struct ab_kernel *from,
+		     const struct ab_kernel *to)
 {
 	text_printf(out, "%s: ", name);
 	ab_types_put_kernel(from, out);
@@ -142,9 +144,11 @@ static void put_diff(struct text *out, const struct diff *d, const char *name, c
 		return;
 	}
 	if (d->from.kind != d->to.kind)
-		text_printf(out, "was a %s, is a %s\n", ab_types_kind_word(d->from.kind), ab_types_kind_word(d->to.kind));
+		text_printf(out, "was a %s, is a %s\n", ab_types_kind_word(d->from.kind),
+			    ab_types_kind_word(d->to.kind));
 	if (d->from.size != d->to.size)
-		text_printf(out, "size %llu -> %llu\n", (unsigned long long)d->from.size, (unsigned long long)d->to.size);
+		text_printf(out, "size %llu -> %llu\n", (unsigned long long)d->from.size,
+			    (unsigned long long)d->to.size);
 	for (size_t i = 0; i < d->n; i++)
 		put_change(out, d->to.kind, &d->v[i]);
 	if (!d->n && d->from.size == d->to.size && d->from.kind == d->to.kind)
@@ -190,7 +194,8 @@ static void json_side(struct json *j, const char *key, const struct ab_kernel *k
 	json_close(j, '}');
 }
 
-static void json_diff(struct text *out, const struct diff *d, const char *name, const struct ab_kernel *from, const struct ab_kernel *to)
+static void json_diff(struct text *out, const struct diff *d, const char *name, const struct ab_kernel *from,
+		      const struct ab_kernel *to)
 {
 	struct json j = { out };
 
@@ -221,8 +226,8 @@ static void json_diff(struct text *out, const struct diff *d, const char *name, 
 	json_close(&j, '}');
 }
 
-static int diff_kernels(const struct ab_types *types, const char *name, size_t from, size_t to, bool as_json, struct text *out,
-			struct ab_error *err)
+static int diff_kernels(const struct ab_types *types, const char *name, size_t from, size_t to, bool as_json,
+			struct text *out, struct ab_error *err)
 {
 	const char *names[] = { ab_types_bare(name) };
 	struct ab_btf *from_btf = NULL, *to_btf = NULL;
@@ -236,15 +241,16 @@ static int diff_kernels(const struct ab_types *types, const char *name, size_t f
 	if (!r && !d.from.kind && !d.to.kind)
 		r = ab_types_missing(types, to, name, err);
 	if (!r)
-		(as_json ? json_diff : put_diff)(out, &d, name, ab_types_kernel(types, from), ab_types_kernel(types, to));
+		(as_json ? json_diff : put_diff)(out, &d, name, ab_types_kernel(types, from),
+						 ab_types_kernel(types, to));
 	clear_diff(&d);
 	ab_types_put(types, from_btf);
 	ab_types_put(types, to_btf);
 	return r;
 }
 
-int ab_types_diff(const struct ab_types *types, const char *name, const char *from, const char *to, const struct ab_types_opts *opts,
-		  char **ret_text, size_t *ret_size, struct ab_error *err)
+int ab_types_diff(const struct ab_types *types, const char *name, const char *from, const char *to,
+		  const struct ab_types_opts *opts, char **ret_text, size_t *ret_size, struct ab_error *err)
 {
 	_text_ struct text out = {};
 	size_t a, b;
@@ -313,8 +319,8 @@ static bool find_enumerator(const struct ab_btf *btf, uint32_t id, const char *n
 
 	for (uint32_t i = 0; ab_btf_is_enum(t) && i < ab_btf_vlen(t); i++)
 		if (!strcmp(ab_btf_str(btf, ab_btf_enumerator_name(t, i)), name)) {
-			*ret = (struct field){ .path = strdup(name), .type = strdup("enumerator"), .at = ab_btf_enumerator_value(t, i),
-					       .size = t->size };
+			*ret = (struct field){ .path = strdup(name), .type = strdup("enumerator"),
+					       .at = ab_btf_enumerator_value(t, i), .size = t->size };
 			return true;
 		}
 	return false;
@@ -332,11 +338,13 @@ static void read_state(struct state *s, const struct ab_btf *btf, const struct s
 		s->is_there = true;
 		s->field = (struct field){ .type = describe_type(btf, id), .size = ab_btf_size(btf, id) };
 	} else {
-		s->is_there = ab_field_resolve(btf, id, subject->member, &s->field) || find_enumerator(btf, id, subject->member, &s->field);
+		s->is_there = ab_field_resolve(btf, id, subject->member, &s->field) ||
+			      find_enumerator(btf, id, subject->member, &s->field);
 	}
 }
 
-static int add_state(struct states *s, uint64_t key, const struct ab_btf *btf, const struct subject *subject, struct ab_error *err)
+static int add_state(struct states *s, uint64_t key, const struct ab_btf *btf, const struct subject *subject,
+		     struct ab_error *err)
 {
 	struct state *v = reallocarray(s->v, s->n + 1, sizeof(*v));
 	uint64_t *keys = v ? reallocarray(s->keys.v, s->n + 1, sizeof(*keys)) : NULL;
@@ -353,8 +361,8 @@ static int add_state(struct states *s, uint64_t key, const struct ab_btf *btf, c
 	return v[s->n - 1].is_there && !v[s->n - 1].field.type ? ab_fail_memory(err) : 0;
 }
 
-static int read_states(const struct ab_types *types, const struct kernels *kernels, const struct subject *subject, struct states *s,
-		       struct ab_error *err)
+static int read_states(const struct ab_types *types, const struct kernels *kernels, const struct subject *subject,
+		       struct states *s, struct ab_error *err)
 {
 	const char *names[] = { ab_types_bare(subject->name) };
 
@@ -536,7 +544,8 @@ static void put_span(struct text *out, const struct history *h, const struct spa
 
 static void put_history(struct text *out, const struct history *h)
 {
-	text_printf(out, "%s%s%s\n", h->subject->name, h->subject->member ? "." : "", h->subject->member ? h->subject->member : "");
+	text_printf(out, "%s%s%s\n", h->subject->name, h->subject->member ? "." : "",
+		    h->subject->member ? h->subject->member : "");
 	for (size_t i = 0; i < h->n; i++)
 		put_span(out, h, &h->spans[i]);
 }
@@ -630,13 +639,14 @@ static int fail_never(const struct history *h, struct ab_error *err)
 
 	for (size_t i = 0; i < h->n; i++)
 		if (h->spans[i].state->has_type)
-			return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "'%s' has no member '%s' in any of %zu kernels", h->subject->name,
+			return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT,
+				       "'%s' has no member '%s' in any of %zu kernels", h->subject->name,
 				       h->subject->member, h->kernels.n);
 	return ab_types_missing(h->types, newest, h->subject->name, err);
 }
 
-static int tell_history(const struct ab_types *types, const struct subject *subject, const struct ab_types_opts *opts, struct text *out,
-			struct ab_error *err)
+static int tell_history(const struct ab_types *types, const struct subject *subject, const struct ab_types_opts *opts,
+			struct text *out, struct ab_error *err)
 {
 	struct history h = { .types = types, .subject = subject };
 	int r = ab_types_select(types, OPT(opts, kernel), OPT(opts, arch), &h.kernels, err);
@@ -653,8 +663,8 @@ static int tell_history(const struct ab_types *types, const struct subject *subj
 	return r;
 }
 
-int ab_types_history(const struct ab_types *types, const char *path, const struct ab_types_opts *opts, char **ret_text, size_t *ret_size,
-		     struct ab_error *err)
+int ab_types_history(const struct ab_types *types, const char *path, const struct ab_types_opts *opts, char **ret_text,
+		     size_t *ret_size, struct ab_error *err)
 {
 	const char *dot = strchr(path, '.');
 	_free_ char *name = dot ? strndup(path, dot - path) : strdup(path);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * One type for people, laid out as pahole does it: each member with offset and size, holes, padding and cache lines; and the
- * same as JSON (docs/types.md).
+ * One type for people, laid out as pahole does it: each member with offset and size, holes, padding and cache lines;
+ * and the same as JSON (docs/types.md).
  */
 #include "types.h"
 
@@ -27,7 +27,8 @@ const char *ab_types_kind_word(uint32_t kind)
 
 void ab_types_put_name(uint32_t kind, const char *name, struct text *out)
 {
-	bool tagged = kind == BTF_KIND_STRUCT || kind == BTF_KIND_UNION || kind == BTF_KIND_ENUM || kind == BTF_KIND_ENUM64;
+	bool tagged = kind == BTF_KIND_STRUCT || kind == BTF_KIND_UNION || kind == BTF_KIND_ENUM ||
+		      kind == BTF_KIND_ENUM64;
 
 	text_printf(out, "%s%s%s", tagged ? ab_types_kind_word(kind) : "", tagged && *name ? " " : "", name);
 }
@@ -86,7 +87,8 @@ static void announce_line(struct layout *l, uint64_t bit, unsigned depth)
 	l->line = line;
 	put_indent(l, depth);
 	if (past)
-		text_printf(l->out, "/* --- cacheline %u boundary (%u bytes) was %u byte%s ago --- */\n", line, line * CACHE_LINE, past, past == 1 ? "" : "s");
+		text_printf(l->out, "/* --- cacheline %u boundary (%u bytes) was %u byte%s ago --- */\n", line,
+			    line * CACHE_LINE, past, past == 1 ? "" : "s");
 	else
 		text_printf(l->out, "/* --- cacheline %u boundary (%u bytes) --- */\n", line, line * CACHE_LINE);
 }
@@ -105,9 +107,11 @@ static void put_place(struct layout *l, size_t from, uint64_t bit, const struct 
 
 	pad_line(l, from, depth);
 	if (m->bits)
-		text_printf(l->out, "/* %5llu:%2u %5llu */\n", unit, (unsigned)(bit - 8 * unit), (unsigned long long)m->size);
+		text_printf(l->out, "/* %5llu:%2u %5llu */\n", unit, (unsigned)(bit - 8 * unit),
+			    (unsigned long long)m->size);
 	else
-		text_printf(l->out, "/* %5llu    %5llu */\n", (unsigned long long)(bit / 8), (unsigned long long)m->size);
+		text_printf(l->out, "/* %5llu    %5llu */\n", (unsigned long long)(bit / 8),
+			    (unsigned long long)m->size);
 }
 
 /* Where an unnamed struct or union is the type, or the element of an array that is. */
@@ -167,12 +171,14 @@ static void put_gap(struct layout *l, struct gap gap, unsigned depth)
 	if (gap.bits) {
 		text_putc(l->out, '\n');
 		put_indent(l, depth);
-		text_printf(l->out, "/* XXX %llu bit%s hole, try to pack */\n", (unsigned long long)gap.bits, gap.bits == 1 ? "" : "s");
+		text_printf(l->out, "/* XXX %llu bit%s hole, try to pack */\n", (unsigned long long)gap.bits,
+			    gap.bits == 1 ? "" : "s");
 	}
 	if (gap.bytes) {
 		text_putc(l->out, '\n');
 		put_indent(l, depth);
-		text_printf(l->out, "/* XXX %llu byte%s hole, try to pack */\n", (unsigned long long)gap.bytes, gap.bytes == 1 ? "" : "s");
+		text_printf(l->out, "/* XXX %llu byte%s hole, try to pack */\n", (unsigned long long)gap.bytes,
+			    gap.bytes == 1 ? "" : "s");
 	}
 	text_putc(l->out, '\n');
 }
@@ -238,11 +244,12 @@ static void put_summary(struct layout *l, const struct btf_type *t)
 	if (l->holes || l->bit_holes)
 		text_puts(l->out, " */\n");
 	if (l->field_bits && l->bit_holes)
-		text_printf(l->out, "\t/* sum bitfield members: %llu bits, bit holes: %u, sum bit holes: %llu bits */\n",
+		text_printf(l->out,
+			    "\t/* sum bitfield members: %llu bits, bit holes: %u, sum bit holes: %llu bits */\n",
 			    (unsigned long long)l->field_bits, l->bit_holes, (unsigned long long)l->hole_bits);
 	else if (l->field_bits && l->holes)
-		text_printf(l->out, "\t/* sum bitfield members: %llu bits (%llu bytes) */\n", (unsigned long long)l->field_bits,
-			    (unsigned long long)(l->field_bits + 7) / 8);
+		text_printf(l->out, "\t/* sum bitfield members: %llu bits (%llu bytes) */\n",
+			    (unsigned long long)l->field_bits, (unsigned long long)(l->field_bits + 7) / 8);
 	if (padding.bytes)
 		text_printf(l->out, "\t/* padding: %llu */\n", (unsigned long long)padding.bytes);
 	if (padding.bits)
@@ -256,10 +263,17 @@ static void print_struct(const struct ab_btf *btf, uint32_t id, const char *befo
 	const struct btf_type *t = ab_btf_type(btf, id);
 	struct layout l = { .btf = btf, .out = out, .left = FIELDS_MAX };
 
-	text_printf(out, "%s%s%s%s {\n", before, ab_types_kind_word(ab_btf_kind(t)), t->name_off ? " " : "", ab_btf_name(btf, t));
+	text_printf(out, "%s%s%s%s {\n", before, ab_types_kind_word(ab_btf_kind(t)), t->name_off ? " " : "",
+		    ab_btf_name(btf, t));
 	put_members(&l, id, 0, 1);
 	put_summary(&l, t);
 	text_printf(out, "}%s;\n", after);
+}
+
+/* An enumerator's value without the sign that 32-bit ones were extended by. */
+static uint64_t unsigned_value(const struct btf_type *t, uint64_t value)
+{
+	return t->size < 8 ? value & ((1ull << 8 * t->size) - 1) : value;
 }
 
 static void print_enum(const struct ab_btf *btf, uint32_t id, const char *before, const char *after, struct text *out)
@@ -276,7 +290,7 @@ static void print_enum(const struct ab_btf *btf, uint32_t id, const char *before
 		if (ab_btf_kflag(t))
 			text_printf(out, "%lld,\n", (long long)value);
 		else
-			text_printf(out, "%llu,\n", (unsigned long long)(t->size < 8 ? value & ((1ull << 8 * t->size) - 1) : value));
+			text_printf(out, "%llu,\n", (unsigned long long)unsigned_value(t, value));
 	}
 	text_printf(out, "\n\t/* size: %u, values: %u */\n}%s;\n", t->size, ab_btf_vlen(t), after);
 }
@@ -323,7 +337,8 @@ void ab_types_print(const struct ab_btf *btf, uint32_t id, struct text *out)
 		text_puts(out, ";\n");
 		break;
 	case BTF_KIND_FWD:
-		text_printf(out, "%s %s; /* declared only */\n", ab_btf_kflag(t) ? "union" : "struct", ab_btf_name(btf, t));
+		text_printf(out, "%s %s; /* declared only */\n", ab_btf_kflag(t) ? "union" : "struct",
+			    ab_btf_name(btf, t));
 		break;
 	default:
 		ab_btf_type_name(btf, id, out);
@@ -348,7 +363,8 @@ static void json_type(struct json *j, const char *key, const struct ab_btf *btf,
 	json_str(j, name.p ? name.p : "");
 }
 
-static void json_members(struct json *j, const struct ab_btf *btf, uint32_t id, uint64_t base, unsigned depth, unsigned *left)
+static void json_members(struct json *j, const struct ab_btf *btf, uint32_t id, uint64_t base, unsigned depth,
+			 unsigned *left)
 {
 	const struct btf_type *t = ab_btf_type(btf, id);
 
@@ -416,7 +432,7 @@ static void json_values(struct json *j, const struct ab_btf *btf, const struct b
 		if (ab_btf_kflag(t))
 			json_int(j, value);
 		else
-			json_uint(j, t->size < 8 ? value & ((1ull << 8 * t->size) - 1) : value);
+			json_uint(j, unsigned_value(t, value));
 		json_close(j, '}');
 	}
 	json_close(j, ']');
@@ -454,6 +470,7 @@ void ab_types_print_json(const struct ab_btf *btf, uint32_t id, struct json *j)
 	const struct btf_type *t = ab_btf_type(btf, id), *inner;
 	_text_ struct text name = {};
 	unsigned left = FIELDS_MAX;
+	bool refers;
 
 	ab_types_put_name(ab_btf_kind(t), ab_btf_name(btf, t), &name);
 	json_key(j, "name");
@@ -463,7 +480,8 @@ void ab_types_print_json(const struct ab_btf *btf, uint32_t id, struct json *j)
 	if (ab_btf_kind(t) == BTF_KIND_FUNC)
 		return json_func(j, btf, id);
 	json_number(j, "size", ab_btf_size(btf, id));
-	inner = ab_btf_type(btf, ab_btf_unqualify(btf, ab_btf_kind(t) == BTF_KIND_TYPEDEF || ab_btf_kind(t) == BTF_KIND_VAR ? t->type : id));
+	refers = ab_btf_kind(t) == BTF_KIND_TYPEDEF || ab_btf_kind(t) == BTF_KIND_VAR;
+	inner = ab_btf_type(btf, ab_btf_unqualify(btf, refers ? t->type : id));
 	if (inner != t)
 		json_type(j, "type", btf, t->type);
 	if (inner != t && inner->name_off)

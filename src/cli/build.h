@@ -16,8 +16,8 @@ struct build_opts {
 char *build_output_path(const struct build_opts *opts, const char *source);
 
 /*
- * Has a server build the operands, if one is named; *ret_done is how many are done. The rest is to be built here: all if no server is
- * named, and from the one on for which the server is away.
+ * Has a server build the operands, if one is named; *ret_done is how many are done. The rest is to be built here: all
+ * if no server is named, and from the one on for which the server is away.
  */
 int build_remotely(struct cli *cli, size_t *ret_done, struct ab_error *err);
 

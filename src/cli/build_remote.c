@@ -17,7 +17,8 @@ static const char *output_word(const char *path, struct ab_error *err)
 }
 
 /* The signature goes with what can be loaded. */
-static int write_result(struct cli *cli, const char *path, const char *word, const struct remote_result *result, struct ab_error *err)
+static int write_result(struct cli *cli, const char *path, const char *word, const struct remote_result *result,
+			struct ab_error *err)
 {
 	_free_ char *signature_path = NULL, *signature = NULL;
 	int r;
@@ -34,7 +35,8 @@ static int write_result(struct cli *cli, const char *path, const char *word, con
 	return file_write(signature_path, signature, strlen(signature), 0644, err);
 }
 
-static int print_json(struct cli *cli, const char *source, const char *path, const struct remote_result *result, struct ab_error *err)
+static int print_json(struct cli *cli, const char *source, const char *path, const struct remote_result *result,
+		      struct ab_error *err)
 {
 	_text_ struct text t = {};
 	struct json j = { &t };
@@ -58,8 +60,8 @@ static int print_json(struct cli *cli, const char *source, const char *path, con
 	return cli_print_json(cli, &t, err);
 }
 
-static int finish(struct cli *cli, const char *source, const char *path, const char *word, const struct remote_result *result,
-		  struct ab_error *err)
+static int finish(struct cli *cli, const char *source, const char *path, const char *word,
+		  const struct remote_result *result, struct ab_error *err)
 {
 	int r;
 
@@ -79,7 +81,8 @@ static int build_one(struct cli *cli, const char *server, const char *operand, s
 	_free_ char *path = build_output_path(opts, operand), *text = NULL;
 	const char *word = path ? output_word(path, err) : NULL;
 	struct remote_request request = {
-		.server = server, .output = word, .path = operand, .defines = opts->defines.items, .include_dirs = opts->include_dirs.items,
+		.server = server, .output = word, .path = operand, .defines = opts->defines.items,
+		.include_dirs = opts->include_dirs.items,
 		.arch = opts->arch, .isa = opts->isa, .kernel = opts->kernel, .full_header = opts->full_header,
 	};
 	struct remote_result result = {};
@@ -115,9 +118,11 @@ int build_remotely(struct cli *cli, size_t *ret_done, struct ab_error *err)
 
 	*ret_done = 0;
 	if (!server)
-		return opts->kernel ? ab_fail(err, AB_ERROR_USAGE, -EINVAL, "build: option '--kernel' is for '--server'") : 0;
+		return opts->kernel ? ab_fail(err, AB_ERROR_USAGE, -EINVAL,
+					      "build: option '--kernel' is for '--server'") : 0;
 	if (is_local)
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "build: option '--%s' is for compiling here, '--server' for elsewhere",
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL,
+			       "build: option '--%s' is for compiling here, '--server' for elsewhere",
 			       opts->header ? "header" : opts->btf ? "btf" : "compiler");
 	for (size_t i = 0; i < cli->operand_count; i++) {
 		struct ab_error why = {};

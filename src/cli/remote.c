@@ -38,7 +38,8 @@ static int spawn(const char *const *args, int in, int out, pid_t *ret_pid, struc
 	int r;
 
 	if (cli_find_program("anybpf-remote", "src/remote/", path, sizeof(path)) < 0)
-		return ab_fail(err, AB_ERROR_UNSUPPORTED, -EOPNOTSUPP, "this build of anybpf cannot ask servers: anybpf-remote is not beside it");
+		return ab_fail(err, AB_ERROR_UNSUPPORTED, -EOPNOTSUPP,
+			       "this build of anybpf cannot ask servers: anybpf-remote is not beside it");
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_adddup2(&actions, in, STDIN_FILENO);
 	posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
@@ -48,7 +49,8 @@ static int spawn(const char *const *args, int in, int out, pid_t *ret_pid, struc
 }
 
 /* All that it writes; its exit status says nothing that the frames do not. */
-static int read_frames(const char *const *args, const char *text, size_t size, char **ret_frames, size_t *ret_size, struct ab_error *err)
+static int read_frames(const char *const *args, const char *text, size_t size, char **ret_frames, size_t *ret_size,
+		       struct ab_error *err)
 {
 	int pipe_fds[2], in = make_input(text, size, err), r;
 	pid_t pid = 0;
@@ -168,7 +170,8 @@ void remote_result_clear(struct remote_result *result)
 	*result = (struct remote_result){};
 }
 
-static int run(struct cli *cli, const char *const *args, const char *text, size_t size, struct remote_result *ret, struct ab_error *err)
+static int run(struct cli *cli, const char *const *args, const char *text, size_t size, struct remote_result *ret,
+	       struct ab_error *err)
 {
 	_free_ char *frames = NULL;
 	size_t n;
@@ -214,8 +217,10 @@ int remote_build(struct cli *cli, const struct remote_request *request, struct r
 {
 	struct remote_result result = {};
 	struct list args = {}, owned = {};
-	int r = make_args(request, &args, &owned) ? run(cli, args.items, request->text, request->size, &result, err) : ab_fail_memory(err);
+	int r = make_args(request, &args, &owned) ? 0 : ab_fail_memory(err);
 
+	if (!r)
+		r = run(cli, args.items, request->text, request->size, &result, err);
 	for (size_t i = 0; i < owned.count; i++)
 		free((char *)owned.items[i]);
 	free(owned.items);

@@ -5,8 +5,9 @@
 
 #include "cli.h"
 
-#define SERVER_OPTION(offset)                                                                                          \
-	{ "server", 0, OPT_STRING, offset, "URL", "compile on this anybpfd, https://HOST[:PORT]; default: $ANYBPF_SERVER if it is set" }
+#define SERVER_OPTION(offset)                                                                           \
+	{ "server", 0, OPT_STRING, offset, "URL", "compile on this anybpfd, https://HOST[:PORT]; "      \
+	  "default: $ANYBPF_SERVER if it is set" }
 
 struct remote_request {
 	const char *server;
@@ -28,13 +29,17 @@ struct remote_result {
 const char *remote_server(const char *option);
 
 /*
- * Builds, and tells the user what has to be told. What comes back is verified. Errors: -EHOSTUNREACH/IO the server is not there;
- * UNTRUSTED; COMPILE with the compiler's words; UNSUPPORTED there is no anybpf-remote.
+ * Builds, and tells the user what has to be told. What comes back is verified. Errors: -EHOSTUNREACH/IO the server is
+ * not there; UNTRUSTED; COMPILE with the compiler's words; UNSUPPORTED there is no anybpf-remote.
  */
-int remote_build(struct cli *cli, const struct remote_request *request, struct remote_result *ret, struct ab_error *err);
+int remote_build(struct cli *cli, const struct remote_request *request, struct remote_result *ret,
+		 struct ab_error *err);
 void remote_result_clear(struct remote_result *result);
 
-/* Whether what `path` holds may be loaded: it may unless PATH.sig is there and does not verify. Errors: UNTRUSTED with the reason. */
+/*
+ * Whether what `path` holds may be loaded: it may unless PATH.sig is there and does not verify. Errors: UNTRUSTED with
+ * the reason.
+ */
 int remote_check_signature(const char *path, struct ab_error *err);
 
 /* Runs anybpf-remote with arguments, prints what it prints. */

@@ -40,7 +40,8 @@ static const struct verb *find_verb(const struct cli *cli, struct ab_error *err)
 		ab_fail(err, AB_ERROR_USAGE, -EINVAL, "trust: it is 'anybpf trust %s %s'", v->name, v->operands);
 		return NULL;
 	}
-	ab_fail(err, AB_ERROR_USAGE, -EINVAL, "trust: there is no '%s'%s%s%s", cli->operands[0], nearest.name ? "; did you mean '" :
+	ab_fail(err, AB_ERROR_USAGE, -EINVAL, "trust: there is no '%s'%s%s%s", cli->operands[0], nearest.name ?
+		"; did you mean '" :
 		": it is add, list, remove or verify", nearest.name ? nearest.name : "", nearest.name ? "'?" : "");
 	return NULL;
 }

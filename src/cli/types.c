@@ -14,14 +14,18 @@ struct types_opts {
 static const char *const words[] = { "show", "diff", "history", "func", "find", NULL };
 
 static const struct opt options[] = {
-	{ "pack", 'p', OPT_STRING, O(pack), "FILE", "a pack of many kernels' types, or a file with the BTF of one; default: "
+	{ "pack", 'p', OPT_STRING, O(pack), "FILE",
+	  "a pack of many kernels' types, or a file with the BTF of one; default: "
 	  "$ANYBPF_PACK, else the running kernel's types", HINT_FILE },
-	{ "kernel", 'k', OPT_STRING, O(kernel), "KERNEL", "which kernel, and for history and func which kernels: a release or the "
+	{ "kernel", 'k', OPT_STRING, O(kernel), "KERNEL",
+	  "which kernel, and for history and func which kernels: a release or the "
 	  "beginning of one, a glob, DISTRIBUTION/RELEASE/ARCH, a build id; default: the newest, for history and func all" },
-	{ "arch", 0, OPT_STRING, O(arch), "ARCH", "their architecture, as uname -m says; default: this machine's if the pack has it" },
+	{ "arch", 0, OPT_STRING, O(arch), "ARCH",
+	  "their architecture, as uname -m says; default: this machine's if the pack has it" },
 	{ "returns", 0, OPT_STRING, O(returns), "TYPE", "find: functions that return this type" },
 	{ "takes", 0, OPT_STRING, O(takes), "TYPE", "find: functions that take a parameter of this type" },
-	{ "limit", 0, OPT_NUMBER, O(limit), "N", "how many names a glob or a search gives; default: 1000", .min = 1, .max = UINT32_MAX },
+	{ "limit", 0, OPT_NUMBER, O(limit), "N", "how many names a glob or a search gives; default: 1000", .min = 1,
+	  .max = UINT32_MAX },
 	JSON_OPTION("print one JSON object"),
 	HELP_OPTION,
 	{},
@@ -59,7 +63,8 @@ static int run_func(struct query *q, struct ab_error *err)
 static int run_find(struct query *q, struct ab_error *err)
 {
 	if (!q->opts->returns && !q->opts->takes && !q->args[0])
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "types: find needs '--returns', '--takes' or a glob of names");
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL,
+			       "types: find needs '--returns', '--takes' or a glob of names");
 	return ab_types_find(q->types, q->args[0], q->opts->returns, q->opts->takes, &q->how, &q->text, &q->size, err);
 }
 
@@ -87,7 +92,8 @@ static char *join_operands(const char **operands, size_t n)
 
 static bool is_keyword(const char *s)
 {
-	return !strcmp(s, "struct") || !strcmp(s, "union") || !strcmp(s, "enum") || !strcmp(s, "typedef") || !strcmp(s, "func") ||
+	return !strcmp(s, "struct") || !strcmp(s, "union") || !strcmp(s, "enum") || !strcmp(s, "typedef") ||
+			!strcmp(s, "func") ||
 	       !strcmp(s, "var");
 }
 
@@ -106,8 +112,10 @@ static const struct verb *find_verb(const struct cli *cli, size_t n, struct ab_e
 		ab_fail(err, AB_ERROR_USAGE, -EINVAL, "types: it is 'anybpf types %s %s'", v->name, v->operands);
 		return NULL;
 	}
-	ab_fail(err, AB_ERROR_USAGE, -EINVAL, "types: there is no '%s'%s%s%s", cli->operands[0], nearest.name ? "; did you mean '" :
-		": it is show, diff, history, func or find", nearest.name ? nearest.name : "", nearest.name ? "'?" : "");
+	ab_fail(err, AB_ERROR_USAGE, -EINVAL, "types: there is no '%s'%s%s%s", cli->operands[0], nearest.name ?
+		"; did you mean '" :
+		": it is show, diff, history, func or find", nearest.name ? nearest.name : "",
+				nearest.name ? "'?" : "");
 	return NULL;
 }
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * coolbpf's ABI of compiled libraries (docs/format-lbc.md), over the object that this library carries: for programs that
- * were written for coolbpf and load what its server made. Everything is of one instance; ids are indices of its maps.
+ * coolbpf's ABI of compiled libraries (docs/format-lbc.md), over the object that this library carries: for programs
+ * that were written for coolbpf and load what its server made. Everything is of one instance; ids are indices of its
+ * maps.
  *
- * Threads: lbc_bpf_init() and lbc_bpf_exit() exclude each other and attaching; maps may be used by any thread in between. Event loops run
- * in their callers' threads; lbc_bpf_exit() ends them and waits until they have left.
+ * Threads: lbc_bpf_init() and lbc_bpf_exit() exclude each other and attaching; maps may be used by any thread in
+ * between. Event loops run in their callers' threads; lbc_bpf_exit() ends them and waits until they have left.
  */
 #include <anybpf/library.h>
 #include <linux/perf_event.h>
@@ -59,7 +60,8 @@ static int report(struct ab_error *err, int code)
 
 static int open_object(struct ab_object **ret_object, struct ab_error *err)
 {
-	AB_OPTS(ab_object_opts, opts, .warn = lbc.log_level >= 0 ? print_line : NULL, .debug = lbc.log_level >= 2 ? print_line : NULL);
+	AB_OPTS(ab_object_opts, opts, .warn = lbc.log_level >= 0 ? print_line : NULL,
+		.debug = lbc.log_level >= 2 ? print_line : NULL);
 
 	return ab_library_open(&opts, ret_object, err);
 }
@@ -113,7 +115,10 @@ int lbc_bpf_init(int log_level, int attach)
 
 	pthread_mutex_lock(&lbc.lock);
 	lbc.log_level = log_level;
-	r = lbc.object ? ab_fail(&err, AB_ERROR_BUSY, -EBUSY, "lbc_bpf_init() was called already") : start(attach, &err);
+	if (lbc.object)
+		r = ab_fail(&err, AB_ERROR_BUSY, -EBUSY, "lbc_bpf_init() was called already");
+	else
+		r = start(attach, &err);
 	r = r < 0 ? report(&err, r) : 0;
 	pthread_mutex_unlock(&lbc.lock);
 	return r;
@@ -155,8 +160,9 @@ int lbc_bpf_get_maps_id(const char *name)
 }
 
 /*
- * Clients give room for one value, of which the kernel has one for each CPU: they get the sum, and what they write is one CPU's with the
- * others' at zero. Returns a buffer for all CPUs, or NULL with nothing to do when the map is an ordinary one.
+ * Clients give room for one value, of which the kernel has one for each CPU: they get the sum, and what they write is
+ * one CPU's with the others' at zero. Returns a buffer for all CPUs, or NULL with nothing to do when the map is an
+ * ordinary one.
  */
 static void *per_cpu_buffer(const struct ab_map *map)
 {
@@ -245,8 +251,8 @@ static bool is_zero(const void *key, size_t size)
 }
 
 /*
- * Clients begin with a key of zeros, which the kernel takes for a key: it would begin behind it. So zeros mean the first key,
- * unless zeros are what was given last.
+ * Clients begin with a key of zeros, which the kernel takes for a key: it would begin behind it. So zeros mean the
+ * first key, unless zeros are what was given last.
  */
 AB_API int lbc_map_get_next_key(int id, const void *key, void *next_key);
 int lbc_map_get_next_key(int id, const void *key, void *next_key)
@@ -330,7 +336,10 @@ static int loop(struct channel *c)
 	}
 }
 
-/* Ends by a signal or lbc_bpf_exit() only: there as well, the time was how long one wait lasts, and waits follow each other. */
+/*
+ * Ends by a signal or lbc_bpf_exit() only: there as well, the time was how long one wait lasts, and waits follow each
+ * other.
+ */
 AB_API int lbc_event_loop(int id, int timeout);
 int lbc_event_loop(int id, int timeout)
 {
@@ -458,8 +467,8 @@ int lbc_attach_xdp(const char *name, int ifindex)
 	return ATTACH(name, "the interface", bpf_program__attach_xdp(program, ifindex));
 }
 
-static struct bpf_link *attach_perf(struct bpf_program *program, const char *json, int pid, int cpu, int group_fd, int flags,
-				    struct ab_error *err)
+static struct bpf_link *attach_perf(struct bpf_program *program, const char *json, int pid, int cpu, int group_fd,
+				    int flags, struct ab_error *err)
 {
 	struct perf_event_attr attr;
 	struct bpf_link *link;

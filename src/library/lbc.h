@@ -8,7 +8,10 @@
 /* The section of a library with what its server knows of it: `{"hash": …, "arch": …, "kern_version": …}`. */
 #define LBC_SECTION ".anybpf.lbc"
 
-/* Appends the JSON of lbc_get_map_types() for an opened object; `labels` is the section's content, NULL if there is none. */
+/*
+ * Appends the JSON of lbc_get_map_types() for an opened object; `labels` is the section's content, NULL if there is
+ * none.
+ */
 int ab_lbc_describe(const struct ab_object *object, const char *labels, struct text *out, struct ab_error *err);
 
 /* lbc_types.c: C declarations, as pylcc's cffi understands them, of types of the object and of what they contain. */

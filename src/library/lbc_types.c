@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * What lbc_get_map_types() says: the maps that coolbpf's clients know, with their types as JSON and as C declarations for
- * cffi. That reads plain C89 and no attributes, and lays structs out by itself: where that would come out otherwise than in the
- * object (packed, aligned, 128-bit integers), members are declared as bytes.
+ * What lbc_get_map_types() says: the maps that coolbpf's clients know, with their types as JSON and as C declarations
+ * for cffi. That reads plain C89 and no attributes, and lays structs out by itself: where that would come out otherwise
+ * than in the object (packed, aligned, 128-bit integers), members are declared as bytes.
  */
 #include <sys/utsname.h>
 #include "lbc.h"
@@ -20,11 +20,13 @@ static bool is_compound(const struct ab_btf *btf, uint32_t id)
 
 static uint32_t element(const struct ab_btf *btf, uint32_t id)
 {
-	const struct btf_array *a;
+	for (;;) {
+		const struct btf_type *t = ab_btf_type(btf, id = ab_btf_resolve(btf, id));
 
-	for (id = ab_btf_resolve(btf, id); ab_btf_kind(ab_btf_type(btf, id)) == BTF_KIND_ARRAY; id = ab_btf_resolve(btf, a->type))
-		a = ab_btf_data(ab_btf_type(btf, id));
-	return id;
+		if (ab_btf_kind(t) != BTF_KIND_ARRAY)
+			return id;
+		id = ((const struct btf_array *)ab_btf_data(t))->type;
+	}
 }
 
 static bool is_natural(const struct ab_btf *btf, uint32_t id, int depth);
@@ -59,7 +61,8 @@ static bool is_natural(const struct ab_btf *btf, uint32_t id, int depth)
 	if (depth >= NESTING_MAX)
 		return false;
 	for (uint32_t i = 0; i < ab_btf_vlen(t); i++) {
-		uint64_t size = 8 * (uint64_t)ab_btf_size(btf, m[i].type), own = declared_align(btf, m[i].type, depth + 1);
+		uint64_t size = 8 * (uint64_t)ab_btf_size(btf, m[i].type);
+		uint64_t own = declared_align(btf, m[i].type, depth + 1);
 		uint32_t bits = ab_btf_member_bits(t, i);
 
 		at = is_union ? 0 : at;
@@ -102,7 +105,8 @@ static const char *scalar_word(const struct ab_btf *btf, uint32_t id)
 			return t->size == 1 ? "_Bool" : NULL;
 		if (!strcmp(ab_btf_name(btf, t), "char"))
 			return "char";
-		if (t->size == 8 && (!strcmp(ab_btf_name(btf, t), "long") || !strcmp(ab_btf_name(btf, t), "unsigned long")))
+		if (t->size == 8 && (!strcmp(ab_btf_name(btf, t), "long") ||
+				     !strcmp(ab_btf_name(btf, t), "unsigned long")))
 			return encoding & BTF_INT_SIGNED ? "long" : "unsigned long";
 		return integer_word(t->size, encoding & BTF_INT_SIGNED);
 	case BTF_KIND_ENUM:
@@ -119,7 +123,10 @@ static const char *scalar_word(const struct ab_btf *btf, uint32_t id)
 
 static void put_body(const struct ab_btf *btf, uint32_t id, struct text *out, int depth);
 
-/* "struct x", "struct { … }", "unsigned int": what stands before a declarator. NULL scalar words become bytes elsewhere. */
+/*
+ * "struct x", "struct { … }", "unsigned int": what stands before a declarator. NULL scalar words become bytes
+ * elsewhere.
+ */
 static void put_specifier(const struct ab_btf *btf, uint32_t id, struct text *out, int depth)
 {
 	const struct btf_type *t = ab_btf_type(btf, id);
@@ -163,7 +170,10 @@ static void put_member(const struct ab_btf *btf, const struct btf_type *t, uint3
 	text_puts(out, "; ");
 }
 
-/* Members as bytes, for a layout that a plain declaration would not give. Of bit-fields the first of each byte is declared. */
+/*
+ * Members as bytes, for a layout that a plain declaration would not give. Of bit-fields the first of each byte is
+ * declared.
+ */
 static void put_bytes(const struct ab_btf *btf, uint32_t id, struct text *out)
 {
 	const struct btf_type *t = ab_btf_type(btf, id);
@@ -174,7 +184,8 @@ static void put_bytes(const struct ab_btf *btf, uint32_t id, struct text *out)
 	if (ab_btf_kind(t) == BTF_KIND_UNION) {
 		for (uint32_t i = 0; i < ab_btf_vlen(t); i++)
 			if (m[i].name_off)
-				text_printf(out, "unsigned char %s[%zu]; ", ab_btf_str(btf, m[i].name_off), ab_btf_size(btf, m[i].type));
+				text_printf(out, "unsigned char %s[%zu]; ", ab_btf_str(btf, m[i].name_off),
+					    ab_btf_size(btf, m[i].type));
 		text_printf(out, "unsigned char __bytes[%llu]; ", (unsigned long long)size);
 		return;
 	}
@@ -218,7 +229,8 @@ static void declare_inner(struct lbc_declarations *d, uint32_t type, int depth)
 	if (depth >= NESTING_MAX || !is_compound(d->btf, id))
 		return;
 	if (t->name_off) {
-		text_printf(&name, "%s %s", ab_btf_kind(t) == BTF_KIND_UNION ? "union" : "struct", ab_btf_name(d->btf, t));
+		text_printf(&name, "%s %s", ab_btf_kind(t) == BTF_KIND_UNION ? "union" : "struct",
+			    ab_btf_name(d->btf, t));
 		if (name.failed || !strmap_put(&d->done, name.p, name.n, &is_new))
 			d->out.failed = true;
 	}
@@ -236,7 +248,8 @@ static void declare_inner(struct lbc_declarations *d, uint32_t type, int depth)
 /* Names that cffi has itself, as they are everywhere. */
 static bool is_known(const char *name)
 {
-	static const char *const known[] = { "bool", "size_t", "ssize_t", "ptrdiff_t", "intptr_t", "uintptr_t", "int8_t", "uint8_t",
+	static const char *const known[] = { "bool", "size_t", "ssize_t", "ptrdiff_t", "intptr_t", "uintptr_t",
+					     "int8_t", "uint8_t",
 		"int16_t", "uint16_t", "int32_t", "uint32_t", "int64_t", "uint64_t" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
@@ -267,7 +280,8 @@ static uint32_t skip_qualifiers(const struct ab_btf *btf, uint32_t id)
 	for (;; id = ab_btf_type(btf, id)->type) {
 		uint32_t kind = ab_btf_kind(ab_btf_type(btf, id));
 
-		if (kind != BTF_KIND_CONST && kind != BTF_KIND_VOLATILE && kind != BTF_KIND_RESTRICT && kind != BTF_KIND_TYPE_TAG)
+		if (kind != BTF_KIND_CONST && kind != BTF_KIND_VOLATILE && kind != BTF_KIND_RESTRICT &&
+		    kind != BTF_KIND_TYPE_TAG)
 			return id;
 	}
 }
@@ -283,9 +297,8 @@ int ab_lbc_declare(struct lbc_declarations *d, uint32_t type, struct text *ret_n
 		text_printf(ret_name, "unsigned char[%zu]", ab_btf_size(d->btf, id));
 		return ret_name->failed || d->out.failed ? ab_fail_memory(err) : 0;
 	}
-	while (ab_btf_kind(ab_btf_type(d->btf, named)) == BTF_KIND_ARRAY)
-		named = skip_qualifiers(d->btf, ((const struct btf_array *)ab_btf_data(ab_btf_type(d->btf, named)))->type);
-	t = ab_btf_type(d->btf, named);
+	for (t = ab_btf_type(d->btf, named); ab_btf_kind(t) == BTF_KIND_ARRAY; t = ab_btf_type(d->btf, named))
+		named = skip_qualifiers(d->btf, ((const struct btf_array *)ab_btf_data(t))->type);
 	if (ab_btf_kind(t) == BTF_KIND_TYPEDEF) {
 		declare_typedef(d, ab_btf_name(d->btf, t), named);
 		text_puts(ret_name, ab_btf_name(d->btf, t));
@@ -304,8 +317,10 @@ static char format_letter(const struct ab_btf *btf, uint32_t id)
 {
 	static const struct { const char *word; char letter; } letters[] = {
 		{ "char", 'c' }, { "signed char", 'b' }, { "unsigned char", 'B' }, { "_Bool", '?' }, { "short", 'h' },
-		{ "unsigned short", 'H' }, { "int", 'i' }, { "unsigned int", 'I' }, { "long", 'l' }, { "unsigned long", 'L' },
-		{ "long long", 'q' }, { "unsigned long long", 'Q' }, { "float", 'f' }, { "double", 'd' }, { "void *", 'P' },
+		{ "unsigned short", 'H' }, { "int", 'i' }, { "unsigned int", 'I' }, { "long", 'l' },
+		{ "unsigned long", 'L' },
+		{ "long long", 'q' }, { "unsigned long long", 'Q' }, { "float", 'f' }, { "double", 'd' },
+		{ "void *", 'P' },
 	};
 	const char *word = scalar_word(btf, id);
 
@@ -351,8 +366,8 @@ static void json_type_name(struct json *j, const struct ab_btf *btf, uint32_t id
 	json_text(j, "type", name.p ? name.p : "");
 }
 
-static void describe_value(struct json *j, const struct ab_btf *btf, uint32_t id, const char *member, int64_t offset, uint32_t bits,
-			   uint32_t bit_offset, int depth);
+static void describe_value(struct json *j, const struct ab_btf *btf, uint32_t id, const char *member, int64_t offset,
+			   uint32_t bits, uint32_t bit_offset, int depth);
 
 static void describe_cells(struct json *j, const struct ab_btf *btf, uint32_t id, int depth)
 {
@@ -370,8 +385,8 @@ static void describe_cells(struct json *j, const struct ab_btf *btf, uint32_t id
 }
 
 /* `offset` below 0: the value itself, which is called "value" and has no offset unless it is a struct. */
-static void describe_value(struct json *j, const struct ab_btf *btf, uint32_t id, const char *member, int64_t offset, uint32_t bits,
-			   uint32_t bit_offset, int depth)
+static void describe_value(struct json *j, const struct ab_btf *btf, uint32_t id, const char *member, int64_t offset,
+			   uint32_t bits, uint32_t bit_offset, int depth)
 {
 	uint32_t base = element(btf, id);
 	uint64_t n = element_count(btf, id);
@@ -472,7 +487,8 @@ static int declare_as(struct json *j, struct lbc_declarations *d, const char *ke
 	return r;
 }
 
-static int describe_map(struct json *j, struct lbc_declarations *d, const struct ab_map *map, const char *word, struct ab_error *err)
+static int describe_map(struct json *j, struct lbc_declarations *d, const struct ab_map *map, const char *word,
+			struct ab_error *err)
 {
 	bool is_event = !strcmp(word, "event");
 	uint32_t value = is_event ? ab_map_event_type(map) : map->value_type;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * A build on a server: the question with digests in place of files, the files that the server does not have, the answer verified, and
- * what was answered before where the server is away.
+ * A build on a server: the question with digests in place of files, the files that the server does not have, the answer
+ * verified, and what was answered before where the server is away.
  */
 #include <unistd.h>
 #include "remote.h"
@@ -105,7 +105,9 @@ static int write_request(const struct remote *r, json_t *missing, bool is_inline
 	for (size_t i = 0; i < r->bundle.n; i++) {
 		const struct remote_file *f = &r->bundle.files[i];
 
-		failed |= put_file(&j, f, is_missing(f, missing) || (f->size <= SMALL_FILE && is_utf8(f->data, f->size)));
+		bool is_small = f->size <= SMALL_FILE && is_utf8(f->data, f->size);
+
+		failed |= put_file(&j, f, is_small || is_missing(f, missing));
 	}
 	json_close(&j, '}');
 	json_key(&j, "options");
@@ -142,16 +144,23 @@ static int digest_question(struct remote *r, struct ab_error *err)
 
 /* ---- the answer ---- */
 
+static json_t *parse_body(const struct http_answer *answer)
+{
+	return json_loadb(answer->body.p ? answer->body.p : "", answer->body.n, 0, NULL);
+}
+
 static int bad_answer(const struct remote *r, struct ab_error *err)
 {
-	return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "server '%s': an answer that is not anybpfd's", ab_http_origin(r->http));
+	return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "server '%s': an answer that is not anybpfd's",
+		       ab_http_origin(r->http));
 }
 
 /* What the compiler said, as an error with the user's own paths. */
 static int refuse_source(const struct remote *r, const struct http_answer *answer, struct ab_error *err)
 {
-	json_t *json = json_loadb(answer->body.p ? answer->body.p : "", answer->body.n, 0, NULL);
-	const char *detail = json_string_value(json_object_get(json, "detail")), *log = json_string_value(json_object_get(json, "log"));
+	json_t *json = parse_body(answer);
+	const char *detail = json_string_value(json_object_get(json, "detail"));
+	const char *log = json_string_value(json_object_get(json, "log"));
 	_text_ struct text own_detail = {}, own_log = {};
 	int code;
 
@@ -167,7 +176,7 @@ static int refuse_source(const struct remote *r, const struct http_answer *answe
 /* The digests that a server asks for, or NULL. */
 static json_t *read_missing(const struct http_answer *answer)
 {
-	json_t *json = answer->status == 409 ? json_loadb(answer->body.p ? answer->body.p : "", answer->body.n, 0, NULL) : NULL;
+	json_t *json = answer->status == 409 ? parse_body(answer) : NULL;
 	json_t *missing = json_object_get(json, "missing");
 
 	json_incref(missing);
@@ -188,8 +197,9 @@ static int ask(struct remote *r, bool is_inline, struct http_answer *ret, struct
 		_text_ struct text request = {};
 
 		ab_http_answer_clear(ret);
-		code = write_request(r, missing, is_inline, &request) ? ab_fail_memory(err) :
-									 ab_http_ask(r->http, "/v1/build", request.p, request.n, ret, err);
+		code = write_request(r, missing, is_inline, &request) ? ab_fail_memory(err) : 0;
+		if (!code)
+			code = ab_http_ask(r->http, "/v1/build", request.p, request.n, ret, err);
 		json_decref(missing);
 		missing = code ? NULL : read_missing(ret);
 		if (!missing)
@@ -209,7 +219,7 @@ static int ask_server(struct remote *r, bool is_inline, struct ab_error *err)
 	else if (!code && answer.status != 200)
 		code = ab_http_problem(r->http, &answer, err);
 	else if (!code)
-		r->answer = json_loadb(answer.body.p ? answer.body.p : "", answer.body.n, 0, NULL);
+		r->answer = parse_body(&answer);
 	ab_http_answer_clear(&answer);
 	if (!code && !r->answer)
 		code = bad_answer(r, err);
@@ -249,7 +259,8 @@ static bool has_digest(const char *data, size_t size, const char *hex)
 	return !strcmp(own, hex);
 }
 
-static int fetch_artifact(const struct remote *r, const char *hex, char **ret_data, size_t *ret_size, struct ab_error *err)
+static int fetch_artifact(const struct remote *r, const char *hex, char **ret_data, size_t *ret_size,
+			  struct ab_error *err)
 {
 	struct http_answer answer = {};
 	char path[HEX_DIGEST_SIZE + 32];
@@ -270,7 +281,8 @@ static int fetch_artifact(const struct remote *r, const char *hex, char **ret_da
 }
 
 /* The artifact's bytes: in the answer, in the cache, or asked for. They have the digest, wherever they come from. */
-static int get_bytes(const struct remote *r, json_t *artifact, const char *hex, char **ret_data, size_t *ret_size, struct ab_error *err)
+static int get_bytes(const struct remote *r, json_t *artifact, const char *hex, char **ret_data, size_t *ret_size,
+		     struct ab_error *err)
 {
 	const char *base64 = json_string_value(json_object_get(artifact, "data"));
 	_free_ char *data = NULL;
@@ -278,13 +290,14 @@ static int get_bytes(const struct remote *r, json_t *artifact, const char *hex, 
 	int code = 0;
 
 	if (base64)
-		code = ab_base64_decode(base64, json_string_length(json_object_get(artifact, "data")), &data, &size) < 0 ? bad_answer(r, err) : 0;
+		code = ab_base64_decode(base64, strlen(base64), &data, &size) < 0 ? bad_answer(r, err) : 0;
 	else if (!ab_cache_read("artifacts", hex, &data, &size))
 		code = fetch_artifact(r, hex, &data, &size, err);
 	if (code)
 		return code;
 	if (!has_digest(data, size, hex))
-		return ab_fail(err, AB_ERROR_UNTRUSTED, -EKEYREJECTED, "server '%s': the bytes do not have the digest that the answer names",
+		return ab_fail(err, AB_ERROR_UNTRUSTED, -EKEYREJECTED,
+			       "server '%s': the bytes do not have the digest that the answer names",
 			       ab_http_origin(r->http));
 	*ret_data = TAKE(data);
 	*ret_size = size;
@@ -317,7 +330,8 @@ static void tell(const struct remote *r, json_t *artifact, const char *data, siz
 	ab_bundle_translate(&r->bundle, log ? log : "", &own);
 	if (own.p)
 		ab_frame("log", own.p, own.n);
-	ab_frame_text("compiler", "%s on %s, types of %s", compiler ? compiler : "a compiler", ab_http_origin(r->http), kernel ? kernel : "a kernel");
+	ab_frame_text("compiler", "%s on %s, types of %s", compiler ? compiler : "a compiler", ab_http_origin(r->http),
+		      kernel ? kernel : "a kernel");
 	if (json_is_true(json_object_get(r->answer, "full_header")))
 		ab_frame("full-header", "", 0);
 	ab_frame("signature", signature, strlen(signature));
@@ -335,7 +349,8 @@ static int take_result(struct remote *r, struct ab_error *err)
 
 	if (!digest || !str_starts(digest, "sha256:") || !ab_is_hex_digest(digest + 7))
 		return bad_answer(r, err);
-	code = ab_trust_verify(&r->trust, ab_http_origin(r->http), r->was_cached ? NULL : r->http, digest + 7, signature, err);
+	code = ab_trust_verify(&r->trust, ab_http_origin(r->http), r->was_cached ? NULL : r->http, digest + 7,
+			       signature, err);
 	if (!code)
 		code = get_bytes(r, artifact, digest + 7, &data, &size, err);
 	if (code)
@@ -376,7 +391,8 @@ static int gather(struct remote *r, struct ab_error *err)
 	int code = is_stdin ? file_read_fd(STDIN_FILENO, "standard input", 64u << 20, &text, &size, err) : 0;
 
 	if (!code)
-		code = ab_bundle_gather(is_stdin ? "stdin.bpf.c" : o->path, text, size, (const char *const *)o->include_dirs, &r->bundle, err);
+		code = ab_bundle_gather(is_stdin ? "stdin.bpf.c" : o->path, text, size,
+					(const char *const *)o->include_dirs, &r->bundle, err);
 	return code;
 }
 

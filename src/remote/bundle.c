@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * The files that a build needs, as they lie to each other: paths count from the deepest directory that has them all, so that #include "../x.h"
- * finds on the server what it finds here. Which they are the scanner says (src/build/scan.h), conditions aside: too many at worst.
+ * The files that a build needs, as they lie to each other: paths count from the deepest directory that has them all, so
+ * that #include "../x.h" finds on the server what it finds here. Which they are the scanner says (src/build/scan.h),
+ * conditions aside: too many at worst.
  */
 #include <build/scan.h>
 #include <unistd.h>
@@ -80,7 +81,8 @@ static int add_file(struct gather *g, const char *path, const char *data, size_t
 		return ab_fail_memory(err);
 	b->files = more;
 	f = &more[b->n++];
-	*f = (struct remote_file){ .own_path = strdup(path), .path = absolute_path(path), .data = malloc(size + 1), .size = size };
+	*f = (struct remote_file){ .own_path = strdup(path), .path = absolute_path(path), .data = malloc(size + 1),
+				   .size = size };
 	if (!f->own_path || !f->path || !f->data)
 		return ab_fail_memory(err);
 	if (size)
@@ -108,7 +110,8 @@ static int add_included(struct gather *g, struct ab_error *err)
 	if (!r)
 		qsort(paths, n, sizeof(*paths), compare_strings);
 	if (!r && n > FILES_MAX)
-		r = ab_fail(err, AB_ERROR_LIMIT, -E2BIG, "'%s' includes %zu files; a server takes %d", g->bundle->files[0].own_path, n, FILES_MAX);
+		r = ab_fail(err, AB_ERROR_LIMIT, -E2BIG, "'%s' includes %zu files; a server takes %d",
+			    g->bundle->files[0].own_path, n, FILES_MAX);
 	for (size_t i = 0; !r && i < n; i++) {
 		_free_ char *data = NULL;
 		size_t size;
@@ -214,14 +217,15 @@ static int check_includes(const struct gather *g, struct ab_error *err)
 		for (const char *const *d = g->include_dirs; path && d && *d; d++)
 			from_dir |= str_starts(path, *d);
 		if (path && *path == '/' && !from_dir && *g->bundle->files[0].own_path != '/')
-			return ab_fail(err, AB_ERROR_COMPILE, -EINVAL, "%s: #include of '%s', an absolute path, cannot be sent to a server",
+			return ab_fail(err, AB_ERROR_COMPILE, -EINVAL,
+				       "%s: #include of '%s', an absolute path, cannot be sent to a server",
 				       g->bundle->files[0].own_path, path);
 	}
 	return 0;
 }
 
-int ab_bundle_gather(const char *path, const char *text, size_t size, const char *const *include_dirs, struct remote_bundle *ret,
-		     struct ab_error *err)
+int ab_bundle_gather(const char *path, const char *text, size_t size, const char *const *include_dirs,
+		     struct remote_bundle *ret, struct ab_error *err)
 {
 	struct remote_bundle bundle = {};
 	struct gather g = { .bundle = &bundle, .include_dirs = include_dirs, .scan.include_dirs = include_dirs };
@@ -265,7 +269,10 @@ void ab_bundle_clear(struct remote_bundle *b)
 
 /* ---- diagnostics ---- */
 
-/* The file that a line of diagnostics begins with, and how much of the line that is: "lib/x.h:3:7: …", "In file included from x.c:1:". */
+/*
+ * The file that a line of diagnostics begins with, and how much of the line that is: "lib/x.h:3:7: …", "In file
+ * included from x.c:1:".
+ */
 static const struct remote_file *find_file(const struct remote_bundle *b, const char *line, size_t *ret_n)
 {
 	for (size_t i = 0; i < b->n; i++) {

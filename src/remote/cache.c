@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * What servers gave, under $XDG_CACHE_HOME/anybpf/remote: KIND/DIGEST, each file with the SHA-256 of the rest in its first 64 bytes, as digits. Small
- * enough that looking at all of it when something is added costs nothing that anybody waits for.
+ * What servers gave, under $XDG_CACHE_HOME/anybpf/remote: KIND/DIGEST, each file with the SHA-256 of the rest in its
+ * first 64 bytes, as digits. Small enough that looking at all of it when something is added costs nothing that anybody
+ * waits for.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -17,10 +18,12 @@ static char *cache_path(const char *kind, const char *name)
 	char *path;
 	int n;
 
+	if ((!xdg || *xdg != '/') && (!home || *home != '/'))
+		return NULL;
 	if (xdg && *xdg == '/')
 		n = asprintf(&path, "%s/anybpf/remote/%s%s%s", xdg, kind, *name ? "/" : "", name);
 	else
-		n = home && *home == '/' ? asprintf(&path, "%s/.cache/anybpf/remote/%s%s%s", home, kind, *name ? "/" : "", name) : -1;
+		n = asprintf(&path, "%s/.cache/anybpf/remote/%s%s%s", home, kind, *name ? "/" : "", name);
 	return n < 0 ? NULL : path;
 }
 
@@ -93,7 +96,8 @@ static void limit_cache(const char *kind)
 	while (kept && n < KEPT_MAX && (e = readdir(d))) {
 		struct stat st;
 
-		if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) || strlen(e->d_name) >= sizeof(kept->name))
+		if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
+		    strlen(e->d_name) >= sizeof(kept->name))
 			continue;
 		strcpy(kept[n].name, e->d_name);
 		kept[n].size = st.st_size;

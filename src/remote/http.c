@@ -17,7 +17,8 @@ struct http {
 
 static int bad_url(struct ab_error *err, const char *url)
 {
-	return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "'%s' is not a server: https://HOST[:PORT] or http://HOST[:PORT]", url);
+	return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "'%s' is not a server: https://HOST[:PORT] or http://HOST[:PORT]",
+		       url);
 }
 
 /* The origin in one form for all spellings, and the rest without a slash at its end. */
@@ -160,7 +161,8 @@ static size_t take_header(char *data, size_t size, size_t n, void *ctx)
 	return n * size;
 }
 
-int ab_http_ask(struct http *http, const char *path, const char *body, size_t size, struct http_answer *ret, struct ab_error *err)
+int ab_http_ask(struct http *http, const char *path, const char *body, size_t size, struct http_answer *ret,
+		struct ab_error *err)
 {
 	struct http_answer answer = {};
 	_text_ struct text url = {};
@@ -185,8 +187,8 @@ int ab_http_ask(struct http *http, const char *path, const char *body, size_t si
 	code = curl_easy_perform(http->curl);
 	if (code) {
 		ab_http_answer_clear(&answer);
-		return ab_fail(err, AB_ERROR_IO, -EHOSTUNREACH, "server '%s': %s", http->origin, *http->error ? http->error :
-			       curl_easy_strerror(code));
+		return ab_fail(err, AB_ERROR_IO, -EHOSTUNREACH, "server '%s': %s", http->origin,
+			       *http->error ? http->error : curl_easy_strerror(code));
 	}
 	curl_easy_getinfo(http->curl, CURLINFO_RESPONSE_CODE, &answer.status);
 	*ret = answer;
@@ -227,8 +229,10 @@ int ab_http_problem(const struct http *http, const struct http_answer *answer, s
 	const char *title = json_string_value(json_object_get(json, "title"));
 	const char *detail = json_string_value(json_object_get(json, "detail"));
 	bool is_away = answer->status == 502 || answer->status == 503 || answer->status == 504;
-	int r = ab_fail(err, kind_of(answer->status, type), is_away ? -EHOSTUNREACH : -EREMOTEIO, "server '%s': %s%s%s (status %ld)", http->origin,
-			title ? title : "an answer that is not anybpfd's", detail && *detail ? ": " : "", detail ? detail : "", answer->status);
+	int r = ab_fail(err, kind_of(answer->status, type), is_away ? -EHOSTUNREACH : -EREMOTEIO,
+			"server '%s': %s%s%s (status %ld)", http->origin,
+			title ? title : "an answer that is not anybpfd's", detail && *detail ? ": " : "",
+			detail ? detail : "", answer->status);
 
 	json_decref(json);
 	return r;

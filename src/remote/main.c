@@ -38,7 +38,8 @@ static bool take_option(struct remote_options *o, const char *arg, size_t *defin
 
 static int run_build(int argc, char **argv, struct ab_error *err)
 {
-	struct remote_options o = { .defines = array_new(argc, sizeof(char *)), .include_dirs = array_new(argc, sizeof(char *)) };
+	struct remote_options o = { .defines = array_new(argc, sizeof(char *)),
+				    .include_dirs = array_new(argc, sizeof(char *)) };
 	size_t defines = 0, dirs = 0;
 	int r = argc < 3 ? fail_usage(err) : !o.defines || !o.include_dirs ? ab_fail_memory(err) : 0;
 
@@ -137,7 +138,8 @@ static int ask_key(struct http *http, char ret_key[45], struct ab_error *err)
 		found = true;
 	}
 	if (!r && !found)
-		r = ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "server '%s' names no key that it signs with", ab_http_origin(http));
+		r = ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "server '%s' names no key that it signs with",
+			    ab_http_origin(http));
 	json_decref(json);
 	ab_http_answer_clear(&answer);
 	return r;
@@ -161,7 +163,8 @@ static int add_server(struct trust *trust, const char *url, struct ab_error *err
 	int r = ab_http_open(url, &http, err);
 
 	if (!r && str_starts(ab_http_origin(http), "http://") && !is_here(ab_http_origin(http)))
-		r = ab_fail(err, AB_ERROR_UNTRUSTED, -EKEYREJECTED, "'%s' without TLS could be anybody: use https://, or pin the key by its text: "
+		r = ab_fail(err, AB_ERROR_UNTRUSTED, -EKEYREJECTED,
+			    "'%s' without TLS could be anybody: use https://, or pin the key by its text: "
 			    "anybpf trust add ed25519:… %s", url, url);
 	if (!r)
 		r = ask_key(http, key, err);
@@ -199,7 +202,8 @@ static int run_list(const struct trust *trust, bool as_json)
 		const struct pin *pin = &trust->pins[i];
 
 		if (!as_json) {
-			text_printf(&out, "%s  ed25519:%s  %s  %s\n", pin->id, pin->key, strcmp(pin->origin, "*") ? pin->origin : "any server", pin->remark);
+			text_printf(&out, "%s  ed25519:%s  %s  %s\n", pin->id, pin->key,
+				    strcmp(pin->origin, "*") ? pin->origin : "any server", pin->remark);
 			continue;
 		}
 		json_open(&j, '{');

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * anybpf-remote: builds on a server (docs/service.md) and trusts what is signed (docs/format-trust.md). A program of its own, started by
- * anybpf, so that nothing else needs an HTTP client and cryptography. What it has to say it writes to standard output as
- * frames: "WORD LENGTH\n" and LENGTH bytes (answer.c; src/cli/remote.c reads them).
+ * anybpf-remote: builds on a server (docs/service.md) and trusts what is signed (docs/format-trust.md). A program of
+ * its own, started by anybpf, so that nothing else needs an HTTP client and cryptography. What it has to say it writes
+ * to standard output as frames: "WORD LENGTH\n" and LENGTH bytes (answer.c; src/cli/remote.c reads them).
  */
 #ifndef AB_REMOTE_H
 #define AB_REMOTE_H
@@ -35,7 +35,8 @@ void ab_http_close(struct http *http);
 /* "https://host:port", in canonical form. */
 const char *ab_http_origin(const struct http *http);
 /* One request; `body` NULL: GET. Errors: -EHOSTUNREACH/IO the server is not there or does not answer. */
-int ab_http_ask(struct http *http, const char *path, const char *body, size_t size, struct http_answer *ret, struct ab_error *err);
+int ab_http_ask(struct http *http, const char *path, const char *body, size_t size, struct http_answer *ret,
+		struct ab_error *err);
 void ab_http_answer_clear(struct http_answer *answer);
 /* What a problem document says, as an error. */
 int ab_http_problem(const struct http *http, const struct http_answer *answer, struct ab_error *err);
@@ -55,8 +56,8 @@ struct remote_bundle {
 	char **include_dirs;       /* in the bundle, NULL-terminated */
 };
 /* The source and all files of the user's that it includes. `text` NULL: read `path`. */
-int ab_bundle_gather(const char *path, const char *text, size_t size, const char *const *include_dirs, struct remote_bundle *ret,
-		     struct ab_error *err);
+int ab_bundle_gather(const char *path, const char *text, size_t size, const char *const *include_dirs,
+		     struct remote_bundle *ret, struct ab_error *err);
 void ab_bundle_clear(struct remote_bundle *bundle);
 /* Appends diagnostics with the user's own paths. */
 void ab_bundle_translate(const struct remote_bundle *bundle, const char *log, struct text *out);
@@ -88,13 +89,17 @@ int ab_trust_parse(struct trust *trust, const char *text, size_t size, struct ab
 int ab_trust_add(struct trust *trust, const char *origin, const char *key, const char *remark, struct ab_error *err);
 /* Unpins by key id or key. Errors: -ENOENT. */
 int ab_trust_remove(struct trust *trust, const char *what, struct ab_error *err);
-/* Whether any key could vouch for what a server sends: asked before anything is sent there. Errors: -EKEYREJECTED/UNTRUSTED. */
+/*
+ * Whether any key could vouch for what a server sends: asked before anything is sent there. Errors:
+ * -EKEYREJECTED/UNTRUSTED.
+ */
 int ab_trust_expect(const struct trust *trust, const char *origin, struct ab_error *err);
 /*
- * Verifies a signature line over an artifact's digest. `origin` NULL: any pinned key will do. `http` (may be NULL): where a new key's
- * endorsement may be asked for. Errors: -EKEYREJECTED/UNTRUSTED with the reason.
+ * Verifies a signature line over an artifact's digest. `origin` NULL: any pinned key will do. `http` (may be NULL):
+ * where a new key's endorsement may be asked for. Errors: -EKEYREJECTED/UNTRUSTED with the reason.
  */
-int ab_trust_verify(struct trust *trust, const char *origin, struct http *http, const char *hex, const char *signature, struct ab_error *err);
+int ab_trust_verify(struct trust *trust, const char *origin, struct http *http, const char *hex, const char *signature,
+		    struct ab_error *err);
 /* Checks the base64 of a public key and tells its id. */
 bool ab_key_id(const char *key, char ret_id[KEY_ID_SIZE]);
 /* A key as text "ed25519:…", bare base64, or a PEM file. Errors: USAGE. */

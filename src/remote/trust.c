@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
-/* Pinned keys (docs/format-trust.md) and the signatures that they verify (docs/format-signature.md), Ed25519 by GnuTLS. */
+/*
+ * Pinned keys (docs/format-trust.md) and the signatures that they verify (docs/format-signature.md), Ed25519 by GnuTLS.
+ */
 #include <ctype.h>
 #include <fcntl.h>
 #include <gnutls/abstract.h>
@@ -9,7 +11,8 @@
 #include <unistd.h>
 #include "remote.h"
 
-enum { TRUST_LIMIT = 1 << 20, KEY_BYTES = 32, SIGNATURE_BYTES = 64, KEY_TEXT = 44, SIGNATURE_TEXT = 88, PEM_LIMIT = 64 << 10 };
+enum { TRUST_LIMIT = 1 << 20, KEY_BYTES = 32, SIGNATURE_BYTES = 64, KEY_TEXT = 44, SIGNATURE_TEXT = 88,
+       PEM_LIMIT = 64 << 10 };
 
 #define FIRST_LINE "# anybpf trust, version 1\n"
 #define ALGORITHM "ed25519:"
@@ -23,8 +26,8 @@ static bool decode_exactly(const char *text, size_t n, size_t want, unsigned cha
 	_text_ struct text again = {};
 	size_t size;
 
-	if (ab_base64_decode(text, n, &data, &size) < 0 || size != want || ab_base64_add(&again, data, size) < 0 || again.n != n ||
-	    memcmp(again.p, text, n))
+	if (ab_base64_decode(text, n, &data, &size) < 0 || size != want || ab_base64_add(&again, data, size) < 0 ||
+	    again.n != n || memcmp(again.p, text, n))
 		return false;
 	memcpy(out, data, want);
 	return true;
@@ -58,7 +61,8 @@ static int read_pem(const char *path, char ret_key[45], struct ab_error *err)
 	pem = (gnutls_datum_t){ (unsigned char *)data, size };
 	if (gnutls_pubkey_init(&key) < 0)
 		return ab_fail_memory(err);
-	if (gnutls_pubkey_import(key, &pem, GNUTLS_X509_FMT_PEM) < 0 || gnutls_pubkey_export_ecc_raw(key, &curve, &x, NULL) < 0 ||
+	if (gnutls_pubkey_import(key, &pem, GNUTLS_X509_FMT_PEM) < 0 ||
+	    gnutls_pubkey_export_ecc_raw(key, &curve, &x, NULL) < 0 ||
 	    curve != GNUTLS_ECC_CURVE_ED25519 || x.size != KEY_BYTES || ab_base64_add(&text, x.data, x.size) < 0)
 		r = ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "'%s' is not a public Ed25519 key in PEM", path);
 	else
@@ -79,19 +83,22 @@ int ab_key_read(const char *text, char ret_key[45], struct ab_error *err)
 	}
 	if (access(text, F_OK) == 0)
 		return read_pem(text, ret_key, err);
-	return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "'%s' is neither a key (ed25519:…, 44 characters of base64), nor a file, nor a server's URL",
+	return ab_fail(err, AB_ERROR_USAGE, -EINVAL,
+		       "'%s' is neither a key (ed25519:…, 44 characters of base64), nor a file, nor a server's URL",
 		       text);
 }
 
 static bool verify(const char *key, const char *message, size_t size, const char *signature)
 {
 	unsigned char key_bytes[KEY_BYTES], signature_bytes[SIGNATURE_BYTES];
-	gnutls_datum_t x = { key_bytes, KEY_BYTES }, data = { (unsigned char *)message, size }, s = { signature_bytes, SIGNATURE_BYTES };
+	gnutls_datum_t x = { key_bytes, KEY_BYTES }, s = { signature_bytes, SIGNATURE_BYTES };
+	gnutls_datum_t data = { (unsigned char *)message, size };
 	gnutls_pubkey_t public = NULL;
 	bool good;
 
 	if (strlen(key) != KEY_TEXT || !decode_exactly(key, KEY_TEXT, KEY_BYTES, key_bytes) ||
-	    !decode_exactly(signature, SIGNATURE_TEXT, SIGNATURE_BYTES, signature_bytes) || gnutls_pubkey_init(&public) < 0)
+	    !decode_exactly(signature, SIGNATURE_TEXT, SIGNATURE_BYTES, signature_bytes) ||
+	    gnutls_pubkey_init(&public) < 0)
 		return false;
 	good = gnutls_pubkey_import_ecc_raw(public, GNUTLS_ECC_CURVE_ED25519, &x, NULL) >= 0 &&
 	       gnutls_pubkey_verify_data2(public, GNUTLS_SIGN_EDDSA_ED25519, 0, &data, &s) >= 0;
@@ -114,8 +121,8 @@ static char *trust_path(void)
 	return n < 0 ? NULL : path;
 }
 
-static int push_pin(struct trust *trust, const char *origin, size_t origin_size, const char *key, const char *remark, size_t remark_size,
-		    struct ab_error *err)
+static int push_pin(struct trust *trust, const char *origin, size_t origin_size, const char *key, const char *remark,
+		    size_t remark_size, struct ab_error *err)
 {
 	struct pin *more = reallocarray(trust->pins, trust->n + 1, sizeof(*more)), *pin;
 
@@ -156,7 +163,8 @@ static int parse_line(struct trust *trust, const char *p, size_t n, unsigned lin
 	if (key_size == strlen(ALGORITHM) + KEY_TEXT && str_starts(key, ALGORITHM))
 		memcpy(text, key + strlen(ALGORITHM), KEY_TEXT);
 	if (!is_origin(origin, origin_size) || !ab_key_id(text, id))
-		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "%s:%u: not a server and a key; correct the line or remove it", trust->path, line);
+		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG,
+			       "%s:%u: not a server and a key; correct the line or remove it", trust->path, line);
 	return push_pin(trust, origin, origin_size, text, remark, end - remark, err);
 }
 
@@ -168,7 +176,8 @@ static int check_owner(const char *path, struct ab_error *err)
 	if (stat(path, &st) < 0)
 		return -ENOENT;
 	if ((st.st_uid && st.st_uid != geteuid()) || (st.st_mode & 022))
-		return ab_fail(err, AB_ERROR_PERMISSION, -EPERM, "'%s' may be written by others: make it yours, mode 0600", path);
+		return ab_fail(err, AB_ERROR_PERMISSION, -EPERM,
+			       "'%s' may be written by others: make it yours, mode 0600", path);
 	return 0;
 }
 
@@ -227,7 +236,8 @@ static int write_file(const struct trust *trust, struct ab_error *err)
 
 	text_puts(&out, FIRST_LINE);
 	for (size_t i = 0; i < trust->n; i++)
-		text_printf(&out, "%s " ALGORITHM "%s %s\n", trust->pins[i].origin, trust->pins[i].key, trust->pins[i].remark);
+		text_printf(&out, "%s " ALGORITHM "%s %s\n", trust->pins[i].origin, trust->pins[i].key,
+			    trust->pins[i].remark);
 	if (out.failed || !parent)
 		return ab_fail_memory(err);
 	for (char *slash = strchr(parent + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
@@ -276,7 +286,8 @@ int ab_trust_remove(struct trust *trust, const char *what, struct ab_error *err)
 	}
 	trust->n = kept;
 	if (kept == n)
-		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "no key '%s' is pinned; 'anybpf trust list' shows those that are", what);
+		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT,
+			       "no key '%s' is pinned; 'anybpf trust list' shows those that are", what);
 	return write_file(trust, err);
 }
 
@@ -315,7 +326,8 @@ static bool split_signature(const char *line, char ret_id[KEY_ID_SIZE], const ch
 }
 
 /* Whether a pinned key of exactly this server endorses a new one; tells which. */
-static bool is_endorsed(const struct trust *trust, const char *origin, const char *key, json_t *endorsements, char ret_id[KEY_ID_SIZE])
+static bool is_endorsed(const struct trust *trust, const char *origin, const char *key, json_t *endorsements,
+			char ret_id[KEY_ID_SIZE])
 {
 	char message[64];
 	int n = snprintf(message, sizeof(message), "anybpf-key-v1\n%s\n", key);
@@ -356,7 +368,8 @@ static const struct pin *follow_rotation(struct trust *trust, const char *origin
 		snprintf(remark, sizeof(remark), "follows %s", by);
 		if (ab_trust_add(trust, origin, public, remark, NULL) < 0)
 			continue;
-		ab_frame_text("say", "server '%s' signs with a new key, %s, which the pinned key %s endorses: it is pinned now", origin, id, by);
+		ab_frame_text("say", "server '%s' signs with a new key, %s, which the pinned key %s endorses: it is "
+			      "pinned now", origin, id, by);
 		found = find_pin(trust, origin, id);
 	}
 	json_decref(json);
@@ -366,18 +379,21 @@ static const struct pin *follow_rotation(struct trust *trust, const char *origin
 
 static int reject(struct ab_error *err, const char *origin, const char *why)
 {
-	return ab_fail(err, AB_ERROR_UNTRUSTED, -EKEYREJECTED, "%s%s%s%s", origin ? "server '" : "", origin ? origin : "", origin ? "': " : "", why);
+	return ab_fail(err, AB_ERROR_UNTRUSTED, -EKEYREJECTED, "%s%s%s%s", origin ? "server '" : "",
+		       origin ? origin : "", origin ? "': " : "", why);
 }
 
 int ab_trust_expect(const struct trust *trust, const char *origin, struct ab_error *err)
 {
 	if (has_pins(trust, origin))
 		return 0;
-	return reject(err, origin, origin ? "no key of it is pinned, so what it builds cannot be trusted; 'anybpf trust add' pins one" :
+	return reject(err, origin, origin ?
+		      "no key of it is pinned, so what it builds cannot be trusted; 'anybpf trust add' pins one" :
 					    "no key is pinned; 'anybpf trust add' pins one");
 }
 
-int ab_trust_verify(struct trust *trust, const char *origin, struct http *http, const char *hex, const char *signature, struct ab_error *err)
+int ab_trust_verify(struct trust *trust, const char *origin, struct http *http, const char *hex, const char *signature,
+		    struct ab_error *err)
 {
 	char id[KEY_ID_SIZE], message[128], why[160];
 	int n = snprintf(message, sizeof(message), "anybpf-artifact-v1\nsha256:%s\n", hex);
@@ -394,7 +410,8 @@ int ab_trust_verify(struct trust *trust, const char *origin, struct http *http, 
 	if (!pin && http && origin)
 		pin = follow_rotation(trust, origin, http, id);
 	if (!pin) {
-		snprintf(why, sizeof(why), "it is signed by key %s, which is not pinned and which no pinned key endorses", id);
+		snprintf(why, sizeof(why),
+			 "it is signed by key %s, which is not pinned and which no pinned key endorses", id);
 		return reject(err, origin, why);
 	}
 	if (!verify(pin->key, message, n, bytes)) {

@@ -83,13 +83,17 @@ static struct ab_btf *read_kernel(struct lbc *lbc, const char *release, const ch
 	struct ab_error err = {};
 	size_t size;
 
-	if (!lbc->backend.btf(lbc->backend.ctx, release, arch, &data, &size, &err) && ab_btf_open_mem(data, size, &btf, &err) < 0)
+	if (!lbc->backend.btf(lbc->backend.ctx, release, arch, &data, &size, &err) &&
+	    ab_btf_open_mem(data, size, &btf, &err) < 0)
 		btf = NULL;
 	ab_error_clear(&err);
 	return btf;
 }
 
-/* A kernel's types to be given back with put_kernel(); *ret_kept is NULL for one that is not kept, as all places are in use. */
+/*
+ * A kernel's types to be given back with put_kernel(); *ret_kept is NULL for one that is not kept, as all places are in
+ * use.
+ */
 static const struct ab_btf *get_kernel(struct lbc *lbc, const char *release, const char *arch, struct kernel **ret_kept)
 {
 	_text_ struct text key = {};
@@ -207,7 +211,9 @@ static const char *next_word(const char *p, char *to)
 
 static bool is_harmless(const char *flag)
 {
-	return !strcmp(flag, "-g") || str_starts(flag, "-O") || (str_starts(flag, "-W") && has_only(flag + 1, "-=") && flag[2] != 'l');
+	bool warns = str_starts(flag, "-W") && has_only(flag + 1, "-=") && flag[2] != 'l';
+
+	return warns || !strcmp(flag, "-g") || str_starts(flag, "-O");
 }
 
 int ab_lbc_defines(const char *env, char ***ret_defines, struct ab_error *err)
@@ -231,7 +237,8 @@ int ab_lbc_defines(const char *env, char ***ret_defines, struct ab_error *err)
 		}
 		is_name_next = false;
 		if (!is_define || !(isalpha((unsigned char)*word) || *word == '_') || count == DEFINES_MAX) {
-			int r = ab_fail(err, AB_ERROR_USAGE, -EINVAL, "env: '%.100s' is not taken; -DNAME[=VALUE] is", to);
+			int r = ab_fail(err, AB_ERROR_USAGE, -EINVAL, "env: '%.100s' is not taken; -DNAME[=VALUE] is",
+					to);
 
 			free(defines);
 			return r;
@@ -261,7 +268,8 @@ static void write_labels(const struct command *c, const char *code, const char *
 	json_close(&j, '}');
 }
 
-static int label_library(const struct command *c, const char *code, const char *env, struct lbc_built *built, struct ab_error *err)
+static int label_library(const struct command *c, const char *code, const char *env, struct lbc_built *built,
+			 struct ab_error *err)
 {
 	_text_ struct text labels = {};
 	size_t size;
@@ -296,7 +304,8 @@ static void put_failure(const struct command *c, const char *key, const struct a
 static void run_compile(struct command *c, const char *key)
 {
 	const char *code = member(c, "code"), *env = member(c, "env");
-	struct lbc_build build = { .code = code, .release = c->release, .arch = c->arch, .library = !strcmp(key, "so") };
+	struct lbc_build build = { .code = code, .release = c->release, .arch = c->arch,
+				   .library = !strcmp(key, "so") };
 	struct lbc_built built = {};
 	struct ab_error err = {};
 	char **defines = NULL;
@@ -348,7 +357,8 @@ static void run_btf(struct command *c)
 
 	put_text(c->j, "ver", c->release);
 	put_text(c->j, "arch", c->arch);
-	if (!is_name(c->release) || c->lbc->backend.btf(c->lbc->backend.ctx, c->release, c->arch, &data, &size, &err) < 0) {
+	if (!is_name(c->release) ||
+	    c->lbc->backend.btf(c->lbc->backend.ctx, c->release, c->arch, &data, &size, &err) < 0) {
 		put_text(c->j, "log", "read btf file failed.");
 	} else {
 		put_base64(c->j, "btf", data, size);
@@ -376,7 +386,8 @@ static bool ask_type(struct command *c, const struct ab_btf *btf, const char *na
 	return true;
 }
 
-static void run_query(struct command *c, const char *key, bool (*ask)(struct command *c, const struct ab_btf *btf, const char *name))
+static void run_query(struct command *c, const char *key,
+		      bool (*ask)(struct command *c, const struct ab_btf *btf, const char *name))
 {
 	const char *name = member(c, key);
 	const struct ab_btf *btf;
@@ -416,7 +427,8 @@ static void run_type(struct command *c)
 
 static void run_ko(struct command *c)
 {
-	put_text(c->j, "log", "ko: module types come from BTF; add the modules to a pack (anybpf pack add) and ask func, struct, type.");
+	put_text(c->j, "log",
+		 "ko: module types come from BTF; add the modules to a pack (anybpf pack add) and ask func, struct, type.");
 }
 
 static void run_elf_so(struct command *c)
@@ -432,7 +444,8 @@ static const struct {
 	void (*run)(struct command *c);
 } commands[] = {
 	{ "c", true, run_c }, { "obj", false, run_obj }, { "btf", true, run_btf }, { "func", true, run_func },
-	{ "struct", true, run_struct }, { "type", true, run_type }, { "ko", false, run_ko }, { "elf_so", false, run_elf_so },
+	{ "struct", true, run_struct }, { "type", true, run_type }, { "ko", false, run_ko },
+	{ "elf_so", false, run_elf_so },
 };
 
 /* A refused command comes back as it was, with the reason. */

@@ -26,7 +26,8 @@ struct lbc_backend {
 	/* Errors: -EINVAL/COMPILE with the compiler's words as log; any other. */
 	int (*build)(void *ctx, const struct lbc_build *build, struct lbc_built *ret, struct ab_error *err);
 	/* The raw BTF of exactly that kernel, for free(). Errors: -ENOENT. `arch` is as uname -m says. */
-	int (*btf)(void *ctx, const char *release, const char *arch, void **ret_data, size_t *ret_size, struct ab_error *err);
+	int (*btf)(void *ctx, const char *release, const char *arch, void **ret_data, size_t *ret_size,
+		   struct ab_error *err);
 };
 
 enum { LBC_COMMANDS_MAX = 16, LBC_FRAME_MAX = 128 << 10, LBC_FRAME_HEAD = 11 };
@@ -43,7 +44,10 @@ bool ab_lbc_answer_frame(struct lbc *lbc, const char *json, size_t size, struct 
 /* The length that the head of a frame announces, -1 if it is none. `head` has LBC_FRAME_HEAD bytes. */
 long ab_lbc_frame_size(const char *head);
 
-/* Splits compiler flags of a request into defines. Errors: -EINVAL/USAGE names the flag. The caller frees *ret (one block). */
+/*
+ * Splits compiler flags of a request into defines. Errors: -EINVAL/USAGE names the flag. The caller frees *ret (one
+ * block).
+ */
 int ab_lbc_defines(const char *env, char ***ret_defines, struct ab_error *err);
 
 /* ---- lbc_query.c: func, struct and type, as members of the object that is open in `j` ---- */
@@ -58,7 +62,8 @@ void ab_lbc_query_type(const struct ab_btf *btf, const char *name, struct json *
 /* ---- lbc_door.c: the ports ---- */
 struct lbc_doors;
 /* Each place is "http:ADDRESS:PORT" or "tcp:ADDRESS:PORT"; `body` is the limit of a request. Logs where it listens. */
-int ab_lbc_open(struct lbc *lbc, char *const *places, size_t n, size_t body, struct lbc_doors **ret_doors, struct ab_error *err);
+int ab_lbc_open(struct lbc *lbc, char *const *places, size_t n, size_t body, struct lbc_doors **ret_doors,
+		struct ab_error *err);
 /* Takes no new connections and waits for those that are answered, at most `seconds`. NULL is allowed. */
 void ab_lbc_close(struct lbc_doors *doors, unsigned seconds);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * The ports of coolbpf's protocols. Their clients are few and each asks once, so every connection has a thread, and there is a limit
- * to connections: HTTP by libmicrohttpd, frames by hand.
+ * The ports of coolbpf's protocols. Their clients are few and each asks once, so every connection has a thread, and
+ * there is a limit to connections: HTTP by libmicrohttpd, frames by hand.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -41,7 +41,8 @@ static int split_place(const char *place, char **ret_host, char **ret_port, stru
 	size_t n = colon ? colon - host : 0;
 
 	if (!colon || !n || !colon[1])
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "lbc: '%s' is not http:ADDRESS:PORT or tcp:ADDRESS:PORT", place);
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "lbc: '%s' is not http:ADDRESS:PORT or tcp:ADDRESS:PORT",
+			       place);
 	if (*host == '[' && host[n - 1] == ']') {
 		host++;
 		n -= 2;
@@ -53,7 +54,8 @@ static int split_place(const char *place, char **ret_host, char **ret_port, stru
 
 static int listen_at(const char *place, int *ret_fd, struct ab_error *err)
 {
-	struct addrinfo hints = { .ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM }, *found = NULL;
+	struct addrinfo hints = { .ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV,
+				  .ai_socktype = SOCK_STREAM }, *found = NULL;
 	_free_ char *host = NULL, *port = NULL;
 	_close_ int fd = -1;
 	int one = 1, r = split_place(place, &host, &port, err);
@@ -81,7 +83,8 @@ static void log_listening(const char *protocol, int fd)
 	char host[64] = "?", port[8] = "?";
 
 	if (getsockname(fd, (struct sockaddr *)&address, &size) == 0)
-		getnameinfo((struct sockaddr *)&address, size, host, sizeof(host), port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV);
+		getnameinfo((struct sockaddr *)&address, size, host, sizeof(host), port, sizeof(port),
+			    NI_NUMERICHOST | NI_NUMERICSERV);
 	ab_log("info", "listen", strchr(host, ':') ? "lbc %s [%s]:%s" : "lbc %s %s:%s", protocol, host, port);
 }
 
@@ -257,8 +260,8 @@ static enum MHD_Result answer_post(struct lbc_doors *all, struct MHD_Connection 
 	return respond(c, MHD_HTTP_OK, "application/json", answer.p, answer.n);
 }
 
-static enum MHD_Result handle(void *ctx, struct MHD_Connection *c, const char *url, const char *method, const char *version,
-			      const char *upload, size_t *upload_size, void **state)
+static enum MHD_Result handle(void *ctx, struct MHD_Connection *c, const char *url, const char *method,
+			      const char *version, const char *upload, size_t *upload_size, void **state)
 {
 	struct lbc_doors *all = ctx;
 	struct post *post = *state;
@@ -292,9 +295,12 @@ static void forget_post(void *ctx, struct MHD_Connection *c, void **state, enum 
 
 static int start_http(struct door *d, struct ab_error *err)
 {
-	d->http = MHD_start_daemon(MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC, 0, NULL, NULL,
-				   handle, d->all, MHD_OPTION_LISTEN_SOCKET, d->fd, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
-				   MHD_OPTION_CONNECTION_TIMEOUT, TIMEOUT_SECONDS, MHD_OPTION_THREAD_STACK_SIZE, (size_t)STACK_SIZE,
+	const unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC;
+
+	d->http = MHD_start_daemon(flags, 0, NULL, NULL, handle, d->all, MHD_OPTION_LISTEN_SOCKET, d->fd,
+				   MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
+				   MHD_OPTION_CONNECTION_TIMEOUT, TIMEOUT_SECONDS, MHD_OPTION_THREAD_STACK_SIZE,
+						   (size_t)STACK_SIZE,
 				   MHD_OPTION_NOTIFY_COMPLETED, forget_post, NULL, MHD_OPTION_END);
 	return d->http ? 0 : ab_fail(err, AB_ERROR_IO, -EIO, "lbc: libmicrohttpd does not start");
 }
@@ -308,7 +314,8 @@ static int open_door(struct lbc_doors *all, const char *place, struct ab_error *
 	int r;
 
 	if (!is_http && !str_starts(place, "tcp:"))
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "lbc: '%s' is not http:ADDRESS:PORT or tcp:ADDRESS:PORT", place);
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "lbc: '%s' is not http:ADDRESS:PORT or tcp:ADDRESS:PORT",
+			       place);
 	*d = (struct door){ .all = all, .fd = -1 };
 	r = listen_at(place, &d->fd, err);
 	if (r < 0)
@@ -325,14 +332,16 @@ static int open_door(struct lbc_doors *all, const char *place, struct ab_error *
 	return r;
 }
 
-int ab_lbc_open(struct lbc *lbc, char *const *places, size_t n, size_t body, struct lbc_doors **ret_doors, struct ab_error *err)
+int ab_lbc_open(struct lbc *lbc, char *const *places, size_t n, size_t body, struct lbc_doors **ret_doors,
+		struct ab_error *err)
 {
 	struct lbc_doors *all = array_new(1, sizeof(*all));
 	int r = 0;
 
 	if (!all)
 		return ab_fail_memory(err);
-	*all = (struct lbc_doors){ .lbc = lbc, .body = body, .stop = { -1, -1 }, .doors = array_new(n, sizeof(*all->doors)) };
+	*all = (struct lbc_doors){ .lbc = lbc, .body = body, .stop = { -1, -1 },
+				   .doors = array_new(n, sizeof(*all->doors)) };
 	if (!all->doors || pipe2(all->stop, O_CLOEXEC) < 0)
 		r = ab_fail_memory(err);
 	for (size_t i = 0; !r && i < n; i++)

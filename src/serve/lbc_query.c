@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
-/* What coolbpf kept in a database of each kernel, answered from its BTF: functions, structs and types in the words of that database. */
+/*
+ * What coolbpf kept in a database of each kernel, answered from its BTF: functions, structs and types in the words of
+ * that database.
+ */
 #include <ctype.h>
 #include "lbc.h"
 
@@ -16,7 +19,8 @@ static bool is_like(const char *s, const char *pattern)
 		if (*pattern == '%') {
 			back_p = ++pattern;
 			back_s = s;
-		} else if (*pattern && (*pattern == '_' || tolower((unsigned char)*pattern) == tolower((unsigned char)*s))) {
+		} else if (*pattern &&
+			   (*pattern == '_' || tolower((unsigned char)*pattern) == tolower((unsigned char)*s))) {
 			pattern++;
 			s++;
 		} else if (back_p) {
@@ -158,7 +162,8 @@ static uint32_t skip_qualifiers(const struct ab_btf *btf, uint32_t id)
 	for (;; id = ab_btf_type(btf, id)->type) {
 		uint32_t kind = ab_btf_kind(ab_btf_type(btf, id));
 
-		if (kind != BTF_KIND_CONST && kind != BTF_KIND_VOLATILE && kind != BTF_KIND_RESTRICT && kind != BTF_KIND_TYPE_TAG)
+		if (kind != BTF_KIND_CONST && kind != BTF_KIND_VOLATILE && kind != BTF_KIND_RESTRICT &&
+		    kind != BTF_KIND_TYPE_TAG)
 			return id;
 	}
 }
@@ -208,7 +213,8 @@ static void walk_cells(struct cells *c, uint32_t id, const char *prefix, uint64_
 		uint32_t inner = skip_qualifiers(c->btf, element);
 		uint64_t bit = base + ab_btf_member_offset(t, i);
 
-		text_printf(&name, "%s%s%s", prefix, ab_btf_str(c->btf, m[i].name_off), dimensions.p ? dimensions.p : "");
+		text_printf(&name, "%s%s%s", prefix, ab_btf_str(c->btf, m[i].name_off),
+			    dimensions.p ? dimensions.p : "");
 		if (!is_compound(ab_btf_type(c->btf, inner)) || ab_btf_type(c->btf, inner)->name_off) {
 			put_cell(c, name.p ? name.p : "", m[i].type, element, bit, ab_btf_member_bits(t, i));
 			continue;

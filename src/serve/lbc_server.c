@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
-/* coolbpf's commands done by this server: builds by the same queue, sandbox and cache as POST /v1/build, types of the same kernels. */
+/*
+ * coolbpf's commands done by this server: builds by the same queue, sandbox and cache as POST /v1/build, types of the
+ * same kernels.
+ */
 #include "build.h"
 #include "lbc.h"
 #include "server.h"
@@ -54,7 +57,8 @@ static int make_request(const struct lbc_build *b, size_t files_limit, struct bu
 
 static int refuse(const json_t *record, struct ab_error *err)
 {
-	const char *detail = json_string_value(json_object_get(record, "detail")), *log = json_string_value(json_object_get(record, "log"));
+	const char *detail = json_string_value(json_object_get(record, "detail")),
+			*log = json_string_value(json_object_get(record, "log"));
 	int r = ab_fail(err, AB_ERROR_COMPILE, -EINVAL, "%s", detail ? detail : "the compiler refused it");
 
 	if (log)
@@ -77,7 +81,8 @@ static int copy_artifact(struct server *server, json_t *artifact, struct lbc_bui
 	return ret->data ? 0 : ab_fail_memory(err);
 }
 
-static int take_record(struct server *server, const struct blob *record, const char *note, struct lbc_built *ret, struct ab_error *err)
+static int take_record(struct server *server, const struct blob *record, const char *note, struct lbc_built *ret,
+		       struct ab_error *err)
 {
 	json_t *json = json_loadb(record->data, record->size, JSON_ALLOW_NUL, NULL);
 	const char *log = json_string_value(json_object_get(json, "log"));
@@ -96,8 +101,8 @@ static int take_record(struct server *server, const struct blob *record, const c
 	return r;
 }
 
-static int compile(struct server *server, struct build_request **request, const char *key, const struct types *types, const char *note,
-		   struct lbc_built *ret, struct ab_error *err)
+static int compile(struct server *server, struct build_request **request, const char *key, const struct types *types,
+		   const char *note, struct lbc_built *ret, struct ab_error *err)
 {
 	struct outcome *outcome = NULL;
 	int r;
@@ -117,7 +122,8 @@ static int compile(struct server *server, struct build_request **request, const 
 }
 
 /* What was built before; false: nothing, or the artifact is gone. */
-static bool find_built(struct server *server, const char *key, const char *note, struct lbc_built *ret, int *ret_code, struct ab_error *err)
+static bool find_built(struct server *server, const char *key, const char *note, struct lbc_built *ret, int *ret_code,
+		       struct ab_error *err)
 {
 	struct blob *record = ab_store_get(server->store, STORE_RESULT, key);
 	struct ab_error why = {};
@@ -136,7 +142,8 @@ static bool find_built(struct server *server, const char *key, const char *note,
 }
 
 /* The kernel that is asked for, else the default, which CO-RE makes do; `note` says so. */
-static int find_types(struct server *server, const struct lbc_build *b, const struct types **ret_types, struct text *note, struct ab_error *err)
+static int find_types(struct server *server, const struct lbc_build *b, const struct types **ret_types,
+		      struct text *note, struct ab_error *err)
 {
 	struct ab_error why = {};
 	int r = ab_kernels_find(server->kernels, b->release, NULL, ret_types, &why);
@@ -146,8 +153,8 @@ static int find_types(struct server *server, const struct lbc_build *b, const st
 		return 0;
 	r = ab_kernels_find(server->kernels, NULL, NULL, ret_types, err);
 	if (!r)
-		text_printf(note, "lbc.bpf.c: note: the types of kernel %s are not here; compiled against those of %s, which CO-RE adapts\n",
-			    b->release, (*ret_types)->kernel.release);
+		text_printf(note, "lbc.bpf.c: note: the types of kernel %s are not here; compiled against those of %s, "
+			    "which CO-RE adapts\n", b->release, (*ret_types)->kernel.release);
 	return r;
 }
 
@@ -174,7 +181,8 @@ static int build(void *ctx, const struct lbc_build *b, struct lbc_built *ret, st
 	return r;
 }
 
-static int read_btf(void *ctx, const char *release, const char *arch, void **ret_data, size_t *ret_size, struct ab_error *err)
+static int read_btf(void *ctx, const char *release, const char *arch, void **ret_data, size_t *ret_size,
+		    struct ab_error *err)
 {
 	struct server *server = ctx;
 	const struct types *types;

@@ -15,12 +15,14 @@ static char pack_path[64];
 	} while (0)
 
 /*
- * struct task { long state | unsigned int __state; struct se { long vruntime; } se; unsigned char on:1, idle:3; [int cpu;] };
- * 5.10 has state, from 5.14 on it is __state; from 6.1 on there is cpu, at different offsets.
+ * struct task { long state | unsigned int __state; struct se { long vruntime; } se; unsigned char on:1, idle:3; [int
+ * cpu;] }; 5.10 has state, from 5.14 on it is __state; from 6.1 on there is cpu, at different offsets.
  */
-static void make_kernel(struct ab_pack_writer *w, const char *release, const char *arch, const char *flavour, bool renamed, int cpu_at)
+static void make_kernel(struct ab_pack_writer *w, const char *release, const char *arch, const char *flavour,
+			bool renamed, int cpu_at)
 {
-	struct ab_kernel kernel = { .release = release, .arch = arch, .distribution = "debian", .flavour = flavour, .module = "" };
+	struct ab_kernel kernel = { .release = release, .arch = arch, .distribution = "debian", .flavour = flavour,
+				    .module = "" };
 	struct btf *btf = btf__new_empty();
 	int i_long = btf__add_int(btf, "long", 8, BTF_INT_SIGNED), i_int = btf__add_int(btf, "int", 4, BTF_INT_SIGNED);
 	int i_uint = btf__add_int(btf, "unsigned int", 4, 0), i_char = btf__add_int(btf, "unsigned char", 1, 0);
@@ -100,10 +102,13 @@ TEST(show)
 	opts.kernel = "6.1";
 	text = ASK(ab_types_show(types, "struct task", &opts, &answer, &size, &err));
 	ASSERT_CONTAINS(text, "/* 6.1.0-2-amd64 (debian, x86_64) */\nstruct task {\n");
-	ASSERT_CONTAINS(text, "\tunsigned int __state;                           /*     0        4 */\n\n\t/* XXX 4 bytes hole, try to pack */\n\n");
-	ASSERT_CONTAINS(text, "\tunsigned char idle:3;                           /*    16: 1     1 */\n\n\t/* XXX 4 bits hole, try to pack */\n\n"
+	ASSERT_CONTAINS(text, "\tunsigned int __state;                           /*     0        4 */\n\n"
+			      "\t/* XXX 4 bytes hole, try to pack */\n\n");
+	ASSERT_CONTAINS(text, "\tunsigned char idle:3;                           /*    16: 1     1 */\n\n"
+			      "\t/* XXX 4 bits hole, try to pack */\n\n"
 			      "\t/* XXX 7 bytes hole, try to pack */\n");
-	ASSERT_CONTAINS(text, "/* size: 32, cachelines: 1, members: 5 */\n\t/* sum members: 16, holes: 2, sum holes: 11 */\n"
+	ASSERT_CONTAINS(text,
+			"/* size: 32, cachelines: 1, members: 5 */\n\t/* sum members: 16, holes: 2, sum holes: 11 */\n"
 			      "\t/* sum bitfield members: 4 bits, bit holes: 1, sum bit holes: 4 bits */\n\t/* padding: 4 */\n");
 	free(text);
 	text = ASK(ab_types_show(types, "color", &opts, &answer, &size, &err));
@@ -114,7 +119,8 @@ TEST(show)
 	free(text);
 	opts.form = AB_TYPES_JSON;
 	text = ASK(ab_types_show(types, "struct task", &opts, &answer, &size, &err));
-	ASSERT_CONTAINS(text, "{\"name\":\"idle\",\"type\":\"unsigned char\",\"offset\":16,\"size\":1,\"bit\":1,\"bits\":3}");
+	ASSERT_CONTAINS(text,
+			"{\"name\":\"idle\",\"type\":\"unsigned char\",\"offset\":16,\"size\":1,\"bit\":1,\"bits\":3}");
 	ASSERT_CONTAINS(text, "\"holes\":[{\"offset\":4,\"size\":4},{\"offset\":17,\"size\":7}],\"padding\":4");
 	free(text);
 	text = ASK(ab_types_show(types, "*ta[s]k*", &opts, &answer, &size, &err));
@@ -132,8 +138,10 @@ TEST(show)
 TEST(kernels)
 {
 	static const struct { const char *pattern, *answers; } cases[] = {
-		{ "5.10", "5.10.0-30-amd64" }, { "5.10.0-30-cloud", "5.10.0-30-cloud-amd64" }, { "5.10.0-9", "5.10.0-9-amd64" },
-		{ "*-1-amd64", "6.1.0-1-amd64" }, { "debian/6.*", "6.1.0-2-amd64" }, { "debian/5.14*/x86_64", "5.14.0-1-amd64" },
+		{ "5.10", "5.10.0-30-amd64" }, { "5.10.0-30-cloud", "5.10.0-30-cloud-amd64" },
+				{ "5.10.0-9", "5.10.0-9-amd64" },
+		{ "*-1-amd64", "6.1.0-1-amd64" }, { "debian/6.*", "6.1.0-2-amd64" },
+				{ "debian/5.14*/x86_64", "5.14.0-1-amd64" },
 		{ NULL, "6.1.0-2-amd64" }, { "14.0", "5.14.0-1-amd64" },
 	};
 	struct ab_types_opts opts = on_x86;
@@ -173,7 +181,8 @@ TEST(diff)
 	free(text);
 	opts.form = AB_TYPES_JSON;
 	text = ASK(ab_types_diff(types, "task", "5.10", "6.1", &opts, &answer, &size, &err));
-	ASSERT_CONTAINS(text, "{\"change\":\"removed\",\"name\":\"state\",\"from\":{\"type\":\"volatile long\",\"offset\":0,\"size\":8},"
+	ASSERT_CONTAINS(text,
+			"{\"change\":\"removed\",\"name\":\"state\",\"from\":{\"type\":\"volatile long\",\"offset\":0,\"size\":8},"
 			      "\"to\":null,\"went_to\":\"__state\"}");
 	free(text);
 }
@@ -183,9 +192,11 @@ TEST(history)
 	struct ab_types_opts opts = on_x86;
 	char *text = ASK(ab_types_history(types, "task.state", &opts, &answer, &size, &err));
 
-	ASSERT_CONTAINS(text, "  5.10.0-9-amd64 (debian, x86_64) to 5.10.0-30-cloud-amd64 (debian, x86_64, cloud), 3 kernels\n"
+	ASSERT_CONTAINS(text,
+			"  5.10.0-9-amd64 (debian, x86_64) to 5.10.0-30-cloud-amd64 (debian, x86_64, cloud), 3 kernels\n"
 			      "    volatile long  at 0  (then __state?)\n");
-	ASSERT_CONTAINS(text, "  5.14.0-1-amd64 (debian, x86_64) to 6.1.0-2-amd64 (debian, x86_64), 3 kernels\n    not there\n");
+	ASSERT_CONTAINS(text,
+			"  5.14.0-1-amd64 (debian, x86_64) to 6.1.0-2-amd64 (debian, x86_64), 3 kernels\n    not there\n");
 	free(text);
 	text = ASK(ab_types_history(types, "struct task.cpu", &opts, &answer, &size, &err));
 	ASSERT_CONTAINS(text, "    int  at 20, 24\n");
