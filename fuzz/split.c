@@ -23,6 +23,7 @@ static void ask(const struct ab_btf *btf, const struct ab_btf *base)
 		const char *name = ab_btf_name(btf, t);
 
 		check(id >= ab_btf_count(base) || t == ab_btf_type(base, id) || !id);
+		check(ab_btf_kind(t) == ab_btf_slot(btf, id)->kind);
 		check(ab_btf_resolve(btf, id) < ab_btf_count(btf));
 		ab_btf_find_c(btf, name);
 		ab_btf_tag(btf, id, id % 4 - 1, "a", 0);

@@ -76,7 +76,7 @@ const struct btf_type *ab_btf_type(const struct ab_btf *btf, uint32_t id)
 		return &void_type;
 	while (id < btf->start)
 		btf = btf->base;
-	offset = ab_btf_slot(btf, id - btf->start)->offset;
+	offset = btf->slots[id - btf->start].offset;
 	return offset == OPAQUE ? &void_type : (const struct btf_type *)(btf->types + offset);
 }
 
