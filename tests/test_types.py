@@ -65,8 +65,8 @@ def test_functions():
 
 @pytest.mark.parametrize("args, said", [
     (["shwo", "x"], "did you mean 'show'"), (["show"], "types show TYPE"), (["find"], "needs '--returns'"),
-    (["diff", "sock", "5.10", "6.1"], "need a pack"), (["show", "sk_bufff"], "did you mean 'struct sk_buff'"),
-    (["show", "sock", "--pack", "/dev/null"], "/dev/null"), (["history", "task_struct.nothing"], "no member 'nothing'")])
+    (["diff", "sock", "5.10", "6.1"], "there is no pack"), (["diff", "sock", "5.10", "6.1", "-p", BTF], "need a pack"), (["show", "sk_bufff"], "did you mean 'struct sk_buff'"),
+    (["show", "sock", "--kernel", "5.10"], "there is no pack"), (["show", "sock", "--pack", "/dev/null"], "/dev/null"), (["history", "task_struct.nothing"], "no member 'nothing'")])
 def test_errors(args, said):
     done = subprocess.run([BUILD / "anybpf", "types", *args], capture_output=True, text=True, env={"PATH": "/usr/bin:/bin"})
     assert done.returncode in (2, 4, 7, 8) and said in done.stderr and done.stderr.count("\n") == 1

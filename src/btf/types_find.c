@@ -106,7 +106,8 @@ static void search_funcs(struct search *s, struct wanted *returns, struct wanted
 			continue;
 		proto = ab_btf_type(s->btf, t->type);
 		if (ab_btf_kind(proto) == BTF_KIND_FUNC_PROTO &&
-		    (!returns->text || is_wanted(s->btf, proto->type, returns)) && (!takes->text || takes_type(s->btf, proto, takes)))
+		    (!returns->text || is_wanted(s->btf, proto->type, returns)) &&
+		    (!takes->text || takes_type(s->btf, proto, takes)))
 			put_func(s, id);
 	}
 }

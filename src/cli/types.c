@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /* anybpf types: what types look like, in one kernel and across kernels. */
+#include <anybpf/min.h>
 #include <anybpf/types.h>
 #include "cli.h"
 
@@ -14,9 +15,9 @@ struct types_opts {
 static const char *const words[] = { "show", "diff", "history", "func", "find", NULL };
 
 static const struct opt options[] = {
-	{ "pack", 'p', OPT_STRING, O(pack), "FILE",
-	  "a pack of many kernels' types, or a file with the BTF of one; default: "
-	  "$ANYBPF_PACK, else the running kernel's types", HINT_FILE },
+	{ "pack", 'p', OPT_STRING, O(pack), "FILE", "a pack of many kernels' types, or a file with the BTF of one; default: "
+	  "$ANYBPF_PACK; for several kernels, and with --kernel, ~/.local/share/anybpf/kernels.pack, "
+	  "/usr/share/anybpf/kernels.pack; else the running kernel's types", HINT_FILE },
 	{ "kernel", 'k', OPT_STRING, O(kernel), "KERNEL",
 	  "which kernel, and for history and func which kernels: a release or the "
 	  "beginning of one, a glob, DISTRIBUTION/RELEASE/ARCH, a build id; default: the newest, for history and func all" },
@@ -71,13 +72,14 @@ static int run_find(struct query *q, struct ab_error *err)
 static const struct verb {
 	const char *name, *operands;
 	size_t min, max; /* operands behind it */
+	bool is_about_many; /* kernels */
 	int (*run)(struct query *q, struct ab_error *err);
 } verbs[] = {
-	{ "show", "TYPE|FUNCTION|GLOB", 1, 1, run_show },
-	{ "diff", "TYPE KERNEL KERNEL", 3, 3, run_diff },
-	{ "history", "TYPE[.MEMBER]", 1, 1, run_history },
-	{ "func", "FUNCTION|GLOB", 1, 1, run_func },
-	{ "find", "[GLOB]", 0, 1, run_find },
+	{ "show", "TYPE|FUNCTION|GLOB", 1, 1, false, run_show },
+	{ "diff", "TYPE KERNEL KERNEL", 3, 3, true, run_diff },
+	{ "history", "TYPE[.MEMBER]", 1, 1, true, run_history },
+	{ "func", "FUNCTION|GLOB", 1, 1, true, run_func },
+	{ "find", "[GLOB]", 0, 1, false, run_find },
 };
 
 /* "show struct sock" without quotation marks means "struct sock". */
@@ -127,11 +129,26 @@ static int print_answer(struct cli *cli, struct query *q, struct ab_error *err)
 	return 0;
 }
 
-static const char *find_pack(const struct types_opts *opts)
+/* Where nothing is named, what is about several kernels is asked of the default pack, the rest of the running kernel. */
+static int open_types(struct query *q, const struct verb *verb, struct ab_pack **ret_pack, struct ab_types **ret_types,
+		      struct ab_error *err)
 {
-	const char *env = getenv("ANYBPF_PACK");
+	const char *env = getenv("ANYBPF_PACK"), *path = q->opts->pack ? q->opts->pack : env && *env ? env : NULL;
+	bool needs_pack = q->opts->kernel || verb->run == run_diff;
+	struct ab_error why = {};
+	int r;
 
-	return opts->pack ? opts->pack : env && *env ? env : NULL;
+	if (path || (!needs_pack && !verb->is_about_many))
+		return ab_types_open(path, ret_types, err);
+	r = ab_min_open_pack(NULL, ret_pack, &why);
+	if (!r)
+		return ab_types_open_pack(*ret_pack, ret_types, err);
+	if (r == -ENOENT && !needs_pack) {
+		ab_error_clear(&why);
+		return ab_types_open(NULL, ret_types, err);
+	}
+	*err = why;
+	return r;
 }
 
 static int run_types(struct cli *cli, struct ab_error *err)
@@ -146,12 +163,13 @@ static int run_types(struct cli *cli, struct ab_error *err)
 	const struct verb *verb = find_verb(cli, n, err);
 	struct query q = { .opts = opts, .how = how, .args = args };
 	struct ab_types *types = NULL;
+	struct ab_pack *pack = NULL;
 	int r = verb ? 0 : -EINVAL;
 
 	for (size_t i = 0; verb && i < n; i++)
 		args[i] = split && i == 0 ? joined : cli->operands[i + skip];
 	if (!r)
-		r = ab_types_open(find_pack(opts), &types, err);
+		r = open_types(&q, verb, &pack, &types, err);
 	q.types = types;
 	if (!r)
 		r = verb->run(&q, err);
@@ -159,6 +177,8 @@ static int run_types(struct cli *cli, struct ab_error *err)
 		r = print_answer(cli, &q, err);
 	free(q.text);
 	ab_types_close(types);
+	if (pack)
+		ab_pack_close(pack);
 	return r;
 }
 
