@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /* anybpf build on a server: asks, writes what comes back and its signature, and says when it has to be done here. */
+#include <time.h>
 #include <unistd.h>
 #include "build.h"
 
@@ -35,8 +36,16 @@ static int write_result(struct cli *cli, const char *path, const char *word, con
 	return file_write(signature_path, signature, strlen(signature), 0644, err);
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ull + t.tv_nsec;
+}
+
 static int print_json(struct cli *cli, const char *source, const char *path, const struct remote_result *result,
-		      struct ab_error *err)
+		      uint64_t ns, struct ab_error *err)
 {
 	_text_ struct text t = {};
 	struct json j = { &t };
@@ -48,6 +57,8 @@ static int print_json(struct cli *cli, const char *source, const char *path, con
 	json_str(&j, path);
 	json_key(&j, "size");
 	json_uint(&j, result->size);
+	json_key(&j, "duration_ns");
+	json_uint(&j, ns);
 	json_key(&j, "compiler");
 	json_str(&j, result->compiler);
 	json_key(&j, "full_header");
@@ -61,7 +72,7 @@ static int print_json(struct cli *cli, const char *source, const char *path, con
 }
 
 static int finish(struct cli *cli, const char *source, const char *path, const char *word,
-		  const struct remote_result *result, struct ab_error *err)
+		  const struct remote_result *result, uint64_t ns, struct ab_error *err)
 {
 	int r;
 
@@ -71,8 +82,8 @@ static int finish(struct cli *cli, const char *source, const char *path, const c
 	if (r < 0)
 		return r;
 	if (cli->verbose)
-		cli_say(NULL, "%s: %zu bytes, %s", path, result->size, result->compiler);
-	return cli->json ? print_json(cli, source, path, result, err) : 0;
+		cli_say(NULL, "%s: %zu bytes, %.1f ms, %s", path, result->size, ns / 1e6, result->compiler);
+	return cli->json ? print_json(cli, source, path, result, ns, err) : 0;
 }
 
 static int build_one(struct cli *cli, const char *server, const char *operand, struct ab_error *err)
@@ -86,6 +97,7 @@ static int build_one(struct cli *cli, const char *server, const char *operand, s
 		.arch = opts->arch, .isa = opts->isa, .kernel = opts->kernel, .full_header = opts->full_header,
 	};
 	struct remote_result result = {};
+	uint64_t began = now_ns();
 	int r = !path ? ab_fail_memory(err) : word ? 0 : -EINVAL;
 
 	if (!r && !strcmp(operand, "-"))
@@ -94,7 +106,8 @@ static int build_one(struct cli *cli, const char *server, const char *operand, s
 	if (!r)
 		r = remote_build(cli, &request, &result, err);
 	if (!r)
-		r = finish(cli, strcmp(operand, "-") ? operand : "<stdin>", path, word, &result, err);
+		r = finish(cli, strcmp(operand, "-") ? operand : "<stdin>", path, word, &result,
+			   now_ns() - began, err);
 	remote_result_clear(&result);
 	return r;
 }
