@@ -14,8 +14,8 @@
 
 int ab_pack_damaged(const struct ab_pack *pack, uint64_t offset, const char *what, struct ab_error *err)
 {
-	return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "damaged pack '%s': %s at offset %llu; 'anybpf pack verify' checks all of it",
-		       pack->path, what, (unsigned long long)offset);
+	return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "damaged pack '%s': %s at offset %llu", pack->path, what,
+		       (unsigned long long)offset);
 }
 
 /* ---- chunks ---- */
