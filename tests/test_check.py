@@ -160,17 +160,19 @@ def test_pack_and_files_agree(built, folder):
     assert by_pack["objects"] == by_file["objects"]
     some = json.loads(anybpf("check", objects[0], "--pack", pack, "--kernels", "5.4..5.10", "--json", status=1).stdout)
     assert [k["release"] for k in some["kernels"]] == ["5.4.0-1-x", "5.10.0-1-x"]
-    assert "no kernel of" in anybpf("check", objects[0], "--pack", pack, "--kernels", "4.19", status=4).stderr
+    assert "no kernel of the pack is in '4.19'" in anybpf("check", objects[0], "--pack", pack, "--kernels", "4.19", status=4).stderr
 
 
 @pytest.mark.parametrize("args, status, words", [
-    (["--kernels", "5.10"], 2, "name it with --pack"),
+    (["--kernels", "5.10"], 4, "/nonexistent/usual.pack"),
+    (["--kernels", "5.4..x"], 2, "'5.4..x' names no kernels"),
     (["--pack", "/nonexistent.pack"], 4, "/nonexistent.pack"),
     (["--btf", "/nonexistent.btf"], 4, "/nonexistent.btf"),
     (["--btf", "/etc/passwd"], 8, "/etc/passwd"),
 ])
 def test_bad_usage(built, args, status, words):
-    done = subprocess.run([BUILD / "anybpf", "check", built("field_missing"), *args], capture_output=True, text=True)
+    done = subprocess.run([BUILD / "anybpf", "check", built("field_missing"), *args], capture_output=True, text=True,
+                          env={**os.environ, "ANYBPF_PACK": "/nonexistent/usual.pack"})
     assert done.returncode == status and words in done.stderr and done.stderr.count("\n") == 1
 
 

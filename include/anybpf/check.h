@@ -40,7 +40,7 @@ struct ab_check_reason {
 	const char *access;   /* as written: "task->__state", "kprobe/do_unlinkat", "bpf_ringbuf_output()" */
 	const char *message;  /* what is missing, one line */
 	const char *hint;     /* the way out, or NULL */
-	bool fatal;           /* false: worth knowing, but no obstacle: an optional program, a perf buffer instead of a ring buffer */
+	bool fatal;           /* false: a note, no obstacle: an optional program, a perf buffer for a ring buffer */
 };
 
 struct ab_check_verdict {

@@ -99,6 +99,7 @@ struct group {
 	size_t n_names;
 	uint32_t *relos;
 	size_t n_relos;
+	bool has_history;       /* hints say which kernels of the pack have what others lack */
 	uint32_t map;           /* a struct_ops map, whose type is compared; else NONE */
 	struct answers **answers;
 	uint64_t *keys;         /* of the answers */
@@ -305,6 +306,11 @@ int ab_check_types(struct ab_check *check, const struct ab_btf *types, uint64_t 
 /* The verdict for a kernel, from memory if another had the same answers. */
 int ab_check_conclude(struct ab_check *check, const struct kernel *kernel, const struct ab_check_verdict **ret,
 		      struct ab_error *err);
+
+/* ---- history.c ---- */
+/* Adds to the hints of a group which kernels have what others lack: `of` has the answers of each of the pack's kernels,
+ * or NULL. */
+int ab_check_add_history(const struct ab_pack *pack, struct group *group, struct answers *const *of);
 
 /* ---- pack.c ---- */
 void ab_check_free_memory(struct ab_check *check);

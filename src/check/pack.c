@@ -156,13 +156,48 @@ static int answer_group(struct ab_check *check, const struct ab_pack_defs *defs,
 	return *ret ? 0 : ab_fail(err, AB_ERROR_INTERNAL, -EINVAL, "a set of definitions that was never seen");
 }
 
+static bool lacks_something(const struct answers *answers)
+{
+	for (size_t i = 0; i < answers->n; i++)
+		if (answers->list[i].message)
+			return true;
+	return false;
+}
+
+/* When a kernel lacks something, all of the pack are asked which have it. */
+static int find_history(struct ab_check *check, struct group *g, struct ab_error *err)
+{
+	size_t n = ab_pack_count(check->pack);
+	_free_ struct answers **of = array_new(n, sizeof(*of));
+	struct ab_pack_defs *defs;
+	int r = of ? 0 : ab_fail_memory(err);
+
+	for (size_t k = 0; !r && k < n; k++) {
+		if (*ab_pack_kernel(check->pack, k)->module)
+			continue;
+		r = ab_pack_defs_open(check->pack, k, &defs, err);
+		if (r < 0)
+			break;
+		r = answer_group(check, defs, g, &of[k], err);
+		ab_pack_defs_close(defs);
+	}
+	if (!r && ab_check_add_history(check->pack, g, of) < 0)
+		r = ab_fail_memory(err);
+	return r;
+}
+
 static int answer_groups(struct ab_check *check, const struct ab_pack_defs *defs, struct answers **groups,
 			 struct ab_error *err)
 {
 	int r = 0;
 
-	for (size_t i = 0; !r && i < check->n_groups; i++)
-		r = answer_group(check, defs, &check->groups[i], &groups[i], err);
+	for (size_t i = 0; !r && i < check->n_groups; i++) {
+		struct group *g = &check->groups[i];
+
+		r = answer_group(check, defs, g, &groups[i], err);
+		if (!r && !g->has_history && g->map == NONE && lacks_something(groups[i]))
+			r = find_history(check, g, err);
+	}
 	return r;
 }
 

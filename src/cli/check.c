@@ -2,28 +2,33 @@
 /* anybpf check: on which kernels programs will run, and why not on others. */
 #include <anybpf/anybpf.h>
 #include <unistd.h>
-#include "cli.h"
+#include "remote.h"
 
 #define OBJECT_LIMIT (64u << 20)
 
 struct check_opts {
 	struct common_opts common;
-	const char *kernels, *pack, *html;
+	const char *kernels, *pack, *html, *server;
 	struct list btf, defines, include_dirs;
 };
 
 #define O(field) offsetof(struct check_opts, field)
 
 static const struct opt options[] = {
-	{ "pack", 0, OPT_STRING, O(pack), "PACK", "check for the kernels of this pack", HINT_FILE },
+	{ "pack", 'p', OPT_STRING, O(pack), "PACK",
+	  "check for the kernels of this pack; default with --kernels: $ANYBPF_PACK, "
+	  "~/.local/share/anybpf/kernels.pack, /usr/share/anybpf/kernels.pack",
+	  HINT_FILE },
 	{ "kernels", 'k', OPT_STRING, O(kernels), "SET",
-	  "those of the pack that are meant: 5.10, 5.4..6.1, *-cloud-*, debian/5.10../x86_64, "
-	  "!*-rt-*, separated by commas; default: all" },
+	  "those of the pack that are meant: 5.10, 5.4..6.1, *-cloud-*, "
+	  "debian/5.10../x86_64, !*-rt-*, separated by commas; default: all",
+	  HINT_NONE },
 	{ "btf", 0, OPT_LIST, O(btf), "FILE",
 	  "check for the kernel that has these types: raw BTF or an ELF file such as a vmlinux "
 	  "(repeatable)",
 	  HINT_FILE },
 	{ "html", 0, OPT_STRING, O(html), "OUT.html", "write a page that shows kernels by programs", HINT_FILE },
+	SERVER_OPTION(O(server)),
 	{ "define", 'D', OPT_LIST, O(defines), "NAME[=VALUE]", "define a macro when compiling (repeatable)",
 	  .needs_compiler = true },
 	{ "include", 'I', OPT_LIST, O(include_dirs), "DIR", "look for #include files here when compiling (repeatable)",
@@ -91,6 +96,37 @@ static void free_builder(struct ab_builder *builder)
 }
 #endif
 
+/* Has a server compile it, if one is named. 1: done; 0: it is to be compiled here, the server is away. */
+static int build_remotely(struct check_run *run, const char *path, struct ab_check **ret_check, struct ab_error *err)
+{
+	const struct check_opts *o = run->opts;
+	struct remote_request request = { .server = remote_server(o->server), .output = "o", .path = path,
+					  .defines = o->defines.items, .include_dirs = o->include_dirs.items };
+	struct remote_result result = {};
+	struct ab_error why = {};
+	int r;
+
+	if (!request.server)
+		return 0;
+	r = remote_build(run->cli, &request, &result, &why);
+#ifndef ANYBPF_NO_COMPILER
+	if (r == -EHOSTUNREACH) {
+		cli_say("warning", "%s; compiling here", why.msg);
+		ab_error_clear(&why);
+		return 0;
+	}
+#endif
+	if (r < 0) {
+		*err = why;
+		return r;
+	}
+	r = ab_check_new(result.data, result.size, ret_check, err);
+	remote_result_clear(&result);
+	if (r < 0)
+		ab_error_prefix(err, "%s", path);
+	return r < 0 ? r : 1;
+}
+
 static int open_object(struct check_run *run, struct ab_builder **builder, const char *path,
 		       struct ab_check **ret_check, struct ab_error *err)
 {
@@ -98,8 +134,10 @@ static int open_object(struct check_run *run, struct ab_builder **builder, const
 	size_t size;
 	int r;
 
-	if (str_ends(path, ".c"))
-		return build(run, builder, path, ret_check, err);
+	if (str_ends(path, ".c")) {
+		r = build_remotely(run, path, ret_check, err);
+		return r ? MIN(r, 0) : build(run, builder, path, ret_check, err);
+	}
 	r = file_read(path, OBJECT_LIMIT, &data, &size, err);
 	if (r < 0)
 		return r;
@@ -130,7 +168,7 @@ static int open_objects(struct check_run *run, struct ab_error *err)
 
 static int open_targets(struct check_run *run, struct ab_error *err)
 {
-	bool running = !run->opts->btf.count && !run->opts->pack;
+	bool running = !run->opts->btf.count && !run->pack;
 	size_t n = running ? 1 : run->opts->btf.count;
 	int r = 0;
 
@@ -183,12 +221,10 @@ static int open_kernels(struct check_run *run, struct ab_kernel_set **ret_set, s
 {
 	int r = 0;
 
-	if (run->opts->kernels && !run->opts->pack)
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "check: '--kernels' picks from a pack: name it with --pack");
 	if (run->opts->kernels)
 		r = ab_kernel_set_parse(run->opts->kernels, ret_set, err);
-	if (!r && run->opts->pack)
-		r = ab_pack_open(run->opts->pack, &run->pack, err);
+	if (!r && (run->opts->kernels || run->opts->pack))
+		r = ab_min_open_pack(run->opts->pack, &run->pack, err);
 	return r < 0 ? r : open_targets(run, err);
 }
 
@@ -242,7 +278,7 @@ static int check_all(struct check_run *run, const struct ab_kernel_set *set, str
 	for (int result = AB_CHECK_NATIVE; result <= AB_CHECK_FAILS; result++)
 		n += ab_check_report_count(run->report, result);
 	if (!n)
-		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "no kernel of '%s' is in '%s'", run->opts->pack,
+		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "no kernel of the pack is in '%s'",
 			       run->opts->kernels ? run->opts->kernels : "*");
 	r = print_report(run, err);
 	return r < 0 ? r : ab_check_report_count(run->report, AB_CHECK_FAILS) != 0;
