@@ -4,6 +4,7 @@
  *
  *	anybpf-cc serve   stays; compiles one small program first, so that all of clang is in memory and set up, then
  *	                  each job in a forked child, which is made ahead: a crash, a leak or a loop costs that job only
+ *	anybpf-cc confine the same, but no job can do any harm (confine.h); says so before it takes jobs
  *	anybpf-cc once    compiles one job in this process and ends
  *	anybpf-cc version
  */
@@ -17,12 +18,15 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "build/protocol.h"
+#include "confine.h"
 #include "shim.h"
 
-enum { CHANNEL = 0, DEFAULT_TIMEOUT_MS = 60000, MEMORY_LIMIT_MB = 4096 };
+enum { CHANNEL = 0, DEFAULT_TIMEOUT_MS = 60000, MEMORY_LIMIT_MB = 4096, CONFINED_MEMORY_LIMIT_MB = 1024,
+       CONFINED_ANSWER_LIMIT = 32 << 20 };
 
 static const char *const fixed_args[] = {
 #include "cc/args.inc"
@@ -33,6 +37,10 @@ static const char warm_source[] =
 	;
 
 static char *heap_start;
+static bool is_confined;
+
+static char clang_headers[4096];
+const char *const cc_header_dirs[] = { "/usr/include", clang_headers, NULL };
 
 /* ---- a request, taken apart; what it points to lives until the process ends ---- */
 
@@ -107,7 +115,8 @@ static void put_status(struct text *reply, uint32_t status)
 static void run_job(const struct request *r, struct text *reply)
 {
 	struct cc_job job = { .args = r->args, .arg_count = r->arg_count, .files = r->files,
-			      .file_count = r->file_count, .put = put_field, .ctx = reply };
+			      .file_count = r->file_count, .put = put_field, .ctx = reply,
+			      .only_dirs = is_confined ? cc_header_dirs : NULL };
 
 	if (r->cwd && chdir(r->cwd) < 0)
 		(void)0; /* relative includes will be reported as not found, by name */
@@ -125,9 +134,21 @@ static int send_status(uint32_t status)
 	return r ? r : cc_send(CHANNEL, -1, &reply);
 }
 
+static int send_hello(uint32_t tag, const char *said)
+{
+	_text_ struct text hello = {};
+	int n;
+
+	cc_begin(&hello);
+	cc_add(&hello, tag, said, strlen(said));
+	n = cc_end(&hello);
+	return n ? n : cc_send(CHANNEL, -1, &hello);
+}
+
 static void limit_job(const struct request *r)
 {
-	struct rlimit none = { 0, 0 }, memory = { (rlim_t)MEMORY_LIMIT_MB << 20, (rlim_t)MEMORY_LIMIT_MB << 20 };
+	rlim_t bytes = (rlim_t)(is_confined ? CONFINED_MEMORY_LIMIT_MB : MEMORY_LIMIT_MB) << 20;
+	struct rlimit none = { 0, 0 }, memory = { bytes, bytes };
 	struct rlimit time = { r->timeout_ms / 1000 + 2, r->timeout_ms / 1000 + 2 };
 
 	(void)setrlimit(RLIMIT_CORE, &none);
@@ -145,8 +166,8 @@ static int do_job(const struct request *r, volatile bool *answering)
 	cc_begin(&reply);
 	run_job(r, &reply);
 	n = cc_end(&reply);
-	if (n)
-		return send_status(CC_CRASHED);
+	if (n || (is_confined && reply.n > CONFINED_ANSWER_LIMIT))
+		return send_status(CC_TOO_LARGE);
 	if (answering)
 		*answering = true;
 	return cc_send(CHANNEL, -1, &reply);
@@ -290,6 +311,11 @@ static int make_child(struct child *c, struct shared *shared)
 	return -EAGAIN;
 }
 
+static bool ran_out_of_memory(int status)
+{
+	return WIFEXITED(status) && WEXITSTATUS(status) == CC_EXIT_MEMORY;
+}
+
 /* Waits for a child to end, or makes it end; answers in its place if it could not. */
 static int end_child(struct child *c, bool by_force, uint32_t status_if_dead)
 {
@@ -309,7 +335,7 @@ static int end_child(struct child *c, bool by_force, uint32_t status_if_dead)
 		return 0;
 	if (c->shared->answering)
 		return -EPIPE; /* half an answer is out: the client can only hear the stream end */
-	return send_status(status_if_dead);
+	return send_status(ran_out_of_memory(status) ? CC_TOO_LARGE : status_if_dead);
 }
 
 /* The spare child has got a job, so it is the running one now, and the next spare is made while it works. */
@@ -356,6 +382,118 @@ static int supervise(struct child *spare, struct child *running)
 	return r;
 }
 
+/* ---- serving strangers: a child has a socket of its own, sees one job, and is dead before its answer goes on ---- */
+
+struct confined {
+	pid_t pid;
+	int fd;
+};
+
+static void run_confined(int fd)
+{
+	_free_ char *body = NULL;
+	struct request r = {};
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (dup2(fd, CHANNEL) < 0 || syscall(SYS_close_range, 3, ~0U, 0) < 0)
+		_exit(1);
+	touch_memory();
+	if (!cc_confine_self())
+		_exit(1);
+	_exit((receive_job(&r, &body) ? send_status(CC_BAD_REQUEST) : do_job(&r, NULL)) ? 1 : 0);
+}
+
+static int make_confined(struct confined *c)
+{
+	int ends[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+		return -errno;
+	c->pid = cc_confined_fork();
+	if (c->pid == 0)
+		run_confined(ends[1]);
+	close(ends[1]);
+	c->fd = ends[0];
+	if (c->pid > 0)
+		return 0;
+	close(c->fd);
+	return -EAGAIN;
+}
+
+static int end_confined(struct confined *c)
+{
+	int status = 0;
+
+	(void)kill(c->pid, SIGKILL);
+	while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR)
+		;
+	close(c->fd);
+	return status;
+}
+
+static int pass_on(int fd, int64_t deadline, char *body, size_t size)
+{
+	uint32_t head[] = { CC_MAGIC, size };
+	int r = cc_send(fd, deadline, &(struct text){ .p = (char *)head, .n = sizeof(head) });
+
+	return r ? r : cc_send(fd, deadline, &(struct text){ .p = body, .n = size });
+}
+
+static uint32_t find_timeout(const char *body, size_t size)
+{
+	struct cc_field f;
+	size_t pos = 0;
+
+	while (cc_next(body, size, &pos, &f) > 0)
+		if (f.tag == CC_TIMEOUT && f.size == sizeof(uint32_t))
+			return cc_u32(f.data);
+	return DEFAULT_TIMEOUT_MS;
+}
+
+static int serve_confined(struct confined *spare)
+{
+	_free_ char *body = NULL, *answer = NULL;
+	struct confined running = *spare;
+	size_t size, answer_size;
+	int r = cc_receive(CHANNEL, -1, &body, &size), made, status;
+	int64_t deadline;
+
+	if (r)
+		return r;
+	deadline = cc_now() + find_timeout(body, size);
+	r = pass_on(running.fd, deadline, body, size);
+	made = make_confined(spare);
+	if (!r)
+		r = cc_receive(running.fd, deadline, &answer, &answer_size);
+	status = end_confined(&running);
+	if (!r && answer_size <= CONFINED_ANSWER_LIMIT)
+		r = pass_on(CHANNEL, -1, answer, answer_size);
+	else
+		r = send_status(r == -ETIMEDOUT ? CC_TIMED_OUT : !r || ran_out_of_memory(status) ? CC_TOO_LARGE : CC_CRASHED);
+	return r ? r : made;
+}
+
+/* Now that all of clang's own files are read. */
+static int confine(void)
+{
+	struct confined spare;
+	const char *problem = NULL;
+	int r = cc_confine_start(&problem);
+
+	if (r) {
+		(void)send_hello(CC_PROBLEM, problem);
+		return r;
+	}
+	r = send_hello(CC_VERSION, cc_version());
+	if (!r)
+		r = make_confined(&spare);
+	while (!r)
+		r = serve_confined(&spare);
+	return r;
+}
+
+/* ---- starting ---- */
+
 static void warm_up(void)
 {
 	_text_ struct text reply = {};
@@ -394,6 +532,8 @@ static int serve(void)
 		return -errno;
 	warm_up();
 	plan_touching();
+	if (is_confined)
+		return confine() == -EPIPE ? 0 : 1;
 	n = supervise(&spare, &running);
 	for (struct child *c = &spare; c; c = c == &spare ? &running : NULL)
 		if (c->pid)
@@ -401,15 +541,11 @@ static int serve(void)
 	return n == -EPIPE ? 0 : n;
 }
 
-static int send_hello(void)
+static void find_headers(void)
 {
-	_text_ struct text hello = {};
-	int n;
-
-	cc_begin(&hello);
-	cc_add(&hello, CC_VERSION, cc_version(), strlen(cc_version()));
-	n = cc_end(&hello);
-	return n ? n : cc_send(CHANNEL, -1, &hello);
+	for (size_t i = 0; i + 1 < ARRAY_SIZE(fixed_args); i++)
+		if (!strcmp(fixed_args[i], "-resource-dir"))
+			snprintf(clang_headers, sizeof(clang_headers), "%s/include", fixed_args[i + 1]);
 }
 
 int main(int argc, char **argv)
@@ -419,8 +555,8 @@ int main(int argc, char **argv)
 
 	if (!strcmp(verb, "version"))
 		return printf("clang %s\n", cc_version()) < 0;
-	if (strcmp(verb, "serve") && strcmp(verb, "once")) {
-		fputs("usage: anybpf-cc serve|once|version   (anybpf starts it)\n", stderr);
+	if (strcmp(verb, "serve") && strcmp(verb, "once") && strcmp(verb, "confine")) {
+		fputs("usage: anybpf-cc serve|confine|once|version   (anybpf starts it)\n", stderr);
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);
@@ -428,7 +564,9 @@ int main(int argc, char **argv)
 	mallopt(M_MMAP_THRESHOLD, HEAP_AHEAD * 2);
 	mallopt(M_TRIM_THRESHOLD, INT_MAX);
 	heap_start = (char *)(((uintptr_t)sbrk(0) + PAGE - 1) & -PAGE);
-	r = send_hello();
+	is_confined = !strcmp(verb, "confine");
+	find_headers();
+	r = is_confined ? 0 : send_hello(CC_VERSION, cc_version());
 	if (!r)
 		r = strcmp(verb, "once") ? serve() : compile_once();
 	return r ? 1 : 0;

@@ -10,13 +10,19 @@
 #include <clang/Frontend/CompilerInvocation.h>
 #include <clang/Frontend/TextDiagnosticPrinter.h>
 #include <clang/Frontend/Utils.h>
+#include <clang/Lex/PPCallbacks.h>
+#include <clang/Lex/Preprocessor.h>
 #include <llvm/IR/IntrinsicInst.h>
 #include <llvm/IR/Module.h>
 #include <llvm/IR/PassManager.h>
 #include <llvm/Passes/PassBuilder.h>
+#include <llvm/Support/ErrorHandling.h>
 #include <llvm/Support/MemoryBuffer.h>
+#include <llvm/Support/Path.h>
 #include <llvm/Support/TargetSelect.h>
 #include <llvm/Support/VirtualFileSystem.h>
+#include <new>
+#include <unistd.h>
 #include "build/tags.h"
 #include "shim.h"
 
@@ -36,7 +42,7 @@ namespace {
 class Reporter : public DiagnosticConsumer {
 	const cc_job &job;
 	TextDiagnosticPrinter printer;
-	SourceManager *sources = nullptr;
+	unsigned lesser = 0; /* warnings and notes so far */
 
     public:
 	Reporter(const cc_job &j, llvm::raw_ostream &out, DiagnosticOptions &options)
@@ -56,9 +62,12 @@ class Reporter : public DiagnosticConsumer {
 
 	void EndSourceFile() override { printer.EndSourceFile(); }
 
+	/* What nobody will read is not kept: a source can have as many warnings as it has lines. */
 	void HandleDiagnostic(DiagnosticsEngine::Level level, const Diagnostic &info) override
 	{
 		DiagnosticConsumer::HandleDiagnostic(level, info);
+		if (level < DiagnosticsEngine::Error && ++lesser > 1000)
+			return;
 		printer.HandleDiagnostic(level, info);
 		put_record(level, info);
 	}
@@ -88,10 +97,45 @@ class Reporter : public DiagnosticConsumer {
 	}
 };
 
-/* Every file that was read, system headers too. */
+/*
+ * Every file that was read, system headers too. With a collector's own listener clang says nothing when an #embed finds no file.
+ */
 class Inputs : public DependencyCollector {
+	class Listener : public PPCallbacks {
+		Inputs &inputs;
+		SourceManager &sources;
+
+		void add(OptionalFileEntryRef file)
+		{
+			if (file)
+				inputs.maybeAddDependency(file->getName(), false, false, false, false);
+		}
+
+	    public:
+		Listener(Inputs &i, SourceManager &s) : inputs(i), sources(s) {}
+
+		void LexedFileChanged(FileID file, LexedFileChangeReason reason, SrcMgr::CharacteristicKind, FileID,
+				      SourceLocation) override
+		{
+			if (reason == LexedFileChangeReason::EnterFile)
+				add(sources.getFileEntryRefForID(file));
+		}
+#if CLANG_VERSION_MAJOR >= 19
+		void EmbedDirective(SourceLocation, StringRef, bool, OptionalFileEntryRef file,
+				    const LexEmbedParametersResult &) override
+		{
+			add(file);
+		}
+#endif
+	};
+
     public:
 	bool needSystemDependencies() override { return true; }
+
+	void attachToPreprocessor(Preprocessor &pp) override
+	{
+		pp.addPPCallbacks(std::make_unique<Listener>(*this, pp.getSourceManager()));
+	}
 };
 
 #if CLANG_VERSION_MAJOR >= 19
@@ -147,13 +191,66 @@ void leave_out_dwarf(CompilerInstance &compiler)
 void leave_out_dwarf(CompilerInstance &) {}
 #endif
 
-using FileSystem = llvm::IntrusiveRefCntPtr<llvm::vfs::FileSystem>;
+using Files = llvm::IntrusiveRefCntPtr<llvm::vfs::FileSystem>;
 
-FileSystem make_files(const cc_job &job)
+/* Files of a few directories; all others are not even there. The kernel sees to it too (confine.c), but might tell them apart. */
+class OnlyDirs : public llvm::vfs::ProxyFileSystem {
+	const char *const *dirs;
+
+	bool is_hidden(const llvm::Twine &path) const
+	{
+		llvm::SmallString<256> clean;
+
+		path.toVector(clean);
+		if (makeAbsolute(clean))
+			return true;
+		llvm::sys::path::remove_dots(clean, true);
+		for (const char *const *dir = dirs; *dir; dir++) {
+			llvm::StringRef rest(clean);
+
+			if (rest.consume_front(*dir) && (rest.empty() || rest[0] == '/'))
+				return false;
+		}
+		return true;
+	}
+
+    public:
+	OnlyDirs(Files files, const char *const *d) : ProxyFileSystem(files), dirs(d) {}
+
+	llvm::ErrorOr<llvm::vfs::Status> status(const llvm::Twine &path) override
+	{
+		return is_hidden(path) ? make_error_code(llvm::errc::no_such_file_or_directory) : ProxyFileSystem::status(path);
+	}
+
+	llvm::ErrorOr<std::unique_ptr<llvm::vfs::File>> openFileForRead(const llvm::Twine &path) override
+	{
+		if (is_hidden(path))
+			return make_error_code(llvm::errc::no_such_file_or_directory);
+		return ProxyFileSystem::openFileForRead(path);
+	}
+
+	llvm::vfs::directory_iterator dir_begin(const llvm::Twine &path, std::error_code &error) override
+	{
+		if (!is_hidden(path))
+			return ProxyFileSystem::dir_begin(path, error);
+		error = make_error_code(llvm::errc::no_such_file_or_directory);
+		return {};
+	}
+
+#if CLANG_VERSION_MAJOR >= 20
+	bool exists(const llvm::Twine &path) override { return !is_hidden(path) && ProxyFileSystem::exists(path); }
+#endif
+};
+
+Files make_files(const cc_job &job)
 {
-	llvm::IntrusiveRefCntPtr<llvm::vfs::FileSystem> real(llvm::vfs::getRealFileSystem());
-	llvm::IntrusiveRefCntPtr<llvm::vfs::OverlayFileSystem> all(new llvm::vfs::OverlayFileSystem(real));
+	Files real(llvm::vfs::getRealFileSystem());
 	llvm::IntrusiveRefCntPtr<llvm::vfs::InMemoryFileSystem> given(new llvm::vfs::InMemoryFileSystem());
+
+	if (job.only_dirs)
+		real = new OnlyDirs(real, job.only_dirs);
+
+	llvm::IntrusiveRefCntPtr<llvm::vfs::OverlayFileSystem> all(new llvm::vfs::OverlayFileSystem(real));
 
 	if (auto cwd = real->getCurrentWorkingDirectory())
 		given->setCurrentWorkingDirectory(*cwd);
@@ -177,11 +274,13 @@ void initialize_once()
 	LLVMInitializeBPFTargetMC();
 	LLVMInitializeBPFAsmPrinter();
 	LLVMInitializeBPFAsmParser();
+	std::set_new_handler([] { _exit(CC_EXIT_MEMORY); });
+	llvm::install_bad_alloc_error_handler([](void *, const char *, bool) { _exit(CC_EXIT_MEMORY); });
 	done = true;
 }
 
 /* The differences between LLVM releases in how a compiler comes to its invocation, file system and diagnostics. */
-void set_up(CompilerInstance &compiler, FileSystem files, DiagnosticConsumer *reporter)
+void set_up(CompilerInstance &compiler, Files files, DiagnosticConsumer *reporter)
 {
 #if CLANG_VERSION_MAJOR >= 22
 	compiler.setVirtualFileSystem(files);

@@ -21,12 +21,14 @@ struct cc_job {
 	size_t arg_count;
 	const struct cc_source *files;
 	size_t file_count;
+	const char *const *only_dirs; /* where files on the disk may be read, NULL-terminated; NULL: everywhere */
 	/* Called for each piece of the answer with a tag of protocol.h. */
 	void (*put)(void *ctx, uint32_t tag, const void *data, size_t size);
 	void *ctx;
 };
 
-/* Compiles; true if there is an object. */
+/* Compiles; true if there is an object. When memory runs out the process ends with this status. */
+enum { CC_EXIT_MEMORY = 77 };
 bool cc_compile(const struct cc_job *job);
 /* "22.1.8" */
 const char *cc_version(void);

@@ -81,7 +81,8 @@ struct ab_diagnostic {
 /*
  * Makes a builder: reads and indexes the kernel's types and starts the compiler process. Needs no privileges.
  * Errors: -ENOENT/NO_TYPES no BTF in this kernel and no btf_path; -EBADMSG/FORMAT btf_path is damaged;
- * -ENOENT/NO_COMPILER neither worker nor clang; -ENOENT, -EACCES for btf_path.
+ * -ENOENT/NO_COMPILER neither worker nor clang; -EPERM/UNSUPPORTED no sandbox on this machine; -ENOENT, -EACCES for
+ * btf_path.
  */
 AB_API int ab_builder_new(const struct ab_builder_opts *opts, struct ab_builder **ret_builder, struct ab_error *err);
 
@@ -96,7 +97,8 @@ AB_API const char *ab_builder_compiler(const struct ab_builder *builder);
  * is its text, or NULL to take it from opts->files or the disk. The object holds BTF but no DWARF, no absolute path and no time: the same
  * input gives the same bytes. Warnings are in the artifact, errors in err->log.
  * Errors: -EINVAL/COMPILE the compiler refused it (log: diagnostics with the caller's own paths and lines, plus the
- * nearest kernel type where a name is unknown); -ETIMEDOUT/LIMIT; -ENOENT, -EACCES for `path`; -EINVAL/USAGE for opts.
+ * nearest kernel type where a name is unknown), or crashed on it (no log); -ETIMEDOUT/LIMIT, -EFBIG/LIMIT too much memory or
+ * output; -ENOENT, -EACCES for `path`; -EINVAL/USAGE for opts.
  */
 AB_API int ab_builder_build(struct ab_builder *builder, const char *path, const char *text, size_t size,
 			    const struct ab_build_opts *opts, struct ab_artifact **ret_artifact, struct ab_error *err);

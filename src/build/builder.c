@@ -62,6 +62,8 @@ int ab_builder_new(const struct ab_builder_opts *opts, struct ab_builder **ret_b
 		r = btf_path ? ab_btf_open_file(btf_path, &b->btf, err) : ab_btf_open_kernel(&b->btf, err);
 	if (!r)
 		r = ab_bundle_new(&b->bundle, err);
+	if (!r && b->sandbox)
+		r = ab_compiler_wait(b->compiler, err);
 	if (r) {
 		ab_builder_free(b);
 		return r;
@@ -477,7 +479,8 @@ static int report_errors(const struct build *q, struct compile_result *result, s
 
 static int warn_of_license(const struct build *q, struct compile_result *result)
 {
-	static const char message[] = "no license: many helpers refuse a program without char LICENSE[] SEC(\"license\") = \"GPL\";";
+	static const char message[] = "no license: many helpers refuse a program without "
+				      "char LICENSE[] SEC(\"license\") = \"GPL\";";
 
 	text_printf(&result->log, "%s: warning: %s\n", q->name, message);
 	return ab_compile_result_add(result, result->diagnostic_count,
@@ -500,6 +503,7 @@ static int make_artifact(const struct build *q, struct compile_result *result, b
 	if (!r && result->log.failed)
 		r = ab_fail_memory(err);
 	if (r) {
+		ab_error_prefix(err, "%s", q->name);
 		ab_artifact_free(a);
 		return r;
 	}

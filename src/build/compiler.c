@@ -266,7 +266,7 @@ static int build_request(const struct compiler *c, struct text *m, const struct 
 	return cc_end(m);
 }
 
-static int read_hello(struct compiler *c)
+static int read_hello(struct compiler *c, struct ab_error *err)
 {
 	_free_ char *body = NULL;
 	struct cc_field f;
@@ -278,8 +278,10 @@ static int read_hello(struct compiler *c)
 	r = cc_receive(c->fd, cc_now() + 60000, &body, &size);
 	if (r)
 		return r;
-	if (cc_next(body, size, &pos, &f) != 1 || f.tag != CC_VERSION || f.size > 64)
+	if (cc_next(body, size, &pos, &f) != 1 || (f.tag != CC_VERSION && f.tag != CC_PROBLEM) || f.size > 256)
 		return -EBADMSG;
+	if (f.tag == CC_PROBLEM)
+		return ab_fail(err, AB_ERROR_UNSUPPORTED, -EPERM, "no sandbox for the compiler: %.*s", (int)f.size, f.data);
 	c->greeted = true;
 	if (!c->name && asprintf(&c->name, "clang %.*s (worker)", (int)f.size, f.data) < 0) {
 		c->name = NULL;
@@ -288,12 +290,19 @@ static int read_hello(struct compiler *c)
 	return 0;
 }
 
+int ab_compiler_wait(struct compiler *c, struct ab_error *err)
+{
+	int r = c->clang ? 0 : read_hello(c, err);
+
+	return r ? ab_fail_errno(err, r, "no answer from '%s'", c->path) : 0;
+}
+
 const char *ab_compiler_name(struct compiler *c)
 {
 	if (c->clang)
 		return ab_clang_name(c->clang);
 	if (c->pid)
-		(void)read_hello(c);
+		(void)read_hello(c, NULL);
 	return c->name ? c->name : "clang (worker)";
 }
 
@@ -314,7 +323,7 @@ static int exchange(struct compiler *c, const struct compile_request *q, struct 
 	if (!r)
 		r = cc_send(c->fd, deadline, &request);
 	if (!r)
-		r = read_hello(c);
+		r = read_hello(c, err);
 	if (!r)
 		r = cc_receive(c->fd, deadline, &body, &size);
 	return r ? r : take_reply(body, size, result, ret_status);
@@ -336,6 +345,9 @@ int ab_compiler_run(struct compiler *c, const struct compile_request *q, struct 
 	if (r == -ETIMEDOUT || (!r && status == CC_TIMED_OUT))
 		return ab_fail(err, AB_ERROR_LIMIT, -ETIMEDOUT, "%s: the compiler was not done after %u ms", q->main_name,
 			       q->timeout_ms);
+	if (!r && status == CC_TOO_LARGE)
+		return ab_fail(err, AB_ERROR_LIMIT, -EFBIG, "%s: its compile needs more memory or makes more output than it may",
+			       q->main_name);
 	if (r == -EPIPE || (!r && status == CC_CRASHED))
 		return ab_fail(err, AB_ERROR_COMPILE, -EINVAL, "%s: the compiler crashed on this source", q->main_name);
 	if (!r && status == CC_BAD_REQUEST)

@@ -37,12 +37,14 @@ struct compile_result {
 
 /* `clang`: a program to use in place of the worker, or NULL. Starts the worker at once but does not wait for it. */
 int ab_compiler_new(const char *clang, bool one_shot, bool sandbox, struct compiler **ret_compiler, struct ab_error *err);
+/* Waits until it is ready: -EPERM/UNSUPPORTED if it cannot be confined as it should be. */
+int ab_compiler_wait(struct compiler *compiler, struct ab_error *err);
 void ab_compiler_free(struct compiler *compiler);
 const char *ab_compiler_name(struct compiler *compiler);
 
 /*
  * 0 when the compiler gave its verdict, which is result->ok; the result is the caller's to clear in every case.
- * Errors: -ETIMEDOUT/LIMIT, -ECHILD/COMPILE the compiler crashed, -ENOENT/NO_COMPILER, IO.
+ * Errors: -ETIMEDOUT/LIMIT, -EFBIG/LIMIT too much memory or output, -EINVAL/COMPILE the compiler crashed, -ENOENT/NO_COMPILER, IO.
  */
 int ab_compiler_run(struct compiler *compiler, const struct compile_request *request, struct compile_result *result,
 		    struct ab_error *err);

@@ -37,7 +37,8 @@ struct strip {
 
 static int bad(struct ab_error *err, const char *what)
 {
-	return ab_fail(err, AB_ERROR_INTERNAL, -EBADMSG, "the compiler's object cannot be read: %s", what);
+	return ab_fail(err, AB_ERROR_COMPILE, -EINVAL, "the object that it makes cannot be read: %s "
+		       "(does it write assembly into the compiler's own sections?)", what);
 }
 
 /* What the loader has no use for. The relocations of .BTF and .BTF.ext only repeat what is in these sections already. */

@@ -6,6 +6,8 @@
 enum cc_tag {
 	CC_VERSION = 1, /* hello: the clang release, "22.1.8"; a NUL; where its own headers are */
 
+	CC_PROBLEM,     /* hello, in its place: why this worker cannot work */
+
 	CC_CWD = 16,    /* request: the directory that relative paths start from */
 	CC_ARG,         /* request: one argument of clang -cc1, without NUL */
 	CC_FILE,        /* request: a virtual file: name, NUL, content, NUL */
@@ -24,6 +26,7 @@ enum cc_status {
 	CC_CRASHED,     /* the process that compiled died */
 	CC_TIMED_OUT,
 	CC_BAD_REQUEST,
+	CC_TOO_LARGE,   /* it needs more memory than it may, or the answer has no room in a message */
 };
 
 enum cc_severity { CC_NOTE = 1, CC_REMARK, CC_WARNING, CC_ERROR, CC_FATAL };

@@ -1,0 +1,13 @@
+#define A int int = ;
+#define B A A A A A A A A A A
+#define C B B B B B B B B B B
+#define D C C C C C C C C C C
+D D D
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+SEC("tp/sched/sched_process_exec")
+int handle(void *ctx)
+{
+	return 0;
+}
+char LICENSE[] SEC("license") = "GPL";

@@ -1,0 +1,2 @@
+#include "bomb_include_twice.bpf.c"
+#include "bomb_include_twice.bpf.c"

@@ -1,0 +1,10 @@
+#define A(x) x x x x x x x x x x
+int y = A(A(A(A(A(A(A(A(A(A(A(A(1 +)))))))))))) 1;
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+SEC("tp/sched/sched_process_exec")
+int handle(void *ctx)
+{
+	return 0;
+}
+char LICENSE[] SEC("license") = "GPL";

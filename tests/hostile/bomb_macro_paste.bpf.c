@@ -1,0 +1,51 @@
+#define C_(a, b) a ## b
+#define C(a, b) C_(a, b)
+#define M0 x
+#define M1 C(M0, M0)
+#define M2 C(M1, M1)
+#define M3 C(M2, M2)
+#define M4 C(M3, M3)
+#define M5 C(M4, M4)
+#define M6 C(M5, M5)
+#define M7 C(M6, M6)
+#define M8 C(M7, M7)
+#define M9 C(M8, M8)
+#define M10 C(M9, M9)
+#define M11 C(M10, M10)
+#define M12 C(M11, M11)
+#define M13 C(M12, M12)
+#define M14 C(M13, M13)
+#define M15 C(M14, M14)
+#define M16 C(M15, M15)
+#define M17 C(M16, M16)
+#define M18 C(M17, M17)
+#define M19 C(M18, M18)
+#define M20 C(M19, M19)
+#define M21 C(M20, M20)
+#define M22 C(M21, M21)
+#define M23 C(M22, M22)
+#define M24 C(M23, M23)
+#define M25 C(M24, M24)
+#define M26 C(M25, M25)
+#define M27 C(M26, M26)
+#define M28 C(M27, M27)
+#define M29 C(M28, M28)
+#define M30 C(M29, M29)
+#define M31 C(M30, M30)
+#define M32 C(M31, M31)
+#define M33 C(M32, M32)
+#define M34 C(M33, M33)
+#define M35 C(M34, M34)
+#define M36 C(M35, M35)
+#define M37 C(M36, M36)
+#define M38 C(M37, M37)
+#define M39 C(M38, M38)
+int M39;
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+SEC("tp/sched/sched_process_exec")
+int handle(void *ctx)
+{
+	return 0;
+}
+char LICENSE[] SEC("license") = "GPL";

@@ -1,0 +1,11 @@
+#define S_(x) #x
+#define S(x) S_(x)
+const char *s = S(S(S(S(S(S(S(S(S(S(S(S(S(S(S(S(S(S(S(S(S(S(S(S(S(S("\\"))))))))))))))))))))))))));
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+SEC("tp/sched/sched_process_exec")
+int handle(void *ctx)
+{
+	return 0;
+}
+char LICENSE[] SEC("license") = "GPL";

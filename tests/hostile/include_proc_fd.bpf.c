@@ -1,0 +1,9 @@
+#include "/proc/self/fd/0"
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+SEC("tp/sched/sched_process_exec")
+int handle(void *ctx)
+{
+	return 0;
+}
+char LICENSE[] SEC("license") = "GPL";

@@ -1,0 +1,10 @@
+template <int N> struct T { enum { v = T<N - 1>::v }; };
+int x = T<1000000>::v;
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+SEC("tp/sched/sched_process_exec")
+int handle(void *ctx)
+{
+	return 0;
+}
+char LICENSE[] SEC("license") = "GPL";

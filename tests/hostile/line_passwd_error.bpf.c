@@ -1,0 +1,2 @@
+#line 1 "/etc/passwd"
+#error what does this line say

@@ -1,0 +1,10 @@
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#pragma include_alias("a.h", "/etc/passwd")
+#include "a.h"
+SEC("tp/sched/sched_process_exec")
+int handle(void *ctx)
+{
+	return 0;
+}
+char LICENSE[] SEC("license") = "GPL";

@@ -1,0 +1,1 @@
+#error ]0;owned[2J[31mred

@@ -1,0 +1,1 @@
+#include "[2J]0;owned.h"

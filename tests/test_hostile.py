@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+"""Sources that mean harm, compiled in the sandbox: none learns or changes anything outside, each is answered, and the next build works.
+
+tests/hostile/*.bpf.c, one trick a file; tests/hostile/EXPECTED says how each ends and, for a refusal, words that are said.
+"""
+import ctypes
+import os
+import pathlib
+import stat
+import time
+
+import pytest
+from live import BUILD, ROOT
+from sandbox import Builder
+
+HOSTILE = ROOT / "tests" / "hostile"
+GOOD = (ROOT / "bench" / "corpus" / "hello.bpf.c").read_bytes()
+CANARY = b"CANARY-7f3a9e"
+PRESENT = b"PRESENT-ON-DISK"  # what a source says that has found out that a file is there
+START = b'#include "vmlinux.h"\n#include <bpf/bpf_helpers.h>\n'
+TIMEOUT = 2500
+
+pytestmark = [pytest.mark.skipif(not os.path.exists("/sys/kernel/btf/vmlinux"), reason="needs a kernel with BTF"),
+              pytest.mark.skipif(not (BUILD / "anybpf-cc").exists(), reason="anybpf-cc is not built")]
+
+
+def expected():
+    for line in (HOSTILE / "EXPECTED").read_text().splitlines():
+        if line and not line.startswith("#"):
+            name, words, *said = line.split(None, 2)
+            yield name, words.split("|"), (said or [""])[0]
+
+
+@pytest.fixture(scope="module")
+def secret(tmp_path_factory):
+    """A directory with what sources try to reach; its path is told to them."""
+    folder = tmp_path_factory.mktemp("secret")
+    (folder / "canary").write_bytes(CANARY + b" line one\n" + CANARY + b" line two\n")
+    os.mkfifo(folder / "fifo")
+    (folder / "link").symlink_to(folder / "canary")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def builder():
+    builder = Builder(sandbox=True)
+    yield builder
+    builder.close()
+
+
+@pytest.fixture(scope="module")
+def good():
+    builder = Builder(sandbox=False)
+    yield builder.build("hello.bpf.c", GOOD).object
+    builder.close()
+
+
+def snapshot(folder):
+    return {p.name: (p.lstat().st_size, p.lstat().st_mtime_ns, p.lstat().st_atime_ns if stat.S_ISREG(p.lstat().st_mode) else 0)
+            for p in folder.iterdir()}
+
+
+def defines(secret):
+    return [f'SECRET="{secret}/canary"', f'SECRET_PATH="{secret}/canary"', f'FIFO="{secret}/fifo"', f'LINK="{secret}/link"']
+
+
+def check_harmless(outcome, secret):
+    first = pathlib.Path("/etc/passwd").read_bytes().splitlines()[0]
+    assert CANARY not in outcome.said + outcome.object
+    assert first not in outcome.said + outcome.object
+    assert PRESENT not in outcome.object
+
+
+def test_corpus_is_described():
+    assert sorted(name for name, _, _ in expected()) == sorted(p.name.removesuffix(".bpf.c") for p in HOSTILE.glob("*.bpf.c"))
+
+
+@pytest.mark.parametrize("name, words, said", [pytest.param(*row, id=row[0]) for row in expected()])
+def test_hostile(name, words, said, builder, good, secret):
+    before = snapshot(secret)
+    began = time.monotonic()
+    outcome = builder.build(f"{name}.bpf.c", (HOSTILE / f"{name}.bpf.c").read_bytes(), defines=defines(secret), timeout_ms=TIMEOUT)
+    assert time.monotonic() - began < 2 * TIMEOUT / 1000 + 10  # a refused source may be compiled twice
+    assert outcome.word in words, outcome
+    assert said.encode() in outcome.said, outcome
+    assert len(outcome.said) < 5 << 20
+    check_harmless(outcome, secret)
+    assert snapshot(secret) == before
+    assert not os.path.exists("/tmp/anybpf-hostile")
+    assert builder.build("hello.bpf.c", GOOD).object == good
+
+
+# ---- what no single source can do ----
+
+def test_same_bytes_as_outside(builder):
+    outside = Builder(sandbox=False)
+    for source in sorted((ROOT / "tools").glob("*snoop.bpf.c")):
+        files = {source.name: source.read_bytes()}
+        confined = builder.build(source.name, files=files)
+        assert confined.word == "ok", confined
+        assert confined.object == outside.build(source.name, files=files).object
+        assert builder.inputs()[0] == source.name
+    outside.close()
+
+
+def test_files_of_the_bundle_only(builder, secret):
+    text = START + b'#include "inc/mine.h"\nchar LICENSE[] SEC("license") = "GPL";\n'
+    files = {"a.bpf.c": text, "inc/mine.h": b'#include <linux/types.h>\nint mine = 1;\n'}
+    assert builder.build("a.bpf.c", files=files).word == "ok"
+    assert builder.inputs()[:1] == ["a.bpf.c"] and "inc/mine.h" in builder.inputs() and "/usr/include/linux/types.h" in builder.inputs()
+    assert builder.build("b.bpf.c", files=files).word != "ok"
+    outcome = builder.build(str(secret / "canary"), files=files)
+    assert outcome.word != "ok" and CANARY not in outcome.said
+    outcome = builder.build("a.bpf.c", text, include_dirs=[str(secret), "/etc", "/"])
+    assert outcome.word == "refused" and b"'inc/mine.h' file not found" in outcome.said
+
+
+@pytest.mark.parametrize("where", ["dirs", "beside", "define", "path"])
+def test_ways_in_by_options(builder, secret, where):
+    include = START + b'#include "canary"\nchar LICENSE[] SEC("license") = "GPL";\n'
+    options = {"dirs": ("x.bpf.c", include, {"include_dirs": [str(secret)]}),
+               "beside": (f"{secret}/x.bpf.c", include, {}),
+               "define": ("x.bpf.c", b"#include INC\n", {"defines": [f'INC="{secret}/canary"']}),
+               "path": (f"../../../../../../../..{secret}/x.bpf.c", include, {})}
+    path, text, more = options[where]
+    outcome = builder.build(path, text, **more)
+    assert outcome.word == "refused" and b"file not found" in outcome.said
+    check_harmless(outcome, secret)
+
+
+def test_one_job_sees_no_other(builder):
+    builder.build("one.bpf.c", files={"one.bpf.c": b"#error one\n", "left.h": b"#define LEFT 1\n"})
+    outcome = builder.build("two.bpf.c", b'#include "left.h"\n')
+    assert outcome.word == "refused" and b"'left.h' file not found" in outcome.said
+
+
+def children(pid):
+    return [int(p) for p in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_confinement_of_the_process(builder):
+    """What the kernel says about the process that waits for the next job."""
+    mine = [p for p in children(os.getpid()) if b"confine" in pathlib.Path(f"/proc/{p}/cmdline").read_bytes()]
+    assert mine
+    for worker in mine:
+        deadline = time.monotonic() + 20
+        while True:
+            job = (children(worker) or [0])[0]
+            status = dict(line.split(":\t", 1) for line in pathlib.Path(f"/proc/{job}/status").read_text().splitlines() if ":\t" in line) if job else {}
+            if status.get("Seccomp") == "2":
+                break
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert status["NoNewPrivs"] == "1" and int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0
+        assert os.getuid() or status["Uid"].split()[0] != "0"
+        descriptors = os.listdir(f"/proc/{job}/fd")
+        assert sorted(descriptors) == ["0", "1", "2"]
+        for kind in "user", "mnt", "net", "pid", "ipc", "uts", "cgroup":
+            assert os.readlink(f"/proc/{job}/ns/{kind}") != os.readlink(f"/proc/self/ns/{kind}")
+        assert os.listdir(f"/proc/{job}/root") == ["usr"]
+        assert all(line.split()[5].startswith("ro,") for line in pathlib.Path(f"/proc/{job}/mountinfo").read_text().splitlines())
+
+
+# ---- machines without namespaces ----
+
+WITHOUT_NAMESPACES = """#!/usr/bin/python3
+import ctypes, os, sys
+ready, mapped = os.pipe(), os.pipe()
+child = os.fork()
+if child:
+    os.read(ready[0], 1)
+    for name in "uid_map", "gid_map":
+        with open(f"/proc/{{child}}/{{name}}", "w") as f:
+            f.write("0 0 4294967295")
+    os.write(mapped[1], b"x")
+    os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+libc = ctypes.CDLL(None)
+assert libc.unshare(0x10000000) == 0
+os.write(ready[1], b"x")
+os.read(mapped[0], 1)
+libc.prctl(1, 9)
+with open("/proc/sys/user/max_user_namespaces", "w") as f:
+    f.write("0")
+os.execv("{cc}", ["anybpf-cc", *sys.argv[1:]])
+"""
+
+
+@pytest.fixture(scope="module")
+def landlocked(tmp_path_factory):
+    if os.getuid() or ctypes.CDLL(None).syscall(444, None, 0, 1) < 1:
+        pytest.skip("needs root, and a kernel with Landlock")
+    worker = tmp_path_factory.mktemp("worker") / "cc"
+    worker.write_text(WITHOUT_NAMESPACES.format(cc=BUILD / "anybpf-cc"))
+    worker.chmod(0o755)
+    builder = Builder(sandbox=True, worker=worker)
+    yield builder
+    builder.close()
+
+
+@pytest.mark.parametrize("name, words, said", [pytest.param(*row, id=row[0]) for row in expected()
+                                               if row[0].startswith(("include_", "probe_", "embed_", "line_", "asm_inc", "pragma_"))])
+def test_landlock(name, words, said, landlocked, good, secret):
+    test_hostile(name, words, said, landlocked, good, secret)
+
+
+def test_no_sandbox_is_said(tmp_path):
+    """Neither namespaces nor Landlock: a builder for strangers is refused, not made without walls."""
+    worker = tmp_path / "cc"
+    worker.write_text("#!/bin/sh\nexec false\n")
+    worker.chmod(0o755)
+    with pytest.raises(OSError):
+        Builder(sandbox=True, worker=worker)
