@@ -94,8 +94,8 @@ AB_API const char *ab_builder_compiler(const struct ab_builder *builder);
 
 /*
  * Compiles one source. `path` names it in diagnostics and is where its relative #includes are looked up; `text`, `size`
- * is its text, or NULL to take it from opts->files or the disk. The object holds BTF but no DWARF, no absolute path and no time: the same
- * input gives the same bytes. Warnings are in the artifact, errors in err->log.
+ * is its text, or NULL to take it from opts->files or the disk. The object holds BTF but no DWARF, no absolute path and no
+ * time: the same input gives the same bytes. Warnings are in the artifact, errors in err->log.
  * Errors: -EINVAL/COMPILE the compiler refused it (log: diagnostics with the caller's own paths and lines, plus the
  * nearest kernel type where a name is unknown), or crashed on it (no log); -ETIMEDOUT/LIMIT, -EFBIG/LIMIT too much memory or
  * output; -ENOENT, -EACCES for `path`; -EINVAL/USAGE for opts.
