@@ -62,7 +62,7 @@ def build_id(elf):
 
 
 COMPRESSORS = {
-    "gzip": gzip.compress,
+    "gzip": lambda data: gzip.compress(data, mtime=0),
     "xz": lambda data: lzma.compress(data, check=lzma.CHECK_CRC32),
     "lzma": lambda data: lzma.compress(data, format=lzma.FORMAT_ALONE),
     "bzip2": bz2.compress,

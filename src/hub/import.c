@@ -109,47 +109,71 @@ static void override(char *field, size_t cap, const char *value)
 		ab_identity_set(field, cap, value, strlen(value));
 }
 
-int ab_import_found(struct importing *at, const struct identity *from, const void *btf, size_t size, const char *member,
-		    bool from_dwarf, struct ab_error *err)
+/* What was found, and what the caller said of it. */
+static int complete(struct importing *at, struct identity *id, struct ab_error *err)
 {
 	const struct ab_import_opts *opts = at->import->opts;
-	struct ab_found found = {
-		.btf = btf, .size = size, .input = at->input, .member = member, .from_dwarf = from_dwarf
-	};
-	struct base *base = NULL;
-	struct identity id = *from;
-	struct ab_kernel kernel;
-	int r = 0;
 
-	override(id.release, sizeof(id.release), OPT(opts, release));
-	override(id.arch, sizeof(id.arch), OPT(opts, arch));
-	override(id.distribution, sizeof(id.distribution), OPT(opts, distribution));
-	override(id.flavour, sizeof(id.flavour), OPT(opts, flavour));
-	ab_identity_finish(&id);
-	if (!*id.release || !*id.arch)
+	override(id->release, sizeof(id->release), OPT(opts, release));
+	override(id->arch, sizeof(id->arch), OPT(opts, arch));
+	override(id->distribution, sizeof(id->distribution), OPT(opts, distribution));
+	override(id->flavour, sizeof(id->flavour), OPT(opts, flavour));
+	ab_identity_finish(id);
+	if (!*id->release || !*id->arch)
 		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "nothing says %s these types are for; --%s does",
-			       *id.release ? "which architecture" : "which kernel", *id.release ? "arch" : "release");
-	kernel = ab_identity_kernel(&id);
-	if (*id.module) {
-		r = find_base(at, &id, &base, err);
-		if (r < 0)
-			return r;
+			       *id->release ? "which architecture" : "which kernel", *id->release ? "arch" : "release");
+	return 0;
+}
+
+static int tell_found(struct importing *at, struct identity *id, struct ab_found *found, struct ab_error *err)
+{
+	const struct ab_import_opts *opts = at->import->opts;
+	struct base *base = NULL;
+	struct ab_kernel kernel;
+	int r = *id->module ? find_base(at, id, &base, err) : 0;
+
+	if (r < 0)
+		return r;
+	if (base) {
 		/* A module says nothing of who made it; its kernel did. */
-		strcpy(id.distribution, base->distribution);
-		found.base = base->btf;
-		found.base_size = base->size;
+		strcpy(id->distribution, base->distribution);
+		found->base = base->btf;
+		found->base_size = base->size;
 	}
-	found.kernel = &kernel;
-	r = opts->found(opts->ctx, &found, err);
+	kernel = ab_identity_kernel(id);
+	found->kernel = &kernel;
+	r = opts->found(opts->ctx, found, err);
 	pthread_mutex_lock(&at->import->lock);
 	if (base)
 		base->users--;
 	at->import->result.found += r >= 0;
 	pthread_mutex_unlock(&at->import->lock);
+	return r;
+}
+
+int ab_import_found(struct importing *at, const struct identity *from, const void *btf, size_t size, const char *member,
+		    bool from_dwarf, struct ab_error *err)
+{
+	struct ab_found found = {
+		.btf = btf, .size = size, .input = at->input, .member = member, .from_dwarf = from_dwarf
+	};
+	struct identity id = *from;
+	_free_ void *aligned = NULL;
+	int r = complete(at, &id, err);
+
+	/* Sections of damaged or odd files begin anywhere; those who read types want them where the kernel has them. */
+	if (r == 0 && (uintptr_t)btf % 8) {
+		aligned = malloc(size);
+		if (!aligned)
+			return ab_fail_memory(err);
+		found.btf = memcpy(aligned, btf, size);
+	}
+	if (r == 0)
+		r = tell_found(at, &id, &found, err);
 	if (r < 0)
 		return r;
 	at->found++;
-	if (OPT(opts, modules) && !*id.module)
+	if (OPT(at->import->opts, modules) && !*id.module)
 		keep_base(at->import, &id, btf, size);
 	return 0;
 }
@@ -285,8 +309,7 @@ static int add_input(struct import *import, const char *path, bool named)
 		import->inputs = inputs;
 		import->cap = cap;
 	}
-	import->inputs[import->count].path = strdup(path);
-	import->inputs[import->count].named = named;
+	import->inputs[import->count] = (struct input){ .path = strdup(path), .named = named };
 	return import->inputs[import->count].path ? (import->count++, 0) : -ENOMEM;
 }
 
