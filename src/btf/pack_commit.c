@@ -172,12 +172,20 @@ static bool add_fresh(struct commit *c, uint32_t number, uint32_t kernel)
 	return true;
 }
 
-static __thread const struct table *defs_table;
+/* qsort() has no context. */
+static __thread struct ab_pack_writer *sorting;
+
+static int compare_readings(uint32_t a, uint32_t b)
+{
+	uint64_t x = ab_pack_reading(&sorting->strings, ab_table_item(&sorting->defs, a));
+	uint64_t y = ab_pack_reading(&sorting->strings, ab_table_item(&sorting->defs, b));
+
+	return x < y ? -1 : x > y;
+}
 
 static int compare_fresh(const void *a, const void *b)
 {
 	const struct fresh *x = a, *y = b;
-	const struct item *p, *q;
 	int r;
 
 	if (x->kernel != y->kernel)
@@ -189,13 +197,8 @@ static int compare_fresh(const void *a, const void *b)
 	r = memcmp(x->name, y->name, MIN(x->size, y->size));
 	if (r || x->size != y->size)
 		return r ? r : x->size < y->size ? -1 : 1;
-	/* Of one name and kernel: anything that does not depend on who was first. */
-	p = ab_table_item(defs_table, x->number);
-	q = ab_table_item(defs_table, y->number);
-	if (p->size != q->size)
-		return p->size < q->size ? -1 : 1;
-	r = memcmp(p->p, q->p, p->size);
-	return r ? r : (int)p->kind - q->kind;
+	/* Of one name and kernel: whatever does not depend on who was first. */
+	return compare_readings(x->number, y->number);
 }
 
 static int find_fresh(struct commit *c, struct ab_error *err)
@@ -206,8 +209,9 @@ static int find_fresh(struct commit *c, struct ab_error *err)
 				return ab_fail_memory(err);
 	if (c->n_fresh > PACK_MAX_IDS - c->n_defs)
 		return ab_fail(err, AB_ERROR_LIMIT, -EFBIG, "a pack of more than %u definitions", PACK_MAX_IDS);
-	defs_table = &c->w->defs;
-	qsort(c->fresh, c->n_fresh, sizeof(*c->fresh), compare_fresh);
+	sorting = c->w;
+	if (c->n_fresh)
+		qsort(c->fresh, c->n_fresh, sizeof(*c->fresh), compare_fresh);
 	return 0;
 }
 

@@ -303,6 +303,8 @@ int ab_pack_encode(struct ab_pack_writer *w, struct encoder *e, const void *btf,
 const uint32_t *ab_encoder_base_defs(const struct encoder *e, uint32_t *ret_n);
 struct encoder *ab_encoder_new(void);
 void ab_encoder_free(struct encoder *e);
+/* A hash of what a definition reads like, with texts and not their numbers: the same in every writer. */
+uint64_t ab_pack_reading(const struct table *strings, const struct item *def);
 void ab_sort_numbers(uint32_t *numbers, uint32_t n);
 int ab_writer_load_old(struct ab_pack_writer *w, struct ab_error *err);
 int ab_writer_take_old(struct ab_pack_writer *w, struct ab_error *err);

@@ -24,48 +24,18 @@ struct refine {
 	uint32_t set_mask;
 };
 
-/* ---- what a node reads like ---- */
-
-struct reading {
-	struct walk walk;
-	const struct encoder *e;
-	XXH3_state_t state;
-};
-
-static void read_raw(struct walk *w, const uint8_t *p, size_t n)
-{
-	struct reading *r = (struct reading *)w;
-
-	XXH3_64bits_update(&r->state, p, n);
-}
-
-static void read_str(struct walk *w, uint64_t token)
-{
-	struct reading *r = (struct reading *)w;
-	const struct item *text = ab_table_item(&r->e->writer->strings, token);
-	uint8_t size[4];
-
-	put_le32(size, text->size);
-	XXH3_64bits_update(&r->state, size, sizeof(size));
-	XXH3_64bits_update(&r->state, text->p, text->size);
-}
-
-static uint64_t reading_hash(const struct encoder *e, const struct node *node)
-{
-	struct reading r = { .walk = { .str = read_str, .raw = read_raw }, .e = e };
-
-	XXH3_64bits_reset(&r.state);
-	XXH3_64bits_update(&r.state, &node->kind, 1);
-	read_str(&r.walk, node->name);
-	ab_pack_walk(&r.walk, node->kind, e->bodies.p + node->body, node->size);
-	return XXH3_64bits_digest(&r.state);
-}
-
 /* ---- members ---- */
 
 static bool is_full(const struct node *node)
 {
 	return (node->kind & PACK_KIND) != BTF_KIND_FWD;
+}
+
+static uint64_t node_reading(const struct encoder *e, const struct node *node)
+{
+	const struct item item = { .p = e->bodies.p + node->body, .size = node->size, .name = node->name, .kind = node->kind };
+
+	return ab_pack_reading(&e->writer->strings, &item);
 }
 
 static bool add_member(struct refine *f, uint32_t node)
@@ -91,7 +61,7 @@ static bool add_member(struct refine *f, uint32_t node)
 			return false;
 		f->cap = cap;
 	}
-	reading = reading_hash(f->e, &f->e->nodes[node]);
+	reading = node_reading(f->e, &f->e->nodes[node]);
 	for (uint32_t i = 0; i < f->n_rounds; i++)
 		f->rounds[i][f->n] = reading;
 	f->members[f->n++] = node;

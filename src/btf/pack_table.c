@@ -206,6 +206,43 @@ uint32_t ab_table_put(struct table *t, struct table_key key, const void *p, size
 	return number;
 }
 
+/* ---- what a definition reads like ---- */
+
+struct reading {
+	struct walk walk;
+	const struct table *strings;
+	XXH3_state_t state;
+};
+
+static void read_raw(struct walk *w, const uint8_t *p, size_t n)
+{
+	XXH3_64bits_update(&((struct reading *)w)->state, p, n);
+}
+
+static void read_str(struct walk *w, uint64_t token)
+{
+	struct reading *r = (struct reading *)w;
+	const struct item *text = ab_table_item(r->strings, token);
+	uint8_t size[4];
+
+	put_le32(size, text->size);
+	XXH3_64bits_update(&r->state, size, sizeof(size));
+	XXH3_64bits_update(&r->state, text->p, text->size);
+}
+
+uint64_t ab_pack_reading(const struct table *strings, const struct item *def)
+{
+	struct reading r = { .walk = { .str = read_str, .raw = read_raw }, .strings = strings };
+
+	XXH3_64bits_reset(&r.state);
+	XXH3_64bits_update(&r.state, &def->kind, 1);
+	read_str(&r.walk, def->name);
+	ab_pack_walk(&r.walk, def->kind, def->p, def->size);
+	return XXH3_64bits_digest(&r.state);
+}
+
+/* ---- sorting ---- */
+
 static int compare_numbers(const void *a, const void *b)
 {
 	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
