@@ -29,7 +29,8 @@ struct ab_link;
 struct ab_object_opts {
 	size_t sz;
 	const char *name;       /* what to call the object; NULL: from the file name */
-	const char *btf_path;   /* the target kernel's types, raw BTF or ELF; NULL: the kernel's own */
+	const char *btf_path;   /* the target kernel's types, raw BTF or ELF, also minimized (min.h); NULL: the kernel's own, and
+				 * where it has none, those that the object carries for it */
 	int pid;                /* restrict uprobes, USDT and perf events to this process; 0: all */
 	int cpu;                /* 1 + the only CPU for perf events; 0: all CPUs */
 	/* Called for each thing that was degraded or skipped and for libbpf's warnings; NULL: silence. */
