@@ -10,30 +10,41 @@ struct problem {
 };
 
 static const struct problem problems[] = {
-	{ "usage", 400, "the request makes no sense", "The detail names the member; docs/service.md says what it takes." },
-	{ "unauthorized", 401, "a token is needed", "Send Authorization: Bearer TOKEN; `anybpfd token add` makes tokens." },
+	{ "usage", 400, "the request makes no sense",
+	  "The detail names the member; docs/service.md says what it takes." },
+	{ "unauthorized", 401, "a token is needed",
+	  "Send Authorization: Bearer TOKEN; `anybpfd token add` makes tokens." },
 	{ "forbidden", 403, "the token does not allow this", "The detail names the scope that is missing." },
-	{ "client-certificate", 403, "a client certificate is needed", "Connect with a certificate by the CA that the server asks for." },
-	{ "permission", 403, "the server may not read or write something", "Its log has the same request id and the path." },
+	{ "client-certificate", 403, "a client certificate is needed",
+	  "Connect with a certificate by the CA that the server asks for." },
+	{ "permission", 403, "the server may not read or write something",
+	  "Its log has the same request id and the path." },
 	{ "not-found", 404, "there is no such thing here", "GET /v1/openapi.json lists the routes." },
 	{ "method", 405, "the route has no such method", "The Allow header lists the methods." },
-	{ "accept", 406, "nothing that the route makes is accepted", "Leave Accept out, or name the type that the detail names." },
-	{ "timeout", 408, "the request took too long to arrive", "Send the request faster; the limits are in docs/service.md." },
-	{ "missing-files", 409, "files that were named by digest are not here", "Send the files that `missing` lists with their content." },
+	{ "accept", 406, "nothing that the route makes is accepted",
+	  "Leave Accept out, or name the type that the detail names." },
+	{ "timeout", 408, "the request took too long to arrive",
+	  "Send the request faster; the limits are in docs/service.md." },
+	{ "missing-files", 409, "files that were named by digest are not here",
+	  "Send the files that `missing` lists with their content." },
 	{ "conflict", 409, "something else is there already", "The detail names what is in the way." },
 	{ "busy", 409, "somebody else holds what is needed", "Try again later." },
 	{ "length", 411, "the body needs a Content-Length", "Send the length; chunked bodies are not taken." },
 	{ "limit", 413, "a limit is exceeded", "The detail names the limit." },
-	{ "media-type", 415, "the body is of a type that the route does not take", "The detail names the type that it takes." },
+	{ "media-type", 415, "the body is of a type that the route does not take",
+	  "The detail names the type that it takes." },
 	{ "range", 416, "no byte of that range exists", "The Content-Range header has the size." },
 	{ "expectation", 417, "no such expectation is met", "Expect: 100-continue is the only one." },
-	{ "compile", 422, "the compiler refused the source", "`diagnostics` has the places, `log` all that the compiler said." },
+	{ "compile", 422, "the compiler refused the source",
+	  "`diagnostics` has the places, `log` all that the compiler said." },
 	{ "verifier", 422, "the kernel's verifier would refuse the program", "The detail says why." },
 	{ "relocation", 422, "a CO-RE relocation has no answer", "The detail names the access and the kernel." },
 	{ "format", 422, "the body is damaged or not what it claims to be", "The detail says where." },
 	{ "rate", 429, "too many requests", "Wait for the seconds in Retry-After." },
-	{ "quota", 429, "the day's compiles are spent", "What is cached is still served; the count starts again at midnight UTC." },
-	{ "address-connections", 429, "too many connections from one address", "Use fewer connections, and keep them open." },
+	{ "quota", 429, "the day's compiles are spent",
+	  "What is cached is still served; the count starts again at midnight UTC." },
+	{ "address-connections", 429, "too many connections from one address",
+	  "Use fewer connections, and keep them open." },
 	{ "header", 431, "request line and headers are too long", "The detail has the limit." },
 	{ "internal", 500, "a defect of anybpfd", "Its log has the same request id." },
 	{ "io", 500, "reading or writing failed", "The server's log has the same request id and the path." },
@@ -44,7 +55,8 @@ static const struct problem problems[] = {
 	{ "draining", 503, "the server is about to stop", "Try again: another server, or this one after its restart." },
 	{ "queue-full", 503, "too many compiles wait", "Wait for the seconds in Retry-After." },
 	{ "connections", 503, "too many connections", "Wait for the seconds in Retry-After." },
-	{ "compile-time", 504, "the compile was not done in time", "Make the source smaller; macros that expand without end are the usual cause." },
+	{ "compile-time", 504, "the compile was not done in time",
+	  "Make the source smaller; macros that expand without end are the usual cause." },
 };
 
 static const struct problem *find_problem(const char *kind)
@@ -231,7 +243,8 @@ enum MHD_Result ab_route_problem(struct request *q)
 
 	for (size_t i = 0; i < ARRAY_SIZE(problems); i++)
 		if (!strcmp(problems[i].kind, q->argument)) {
-			text_printf(&out, "%s (%u): %s.\n%s\n", problems[i].kind, problems[i].status, problems[i].title, problems[i].way_out);
+			text_printf(&out, "%s (%u): %s.\n%s\n", problems[i].kind, problems[i].status, problems[i].title,
+				    problems[i].way_out);
 			return ab_answer_text(q, MHD_HTTP_OK, "text/plain; charset=utf-8", &out);
 		}
 	return ab_problem(q, "not-found", NULL, "there is no kind of problem '%.64s'", q->argument);

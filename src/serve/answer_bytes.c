@@ -69,12 +69,15 @@ static enum MHD_Result refuse_range(struct request *q, struct blob *blob)
 	return ab_problem(q, "range", NULL, "no byte is in '%.64s'", header(q, MHD_HTTP_HEADER_RANGE));
 }
 
-enum MHD_Result ab_answer_bytes(struct request *q, struct blob *blob, const char *etag, const char *cache_control, const char *signature)
+enum MHD_Result ab_answer_bytes(struct request *q, struct blob *blob, const char *etag, const char *cache_control,
+				const char *signature)
 {
 	const char *if_range = header(q, MHD_HTTP_HEADER_IF_RANGE);
 	bool is_known = has_etag(header(q, MHD_HTTP_HEADER_IF_NONE_MATCH), etag);
 	uint64_t first = 0, last = 0, size = blob->size;
-	int part = is_known || (if_range && strcmp(if_range, etag)) ? 0 : parse_range(header(q, MHD_HTTP_HEADER_RANGE), size, &first, &last);
+	int part = is_known || (if_range && strcmp(if_range, etag))
+			   ? 0
+			   : parse_range(header(q, MHD_HTTP_HEADER_RANGE), size, &first, &last);
 	struct MHD_Response *response;
 	char text[96];
 
@@ -96,7 +99,8 @@ enum MHD_Result ab_answer_bytes(struct request *q, struct blob *blob, const char
 	(void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/octet-stream");
 	if (!part)
 		return ab_answer(q, MHD_HTTP_OK, response);
-	snprintf(text, sizeof(text), "bytes %llu-%llu/%llu", (unsigned long long)first, (unsigned long long)last, (unsigned long long)size);
+	snprintf(text, sizeof(text), "bytes %llu-%llu/%llu", (unsigned long long)first, (unsigned long long)last,
+		 (unsigned long long)size);
 	(void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_RANGE, text);
 	return ab_answer(q, MHD_HTTP_PARTIAL_CONTENT, response);
 }

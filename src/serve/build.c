@@ -24,7 +24,8 @@ static void clear_input(struct input *in)
 
 static int take_input(struct input *in, const struct build_request *build, struct store *store, struct ab_error *err)
 {
-	*in = (struct input){ .files = array_new(build->n_files, sizeof(*in->files)), .stored = array_new(build->n_files, sizeof(*in->stored)) };
+	*in = (struct input){ .files = array_new(build->n_files, sizeof(*in->files)),
+			      .stored = array_new(build->n_files, sizeof(*in->stored)) };
 	if (!in->files || !in->stored)
 		return ab_fail_memory(err);
 	for (; in->n < build->n_files; in->n++) {
@@ -90,8 +91,11 @@ static int keep_output(struct server *server, const struct ab_artifact *artifact
 
 static void write_place(struct json *j, const struct ab_diagnostic *d)
 {
-	static const char *const severities[] = { [AB_SEVERITY_NOTE] = "note", [AB_SEVERITY_REMARK] = "note", [AB_SEVERITY_WARNING] = "warning",
-						  [AB_SEVERITY_ERROR] = "error", [AB_SEVERITY_FATAL] = "fatal" };
+	static const char *const severities[] = { [AB_SEVERITY_NOTE] = "note",
+						  [AB_SEVERITY_REMARK] = "note",
+						  [AB_SEVERITY_WARNING] = "warning",
+						  [AB_SEVERITY_ERROR] = "error",
+						  [AB_SEVERITY_FATAL] = "fatal" };
 
 	json_key(j, "file");
 	json_str(j, d->file);
@@ -129,7 +133,8 @@ static void write_diagnostics(struct json *j, const struct ab_builder *builder)
 	json_close(j, ']');
 }
 
-static void write_common(struct json *j, struct server *server, const struct ab_builder *builder, const struct types *types, const char *log)
+static void write_common(struct json *j, struct server *server, const struct ab_builder *builder,
+			 const struct types *types, const char *log)
 {
 	json_key(j, "compiler");
 	json_str(j, ab_jobs_compiler(server->jobs));
@@ -141,8 +146,9 @@ static void write_common(struct json *j, struct server *server, const struct ab_
 }
 
 /* What the compiler accepted. */
-static int write_record(struct text *out, struct server *server, const struct ab_builder *builder, const struct build_request *build,
-			const struct types *types, const struct ab_artifact *artifact, struct ab_error *err)
+static int write_record(struct text *out, struct server *server, const struct ab_builder *builder,
+			const struct build_request *build, const struct types *types,
+			const struct ab_artifact *artifact, struct ab_error *err)
 {
 	struct json j = { .out = out };
 	int r = 0;
@@ -189,7 +195,8 @@ static void keep_sources(struct server *server, const struct build_request *buil
 {
 	for (size_t i = 0; i < build->n_files; i++)
 		if (build->files[i].data)
-			ab_store_put(server->store, STORE_SOURCE, build->files[i].digest, build->files[i].data, build->files[i].size);
+			ab_store_put(server->store, STORE_SOURCE, build->files[i].digest, build->files[i].data,
+				     build->files[i].size);
 }
 
 /* A compiler that crashed or ran out of time may do better the next time: only its verdict on the source is kept. */
@@ -202,8 +209,9 @@ static struct outcome *compile(struct server *server, struct ab_builder *builder
 			       const struct types *types, const char *key, const struct input *in, struct ab_error *err)
 {
 	struct config *config = ab_server_config(server);
-	AB_OPTS(ab_build_opts, opts, .defines = build->defines, .include_dirs = build->include_dirs, .arch = build->arch, .isa = build->isa,
-		.full_header = build->full_header, .timeout_ms = config->compile_seconds * 1000, .files = in->files, .file_count = in->n);
+	AB_OPTS(ab_build_opts, opts, .defines = build->defines, .include_dirs = build->include_dirs,
+		.arch = build->arch, .isa = build->isa, .full_header = build->full_header,
+		.timeout_ms = config->compile_seconds * 1000, .files = in->files, .file_count = in->n);
 	struct ab_artifact *artifact = NULL;
 	_text_ struct text record = {};
 	int r = ab_builder_build(builder, build->source, NULL, 0, &opts, &artifact, err);

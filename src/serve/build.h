@@ -11,9 +11,13 @@
 #include "jobs.h"
 
 /* The digest of a question: all that decides about the result. */
-void ab_build_key(const struct server *server, const struct build_request *build, const struct types *types, char key[HEX_DIGEST_SIZE]);
+void ab_build_key(const struct server *server, const struct build_request *build, const struct types *types,
+		  char key[HEX_DIGEST_SIZE]);
 
-/* Compiles with a builder: keeps the artifacts and the record, under `key`, in the server's store. Never NULL unless memory ran out. */
+/*
+ * Compiles with a builder: keeps the artifacts and the record, under `key`, in the server's store. Never NULL unless
+ * memory ran out.
+ */
 struct outcome *ab_build_run(struct server *server, struct ab_builder *builder, const struct build_request *build,
 			     const struct types *types, const char *key);
 

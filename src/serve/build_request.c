@@ -32,7 +32,8 @@ static bool is_good_path(const char *path, size_t n, bool may_be_top)
 
 /* Takes object members by name; `take` gives -ENOENT for names that it does not know. */
 static int take_members(json_t *object, const char *where, struct build_request *q,
-			int (*take)(struct build_request *q, const char *name, json_t *value, struct ab_error *err), struct ab_error *err)
+			int (*take)(struct build_request *q, const char *name, json_t *value, struct ab_error *err),
+			struct ab_error *err)
 {
 	const char *name;
 	json_t *value;
@@ -129,7 +130,8 @@ static int take_option(struct build_request *q, const char *name, json_t *value,
 		r = take_list(value, "options.include_dirs", INCLUDE_DIRS_LIMIT, &q->include_dirs, err);
 		for (size_t i = 0; !r && q->include_dirs[i]; i++)
 			if (!is_good_path(q->include_dirs[i], strlen(q->include_dirs[i]), true))
-				return REFUSE(err, "options.include_dirs: '%.64s' is not a path within the files", q->include_dirs[i]);
+				return REFUSE(err, "options.include_dirs: '%.64s' is not a path within the files",
+					      q->include_dirs[i]);
 		return r;
 	}
 	return -ENOENT;
@@ -169,7 +171,10 @@ static int take_encoded(struct build_file *f, json_t *value, struct ab_error *er
 		return REFUSE(err, "files: '%.64s' has to be text, {\"base64\": …} or {\"digest\": \"sha256:…\"}", f->path);
 	if (hex) {
 		if (!str_starts(hex, "sha256:") || !ab_is_hex_digest(hex + 7))
-			return REFUSE(err, "files: '%.64s': the digest has to be sha256: and 64 lower-case hexadecimal digits", f->path);
+			return REFUSE(
+				err,
+				"files: '%.64s': the digest has to be sha256: and 64 lower-case hexadecimal digits",
+				f->path);
 		memcpy(f->digest, hex + 7, HEX_DIGEST_SIZE);
 		return 0;
 	}
@@ -265,7 +270,8 @@ static int check_source(const struct build_request *q, struct ab_error *err)
 	return 0;
 }
 
-int ab_build_request_parse(const char *text, size_t size, size_t files_limit, struct build_request **ret_request, struct ab_error *err)
+int ab_build_request_parse(const char *text, size_t size, size_t files_limit, struct build_request **ret_request,
+			   struct ab_error *err)
 {
 	struct build_request *q = array_new(1, sizeof(*q));
 	json_error_t error;
@@ -277,7 +283,8 @@ int ab_build_request_parse(const char *text, size_t size, size_t files_limit, st
 	q->outputs[OUTPUT_O] = true;
 	q->json = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
 	if (!q->json)
-		r = ab_fail(err, AB_ERROR_USAGE, -EBADMSG, "the body is not JSON: line %d, column %d: %s", error.line, error.column, error.text);
+		r = ab_fail(err, AB_ERROR_USAGE, -EBADMSG, "the body is not JSON: line %d, column %d: %s", error.line,
+			    error.column, error.text);
 	else if (json_is_object(q->json) && json_object_size(json_object_get(q->json, "files")) > files_limit)
 		r = ab_fail(err, AB_ERROR_LIMIT, -E2BIG, "more than %zu files", files_limit);
 	else

@@ -35,7 +35,8 @@ struct build_request {
 extern const char *const ab_output_names[OUTPUT_COUNT];
 
 /* Errors: -EBADMSG/USAGE not JSON; -EINVAL/USAGE with the member's name; -E2BIG/LIMIT. */
-int ab_build_request_parse(const char *text, size_t size, size_t files_limit, struct build_request **ret_request, struct ab_error *err);
+int ab_build_request_parse(const char *text, size_t size, size_t files_limit, struct build_request **ret_request,
+			   struct ab_error *err);
 void ab_build_request_free(struct build_request *request);
 /* Adds all that decides about the result, but neither the kernel's types nor the compiler. */
 void ab_build_request_digest(const struct build_request *request, struct digest *digest);

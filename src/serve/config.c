@@ -22,38 +22,60 @@ struct key {
 
 #define AT(field) offsetof(struct config, field)
 static const struct key keys[] = {
-	{ "listen", KEY_LIST, AT(listen), .meaning = "ADDRESS:PORT, [ADDRESS]:PORT or unix:PATH; port 0 takes a free one (127.0.0.1:7600)", .is_fixed = true },
-	{ "state", KEY_STRING, AT(state), .meaning = "directory of the cache, the tokens and the keys (/var/lib/anybpf)", .is_fixed = true },
-	{ "threads", KEY_NUMBER, AT(threads), 0, 0, 256, "threads that serve connections; 0: one a core", .is_fixed = true },
+	{ "listen", KEY_LIST, AT(listen),
+	  .meaning = "ADDRESS:PORT, [ADDRESS]:PORT or unix:PATH; port 0 takes a free one (127.0.0.1:7600)",
+	  .is_fixed = true },
+	{ "state", KEY_STRING, AT(state),
+	  .meaning = "directory of the cache, the tokens and the keys (/var/lib/anybpf)", .is_fixed = true },
+	{ "threads", KEY_NUMBER, AT(threads), 0, 0, 256, "threads that serve connections; 0: one a core",
+	  .is_fixed = true },
 	{ "jobs", KEY_NUMBER, AT(jobs), 0, 0, 256, "compiles at one time; 0: one a core", .is_fixed = true },
-	{ "anonymous", KEY_LIST, AT(anonymous), .meaning = "scopes of requests without a token: read, build, metrics, or none (read)" },
-	{ "trusted_proxies", KEY_LIST, AT(trusted_proxies), .meaning = "addresses whose X-Forwarded-For is believed; unix: the unix socket" },
-	{ "lbc", KEY_LIST, AT(lbc), .meaning = "ports for coolbpf's clients, who need no token to build: http:ADDRESS:PORT, tcp:ADDRESS:PORT", .is_fixed = true },
-	{ "tls.certificate", KEY_STRING, AT(tls_certificate), .meaning = "chain in PEM; with it and tls.key all TCP ports speak TLS" },
+	{ "sandbox", KEY_SWITCH, AT(sandbox), 1, 0, 1,
+	  "compile in a sandbox, as sources of strangers have to be; needs anybpf-cc", .is_fixed = true },
+	{ "anonymous", KEY_LIST, AT(anonymous),
+	  .meaning = "scopes of requests without a token: read, build, metrics, or none (read)" },
+	{ "trusted_proxies", KEY_LIST, AT(trusted_proxies),
+	  .meaning = "addresses whose X-Forwarded-For is believed; unix: the unix socket" },
+	{ "lbc", KEY_LIST, AT(lbc),
+	  .meaning = "ports for coolbpf's clients, who need no token to build: http:ADDRESS:PORT, tcp:ADDRESS:PORT",
+	  .is_fixed = true },
+	{ "tls.certificate", KEY_STRING, AT(tls_certificate),
+	  .meaning = "chain in PEM; with it and tls.key all TCP ports speak TLS" },
 	{ "tls.key", KEY_STRING, AT(tls_key), .meaning = "private key in PEM" },
-	{ "tls.client_ca", KEY_STRING, AT(tls_client_ca), .meaning = "CA in PEM: clients without a certificate by it are refused", .is_fixed = true },
+	{ "tls.client_ca", KEY_STRING, AT(tls_client_ca),
+	  .meaning = "CA in PEM: clients without a certificate by it are refused", .is_fixed = true },
 	{ "limits.body", KEY_NUMBER, AT(body), 8 << 20, 1024, 1 << 30, "bytes of a request's body" },
-	{ "limits.header", KEY_NUMBER, AT(header), 8 << 10, 2048, 1 << 20, "bytes of a request's line and headers", .is_fixed = true },
+	{ "limits.header", KEY_NUMBER, AT(header), 8 << 10, 2048, 1 << 20, "bytes of a request's line and headers",
+	  .is_fixed = true },
 	{ "limits.files", KEY_NUMBER, AT(files), 1024, 1, 65536, "files of one build" },
 	{ "limits.connections", KEY_NUMBER, AT(connections), 16384, 1, 1 << 20, "connections in all" },
-	{ "limits.connections_per_address", KEY_NUMBER, AT(connections_per_address), 512, 1, 1 << 20, "connections of one address" },
-	{ "limits.header_seconds", KEY_NUMBER, AT(header_seconds), 10, 1, 3600, "time for a request's line and headers" },
+	{ "limits.connections_per_address", KEY_NUMBER, AT(connections_per_address), 512, 1, 1 << 20,
+	  "connections of one address" },
+	{ "limits.header_seconds", KEY_NUMBER, AT(header_seconds), 10, 1, 3600,
+	  "time for a request's line and headers" },
 	{ "limits.body_seconds", KEY_NUMBER, AT(body_seconds), 60, 1, 3600, "time for a request's body" },
-	{ "limits.idle_seconds", KEY_NUMBER, AT(idle_seconds), 120, 1, 86400, "time between two requests of a connection" },
+	{ "limits.idle_seconds", KEY_NUMBER, AT(idle_seconds), 120, 1, 86400,
+	  "time between two requests of a connection" },
 	{ "limits.send_seconds", KEY_NUMBER, AT(send_seconds), 300, 1, 86400, "time for taking an answer" },
-	{ "limits.drain_seconds", KEY_NUMBER, AT(drain_seconds), 60, 0, 3600, "time that work has to end after SIGTERM" },
+	{ "limits.drain_seconds", KEY_NUMBER, AT(drain_seconds), 60, 0, 3600,
+	  "time that work has to end after SIGTERM" },
 	{ "limits.queue", KEY_NUMBER, AT(queue), 256, 1, 65536, "compiles that wait" },
 	{ "limits.compile_seconds", KEY_NUMBER, AT(compile_seconds), 30, 1, 3600, "time for one compile" },
-	{ "limits.rate", KEY_NUMBER, AT(rate), 600, 0, 1000000000, "requests a minute of an address without token; 0: no limit" },
+	{ "limits.rate", KEY_NUMBER, AT(rate), 600, 0, 1000000000,
+	  "requests a minute of an address without token; 0: no limit" },
 	{ "cache.megabytes", KEY_NUMBER, AT(cache_megabytes), 1024, 1, 1 << 24, "size of the cache on disk" },
 	{ "cache.memory_megabytes", KEY_NUMBER, AT(memory_megabytes), 32, 1, 1 << 20, "size of the cache in memory" },
-	{ "kernels.btf", KEY_LIST, AT(kernels), .meaning = "\"host\" or files with BTF; the first is the default kernel (host)", .is_fixed = true },
+	{ "kernels.btf", KEY_LIST, AT(kernels),
+	  .meaning = "\"host\" or files with BTF; the first is the default kernel (host)", .is_fixed = true },
 	{ "kernels.packs", KEY_LIST, AT(packs), .meaning = "packs with the types of many kernels", .is_fixed = true },
 	{ "kernels.warm", KEY_NUMBER, AT(builders), 4, 1, 256, "compilers kept warm for kernels, beyond one a job" },
-	{ "shared.url", KEY_STRING, AT(shared), .meaning = "redis://[:PASSWORD@]HOST[:PORT][/DB] or redis+unix:PATH: share results with other servers", .is_fixed = true },
+	{ "shared.url", KEY_STRING, AT(shared),
+	  .meaning = "redis://[:PASSWORD@]HOST[:PORT][/DB] or redis+unix:PATH: share results with other servers",
+	  .is_fixed = true },
 	{ "shared.days", KEY_NUMBER, AT(shared_days), 7, 1, 3650, "how long results stay there" },
 	{ "log.requests", KEY_SWITCH, AT(log_requests), 1, 0, 1, "a line for each request" },
-	{ "log.audit", KEY_STRING, AT(audit), .meaning = "file for the audit log: who built what, refused requests, changes of tokens and keys" },
+	{ "log.audit", KEY_STRING, AT(audit),
+	  .meaning = "file for the audit log: who built what, refused requests, changes of tokens and keys" },
 };
 #undef AT
 
@@ -216,9 +238,13 @@ static const char *nearest_key(const char *name)
 
 static int take_value(void *context, const char *name, unsigned line, enum toml_type type, const char *text, int64_t number)
 {
-	static const char *const wanted[] = { [KEY_STRING] = "a string", [KEY_NUMBER] = "an integer", [KEY_SWITCH] = "true or false",
+	static const char *const wanted[] = { [KEY_STRING] = "a string",
+					      [KEY_NUMBER] = "an integer",
+					      [KEY_SWITCH] = "true or false",
 					      [KEY_LIST] = "strings" };
-	static const enum toml_type types[] = { [KEY_STRING] = TOML_STRING, [KEY_NUMBER] = TOML_INTEGER, [KEY_SWITCH] = TOML_BOOLEAN,
+	static const enum toml_type types[] = { [KEY_STRING] = TOML_STRING,
+						[KEY_NUMBER] = TOML_INTEGER,
+						[KEY_SWITCH] = TOML_BOOLEAN,
 						[KEY_LIST] = TOML_STRING };
 	struct reading *reading = context;
 	const struct key *key = find_key(name);
@@ -229,7 +255,8 @@ static int take_value(void *context, const char *name, unsigned line, enum toml_
 		return ab_fail(reading->err, AB_ERROR_USAGE, -EINVAL, "%s:%u: there is no '%s'%s%s%s", reading->path, line, name,
 			       near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 	if (type != types[key->type])
-		return ab_fail(reading->err, AB_ERROR_USAGE, -EINVAL, "%s:%u: %s takes %s", reading->path, line, name, wanted[key->type]);
+		return ab_fail(reading->err, AB_ERROR_USAGE, -EINVAL, "%s:%u: %s takes %s", reading->path, line, name,
+			       wanted[key->type]);
 	r = type == TOML_STRING ? set_text(reading->config, key, text, reading->err) :
 				  set_number(reading->config, key, number, reading->err);
 	if (r)
@@ -312,6 +339,8 @@ int ab_config_keep_fixed(struct config *c, const struct config *running, struct 
 			continue;
 		if (key->type == KEY_NUMBER) {
 			*(int64_t *)to = *(const int64_t *)from;
+		} else if (key->type == KEY_SWITCH) {
+			*(bool *)to = *(const bool *)from;
 		} else if (key->type == KEY_STRING) {
 			free(*(char **)to);
 			*(char **)to = NULL;
@@ -363,7 +392,8 @@ int ab_config_finish(struct config *c, struct ab_error *err)
 	if (!r && c->tls_client_ca && !c->tls_key)
 		r = ab_fail(err, AB_ERROR_USAGE, -EINVAL, "tls.client_ca needs tls.certificate and tls.key");
 	if (!r && c->shared && !str_starts(c->shared, "redis://") && !str_starts(c->shared, "redis+unix:"))
-		r = ab_fail(err, AB_ERROR_USAGE, -EINVAL, "shared.url: '%s' is not redis://HOST[:PORT] or redis+unix:PATH", c->shared);
+		r = ab_fail(err, AB_ERROR_USAGE, -EINVAL,
+			    "shared.url: '%s' is not redis://HOST[:PORT] or redis+unix:PATH", c->shared);
 	return r;
 }
 

@@ -18,6 +18,7 @@ struct config {
 	struct strings listen;        /* "ADDRESS:PORT", "[ADDRESS]:PORT", "unix:PATH" */
 	char *state;
 	int64_t threads, jobs;
+	bool sandbox;
 	struct strings anonymous;     /* scopes of requests without a token */
 	unsigned anonymous_scopes;    /* the same as bits of enum scope */
 

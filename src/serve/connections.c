@@ -21,7 +21,8 @@ struct connections {
 	unsigned n; /* atomic */
 };
 
-static const char too_late[] = "{\"type\":\"/problems/timeout\",\"title\":\"the request took too long to arrive\",\"status\":408}\n";
+static const char too_late[] =
+	"{\"type\":\"/problems/timeout\",\"title\":\"the request took too long to arrive\",\"status\":408}\n";
 
 struct connections *ab_connections_new(struct server *server)
 {

@@ -11,7 +11,7 @@
 #include "tls.h"
 
 /* The library's memory for a connection holds the header, what it makes of it, and the header of the answer. */
-enum { LISTENERS_LIMIT = 64, BACKLOG = 1024, FIRST_ACTIVATED_FD = 3, MEMORY_BESIDE_HEADER = 8 << 10, SPARE_CONNECTIONS = 64 };
+enum { LISTENERS_LIMIT = 64, BACKLOG = 1024, FIRST_ACTIVATED_FD = 3, MEMORY_BESIDE_HEADER = 4 << 10, SPARE_CONNECTIONS = 64 };
 
 struct listener {
 	struct server *server;
@@ -71,7 +71,8 @@ static int listen_unix(const char *path, struct ab_error *err)
 	struct stat st;
 
 	if (strlen(path) >= sizeof(a.sun_path))
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "listen: 'unix:%s' is longer than %zu bytes", path, sizeof(a.sun_path) - 1);
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "listen: 'unix:%s' is longer than %zu bytes", path,
+			       sizeof(a.sun_path) - 1);
 	strcpy(a.sun_path, path);
 	if (fd < 0)
 		return ab_fail_errno(err, -errno, "listen: unix:%s", path);
@@ -115,7 +116,8 @@ static int listen_tcp(const char *place, struct ab_error *err)
 		host = strndup(place, colon - place);
 	if (!host || strlen(colon + 1) > 5 || strtol(colon + 1, NULL, 10) > UINT16_MAX ||
 	    getaddrinfo(*host ? host : NULL, colon + 1, &hints, &found))
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "listen: '%s' is not ADDRESS:PORT, [ADDRESS]:PORT or unix:PATH", place);
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL,
+			       "listen: '%s' is not ADDRESS:PORT, [ADDRESS]:PORT or unix:PATH", place);
 	r = open_tcp(found, place, err);
 	freeaddrinfo(found);
 	return r;
@@ -129,7 +131,8 @@ static void describe_socket(int fd, char *out, size_t cap)
 
 	if (getsockname(fd, (struct sockaddr *)&a, &n) < 0 || a.ss_family == AF_UNIX)
 		snprintf(out, cap, "unix:%s", n > sizeof(sa_family_t) ? ((struct sockaddr_un *)&a)->sun_path : "");
-	else if (getnameinfo((struct sockaddr *)&a, n, host, sizeof(host), port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) == 0)
+	else if (getnameinfo((struct sockaddr *)&a, n, host, sizeof(host), port, sizeof(port),
+			     NI_NUMERICHOST | NI_NUMERICSERV) == 0)
 		snprintf(out, cap, a.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
 	else
 		snprintf(out, cap, "?");
@@ -168,7 +171,9 @@ static int start_daemon(struct http *http, struct listener *l, const struct conf
 				     MHD_OPTION_STRICT_FOR_CLIENT, 1,
 				     MHD_OPTION_ARRAY, tls,
 				     MHD_OPTION_END);
-	return l->daemon ? 0 : ab_fail(err, AB_ERROR_INTERNAL, -EIO, "the HTTP library does not start%s", l->is_tls ? " with this TLS key" : "");
+	return l->daemon ? 0
+			 : ab_fail(err, AB_ERROR_INTERNAL, -EIO, "the HTTP library does not start%s",
+				   l->is_tls ? " with this TLS key" : "");
 }
 
 /* Takes over the socket; it is served when all sockets are there. */
@@ -178,7 +183,9 @@ static int add_listener(struct http *http, int fd, const char *unix_path, struct
 		close(fd);
 		return ab_fail(err, AB_ERROR_LIMIT, -E2BIG, "listen: more than %d places", LISTENERS_LIMIT);
 	}
-	http->listeners[http->n++] = (struct listener){ .server = http->server, .fd = fd, .is_tls = http->tls && !is_unix_socket(fd),
+	http->listeners[http->n++] = (struct listener){ .server = http->server,
+							.fd = fd,
+							.is_tls = http->tls && !is_unix_socket(fd),
 							.unix_path = unix_path ? strdup(unix_path) : NULL };
 	return 0;
 }

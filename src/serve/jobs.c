@@ -88,6 +88,7 @@ void ab_outcome_unref(struct outcome *o)
 static int take_builder(struct jobs *jobs, const struct types *types, struct ab_builder **ret_builder, struct ab_error *err)
 {
 	struct config *config = ab_server_config(jobs->server);
+	AB_OPTS(ab_builder_opts, opts, .btf_path = types->path, .sandbox = config->sandbox);
 	unsigned limit = jobs->n_threads + config->builders;
 	struct warm **at, *found = NULL, *surplus = NULL;
 	int r = 0;
@@ -115,7 +116,7 @@ static int take_builder(struct jobs *jobs, const struct types *types, struct ab_
 		free(found);
 		return 0;
 	}
-	r = ab_builder_new(&(struct ab_builder_opts){ .sz = sizeof(struct ab_builder_opts), .btf_path = types->path }, ret_builder, err);
+	r = ab_builder_new(&opts, ret_builder, err);
 	if (r) {
 		pthread_mutex_lock(&jobs->lock);
 		jobs->n_builders--;
@@ -385,7 +386,8 @@ int ab_jobs_submit(struct jobs *jobs, struct request *q, const char *key, const 
 	return r;
 }
 
-int ab_jobs_wait(struct jobs *jobs, struct build_request **build, const char *key, const struct types *types, struct outcome **ret_outcome)
+int ab_jobs_wait(struct jobs *jobs, struct build_request **build, const char *key, const struct types *types,
+		 struct outcome **ret_outcome)
 {
 	struct config *config = ab_server_config(jobs->server);
 	struct waiter *w = array_new(1, sizeof(*w));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * Compiles: a bounded queue, a thread for each compile at one time, and builders that stay warm for the kernels that were asked for last.
- * Requests for the same result wait for one compile.
+ * Compiles: a bounded queue, a thread for each compile at one time, and builders that stay warm for the kernels that
+ * were asked for last. Requests for the same result wait for one compile.
  */
 #ifndef AB_SERVE_JOBS_H
 #define AB_SERVE_JOBS_H
@@ -51,14 +51,15 @@ const char *ab_jobs_compiler(const struct jobs *jobs);
  */
 int ab_jobs_submit(struct jobs *jobs, struct request *q, const char *key, const struct types *types);
 /*
- * The same for a thread, which waits: *ret_outcome is its to unref. *build is taken, and NULL then, if the compile is new. No quota, as
- * there is no token.
+ * The same for a thread, which waits: *ret_outcome is its to unref. *build is taken, and NULL then, if the compile is
+ * new. No quota, as there is no token.
  */
-int ab_jobs_wait(struct jobs *jobs, struct build_request **build, const char *key, const struct types *types, struct outcome **ret_outcome);
+int ab_jobs_wait(struct jobs *jobs, struct build_request **build, const char *key, const struct types *types,
+		 struct outcome **ret_outcome);
 
 /*
- * Suspends the request's connection and has `work` called in a thread of the compiles; then the route runs again, with q->is_worked.
- * Errors: -EAGAIN the queue is full; -ENOMEM.
+ * Suspends the request's connection and has `work` called in a thread of the compiles; then the route runs again, with
+ * q->is_worked. Errors: -EAGAIN the queue is full; -ENOMEM.
  */
 int ab_jobs_run(struct jobs *jobs, struct request *q, void (*work)(struct request *q));
 

@@ -82,7 +82,10 @@ static int name_file(struct types *t, const char *source, bool is_host)
 		t->names = NULL;
 		return -ENOMEM;
 	}
-	t->kernel = (struct ab_kernel){ .release = t->names, .arch = t->names + strlen(release) + 1, .distribution = "", .flavour = "",
+	t->kernel = (struct ab_kernel){ .release = t->names,
+					.arch = t->names + strlen(release) + 1,
+					.distribution = "",
+					.flavour = "",
 					.module = "" };
 	return 0;
 }
@@ -97,7 +100,8 @@ static int read_file(struct kernels *k, const char *source, struct types *t, str
 
 	if (r && is_host && r == -ENOENT) {
 		ab_error_clear(err);
-		return ab_fail(err, AB_ERROR_NO_TYPES, r, "this kernel has no BTF (%s): name a file with BTF in kernels.btf", HOST_BTF);
+		return ab_fail(err, AB_ERROR_NO_TYPES, r,
+			       "this kernel has no BTF (%s): name a file with BTF in kernels.btf", HOST_BTF);
 	}
 	if (r)
 		return r;
@@ -224,7 +228,8 @@ static void trim_extracted(struct kernels *k)
 }
 
 /* With the lock held. */
-static int find_extracted(struct kernels *k, const struct ab_pack *pack, size_t index, const struct types **ret, struct ab_error *err)
+static int find_extracted(struct kernels *k, const struct ab_pack *pack, size_t index, const struct types **ret,
+			  struct ab_error *err)
 {
 	struct types **at = &k->extracted, *t;
 	int r = 0;
@@ -312,8 +317,8 @@ int ab_kernels_find(struct kernels *k, const char *pattern, const char *arch, co
 	if (!near && err->code)
 		return r;
 	ab_error_clear(err);
-	return ab_fail(err, AB_ERROR_NOT_FOUND, r, "the server has no kernel '%.128s'%s%s", pattern, near ? "; the nearest is " : "",
-		       near ? near : ": GET /v1/kernels lists those that it has");
+	return ab_fail(err, AB_ERROR_NOT_FOUND, r, "the server has no kernel '%.128s'%s%s", pattern,
+		       near ? "; the nearest is " : "", near ? near : ": GET /v1/kernels lists those that it has");
 }
 
 int ab_kernels_read(struct kernels *k, const struct types *t, char **ret_data, size_t *ret_size, struct ab_error *err)
@@ -350,8 +355,12 @@ const struct types *ab_kernels_file(const struct kernels *k, size_t i)
 
 static void write_kernel(struct json *j, const struct ab_kernel *kernel)
 {
-	const struct { const char *name, *value; } members[] = {
-		{ "release", kernel->release }, { "arch", kernel->arch }, { "distribution", kernel->distribution }, { "flavour", kernel->flavour },
+	const struct { const char *name, *value;
+	} members[] = {
+		{ "release", kernel->release },
+		{ "arch", kernel->arch },
+		{ "distribution", kernel->distribution },
+		{ "flavour", kernel->flavour },
 	};
 	char build_id[2 * sizeof(kernel->build_id) + 1] = "";
 

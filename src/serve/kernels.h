@@ -27,7 +27,8 @@ struct kernels;
 int ab_kernels_open(const struct config *config, const char *dir, struct kernels **ret_kernels, struct ab_error *err);
 void ab_kernels_close(struct kernels *kernels);
 /* `pattern` NULL: the default. `arch` NULL: any. Errors: -ENOENT/NOT_FOUND with the nearest; -ENOTUNIQ/USAGE. */
-int ab_kernels_find(struct kernels *kernels, const char *pattern, const char *arch, const struct types **ret_types, struct ab_error *err);
+int ab_kernels_find(struct kernels *kernels, const char *pattern, const char *arch, const struct types **ret_types,
+		    struct ab_error *err);
 /* The raw BTF, for free(). */
 int ab_kernels_read(struct kernels *kernels, const struct types *types, char **ret_data, size_t *ret_size, struct ab_error *err);
 /* Appends the members of GET /v1/kernels. */

@@ -51,7 +51,9 @@ static int take_key(struct key *key, const char *path, gnutls_x509_privkey_t x50
 	if (k.data)
 		gnutls_memset(k.data, 0, k.size);
 	gnutls_free(k.data);
-	return r >= 0 ? 0 : ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "'%s' is not an Ed25519 private key in PEM: %s", path, gnutls_strerror(r));
+	return r >= 0 ? 0
+		      : ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "'%s' is not an Ed25519 private key in PEM: %s", path,
+				gnutls_strerror(r));
 }
 
 static int read_key(struct key *key, const char *path, struct ab_error *err)
@@ -67,7 +69,8 @@ static int read_key(struct key *key, const char *path, struct ab_error *err)
 		return ab_fail_memory(err);
 	r = gnutls_x509_privkey_import2(x509, &(gnutls_datum_t){ (unsigned char *)pem, size }, GNUTLS_X509_FMT_PEM, NULL, 0);
 	if (r < 0)
-		r = ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "'%s' is not an Ed25519 private key in PEM: %s", path, gnutls_strerror(r));
+		r = ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "'%s' is not an Ed25519 private key in PEM: %s", path,
+			    gnutls_strerror(r));
 	else
 		r = take_key(key, path, x509, err);
 	gnutls_x509_privkey_deinit(x509);
@@ -305,8 +308,8 @@ static int find_name(const char *dir, char **ret_path)
 	for (int i = 0; i < KEYS_LIMIT; i++) {
 		char *path;
 
-		if (asprintf(&path, "%s/%04d%02d%02dT%02d%02d%02d-%02d.pem", dir, tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
-			     tm.tm_min, tm.tm_sec, i) < 0)
+		if (asprintf(&path, "%s/%04d%02d%02dT%02d%02d%02d-%02d.pem", dir, tm.tm_year + 1900, tm.tm_mon + 1,
+			     tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, i) < 0)
 			return -ENOMEM;
 		if (access(path, F_OK) < 0) {
 			*ret_path = path;

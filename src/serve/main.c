@@ -116,7 +116,9 @@ static int read_config(int argc, char **argv, struct command_line *line, struct 
 
 static int need_state(const struct config *config, struct ab_error *err)
 {
-	return mkdir(config->state, 0700) < 0 && errno != EEXIST ? ab_fail_errno(err, -errno, "unable to make '%s'", config->state) : 0;
+	return mkdir(config->state, 0700) < 0 && errno != EEXIST
+		       ? ab_fail_errno(err, -errno, "unable to make '%s'", config->state)
+		       : 0;
 }
 
 static int parse_count(const char *option, const char *text, int64_t *ret, struct ab_error *err)
@@ -193,7 +195,8 @@ static int run_key(const struct config *config, int argc, char **argv, struct ab
 {
 	_free_ char *dir = NULL;
 	_text_ struct text out = {};
-	int r = argc == 1 && !strcmp(argv[0], "new") ? need_state(config, err) : ab_fail(err, AB_ERROR_USAGE, -EINVAL, "key takes new");
+	int r = argc == 1 && !strcmp(argv[0], "new") ? need_state(config, err)
+						     : ab_fail(err, AB_ERROR_USAGE, -EINVAL, "key takes new");
 
 	if (!r && asprintf(&dir, "%s/keys", config->state) < 0) {
 		dir = NULL;
@@ -315,7 +318,8 @@ static void close_parts(struct server *s)
 	pthread_rwlock_destroy(&s->lock);
 }
 
-static int read_again(struct server *s, struct http *http, struct config *config, struct keyring **ret_keyring, struct ab_error *err)
+static int read_again(struct server *s, struct http *http, struct config *config, struct keyring **ret_keyring,
+		      struct ab_error *err)
 {
 	_free_ char *keys = NULL;
 	int r;
@@ -345,7 +349,8 @@ static void notify(const char *state)
 		a.sun_path[0] = '\0';
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd >= 0)
-		(void)sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&a, offsetof(struct sockaddr_un, sun_path) + n);
+		(void)sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&a,
+			     offsetof(struct sockaddr_un, sun_path) + n);
 }
 
 /* SIGHUP: either all of the new configuration or none. Addresses, directory, threads and kernels stay as they were started. */
@@ -457,8 +462,11 @@ static int run_server(struct config *config, int argc, char **argv, struct ab_er
 	if (!r)
 		r = open_lbc(&server, &lbc, &doors, err);
 	if (!r) {
-		ab_log("info", "ready", "anybpfd %s, %s, key %s", ANYBPF_VERSION, ab_jobs_compiler(server.jobs), ab_keyring_active(server.keyring));
+		ab_log("info", "ready", "anybpfd %s, %s, key %s", ANYBPF_VERSION, ab_jobs_compiler(server.jobs),
+		       ab_keyring_active(server.keyring));
+		notify("READY=1");
 		serve(&server, http, &signals, argc, argv);
+		notify("STOPPING=1");
 		ab_lbc_close(doors, server.config->drain_seconds);
 		drain(&server);
 	}

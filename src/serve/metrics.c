@@ -7,7 +7,8 @@ enum { ROUTES = 64, STATUSES = 6 };
 static uint64_t counters[COUNTER_COUNT];
 static uint64_t requests[ROUTES][STATUSES];
 
-static const uint32_t bounds_us[] = { 100, 250, 500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 1000000, 5000000, 30000000 };
+static const uint32_t bounds_us[] = { 100,   250,   500,    1000,   2500,    5000,    10000,
+				      25000, 50000, 100000, 250000, 1000000, 5000000, 30000000 };
 static struct {
 	uint64_t buckets[ARRAY_SIZE(bounds_us) + 1], sum, n;
 } histograms[HISTOGRAM_COUNT];

@@ -140,9 +140,11 @@ static bool refuse_connection(struct request *q, enum MHD_Result *ret)
 			q->connection->refusal = "client-certificate";
 	}
 	if (q->connection->refusal && !strcmp(q->connection->refusal, "client-certificate"))
-		*ret = ab_problem(q, "client-certificate", NULL, "the client has shown no certificate by the CA that this server asks for");
+		*ret = ab_problem(q, "client-certificate", NULL,
+				  "the client has shown no certificate by the CA that this server asks for");
 	else if (q->connection->refusal)
-		*ret = ab_problem(q, q->connection->refusal, NULL, "%u connections are open", ab_connections_count(q->server->connections));
+		*ret = ab_problem(q, q->connection->refusal, NULL, "%u connections are open",
+				  ab_connections_count(q->server->connections));
 	else if (__atomic_load_n(&q->server->draining, __ATOMIC_RELAXED) && !needs_no_work)
 		*ret = ab_problem(q, "draining", NULL, "this server takes no new work");
 	else
@@ -174,7 +176,8 @@ static bool refuse_target(struct request *q, enum MHD_Result *ret)
 	else if (!found)
 		*ret = ab_problem(q, "method", NULL, "%.64s does not take %.7s", q->route->path, q->method);
 	else if (!accepts(accept, q->route->makes) && !(q->route->streams && accepts(accept, "text/event-stream")))
-		*ret = ab_problem(q, "accept", NULL, "this makes %s%s", q->route->makes, q->route->streams ? " and text/event-stream" : "");
+		*ret = ab_problem(q, "accept", NULL, "this makes %s%s", q->route->makes,
+				  q->route->streams ? " and text/event-stream" : "");
 	else
 		return false;
 	return true;
@@ -196,7 +199,8 @@ static bool refuse_body(struct request *q, enum MHD_Result *ret)
 	else if (q->route->takes && !is_content_type(type, q->route->takes))
 		*ret = ab_problem(q, "media-type", NULL, "the Content-Type has to be %s", q->route->takes);
 	else if (encoding && strcasecmp(encoding, "identity"))
-		*ret = ab_problem(q, "media-type", NULL, "the Content-Encoding '%.64s' is not taken: send the body as it is", encoding);
+		*ret = ab_problem(q, "media-type", NULL,
+				  "the Content-Encoding '%.64s' is not taken: send the body as it is", encoding);
 	else
 		return false;
 	return true;
@@ -214,7 +218,8 @@ static bool refuse_token(struct request *q, enum MHD_Result *ret)
 	if (given && (strncasecmp(given, "Bearer ", 7) || ab_tokens_find(q->server->tokens, given + 7, &q->token, &err))) {
 		ab_count(COUNT_UNAUTHORIZED);
 		ab_audit("unauthorized", NULL, q->address, q->id, *err.msg ? err.msg : "not a bearer token");
-		*ret = ab_problem(q, err.code == -EIO ? "io" : "unauthorized", NULL, "%s", *err.msg ? err.msg : "the server takes bearer tokens");
+		*ret = ab_problem(q, err.code == -EIO ? "io" : "unauthorized", NULL, "%s",
+				  *err.msg ? err.msg : "the server takes bearer tokens");
 		ab_error_clear(&err);
 		return true;
 	}
@@ -227,7 +232,8 @@ static bool refuse_token(struct request *q, enum MHD_Result *ret)
 	if (q->token.id)
 		*ret = ab_problem(q, "forbidden", NULL, "the token '%s' has no scope '%s'", q->token.name, name.p ? name.p : "");
 	else
-		*ret = ab_problem(q, "unauthorized", NULL, "%s needs a token with the scope '%s'", q->route->path, name.p ? name.p : "");
+		*ret = ab_problem(q, "unauthorized", NULL, "%s needs a token with the scope '%s'", q->route->path,
+				  name.p ? name.p : "");
 	return true;
 }
 
@@ -267,7 +273,8 @@ static enum MHD_Result admit(struct request *q)
 {
 	enum MHD_Result r = MHD_YES;
 
-	if (refuse_header(q, &r) || refuse_target(q, &r) || refuse_connection(q, &r) || refuse_token(q, &r) || refuse_rate(q, &r) || refuse_body(q, &r))
+	if (refuse_header(q, &r) || refuse_target(q, &r) || refuse_connection(q, &r) || refuse_token(q, &r) ||
+	    refuse_rate(q, &r) || refuse_body(q, &r))
 		return r;
 	q->wants_stream = q->route->streams && header(q, MHD_HTTP_HEADER_ACCEPT) &&
 			  !accepts(header(q, MHD_HTTP_HEADER_ACCEPT), q->route->makes);
@@ -305,8 +312,8 @@ static struct request *new_request(struct server *server, struct MHD_Connection 
 	return q;
 }
 
-enum MHD_Result ab_request_handle(void *server, struct MHD_Connection *mhd, const char *url, const char *method, const char *version,
-				  const char *upload, size_t *upload_size, void **request)
+enum MHD_Result ab_request_handle(void *server, struct MHD_Connection *mhd, const char *url, const char *method,
+				  const char *version, const char *upload, size_t *upload_size, void **request)
 {
 	struct request *q = *request;
 

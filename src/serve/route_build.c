@@ -8,7 +8,8 @@
 
 /* ---- the key ---- */
 
-void ab_build_key(const struct server *server, const struct build_request *build, const struct types *types, char key[HEX_DIGEST_SIZE])
+void ab_build_key(const struct server *server, const struct build_request *build, const struct types *types,
+		  char key[HEX_DIGEST_SIZE])
 {
 	struct digest *d = ab_digest_begin();
 
@@ -126,7 +127,8 @@ enum MHD_Result ab_refuse_submission(struct request *q, int r)
 		return ab_problem(q, "queue-full", NULL, "%u jobs wait", stats.waiting);
 	if (r == -EDQUOT) {
 		ab_count(COUNT_RATE_LIMITED);
-		return ab_problem(q, "quota", NULL, "the token '%s' may have %lld compiles a day", q->token.name, (long long)q->token.quota);
+		return ab_problem(q, "quota", NULL, "the token '%s' may have %lld compiles a day", q->token.name,
+				  (long long)q->token.quota);
 	}
 	return ab_problem(q, "no-memory", NULL, "a job");
 }
@@ -209,7 +211,8 @@ enum MHD_Result ab_route_artifact(struct request *q)
 	int r;
 
 	if (!ab_is_hex_digest(hex))
-		return ab_problem(q, "usage", NULL, "'%.80s' is not a digest: sha256: and 64 lower-case hexadecimal digits", q->argument);
+		return ab_problem(q, "usage", NULL,
+				  "'%.80s' is not a digest: sha256: and 64 lower-case hexadecimal digits", q->argument);
 	blob = ab_artifact_get(q->server, hex);
 	if (!blob)
 		return ab_problem(q, "not-found", NULL, "no artifact sha256:%s is here: build it again", hex);

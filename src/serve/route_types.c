@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
-/* Kernels' types: whole, minimized for an object, asked about, and checked against. The work is done in the threads of the compiles. */
+/*
+ * Kernels' types: whole, minimized for an object, asked about, and checked against. The work is done in the threads of
+ * the compiles.
+ */
 #include <anybpf/check.h>
 #include <anybpf/kernels.h>
 #include <anybpf/min.h>
@@ -175,7 +178,10 @@ enum MHD_Result ab_route_check(struct request *q)
 
 /* ---- questions ---- */
 
-/* Whose types answer: a file or the first pack that has the kernel; else the first pack; where there is none, the default kernel. */
+/*
+ * Whose types answer: a file or the first pack that has the kernel; else the first pack; where there is none, the
+ * default kernel.
+ */
 static const struct ab_types *choose_types(struct kernels *k, const char *kernel, const char *arch)
 {
 	for (size_t i = 0; kernel && i < ab_kernels_file_count(k); i++)
@@ -200,7 +206,8 @@ static int ask(struct request *q, char **ret_text, size_t *ret_size, struct ab_e
 	size_t n = slash - q->argument;
 
 	if (n == 4 && !memcmp(q->argument, "find", n) && (!name || !*name))
-		return ab_types_find(types, argument(q, "name"), argument(q, "returns"), argument(q, "takes"), &opts, ret_text, ret_size, err);
+		return ab_types_find(types, argument(q, "name"), argument(q, "returns"), argument(q, "takes"), &opts,
+				     ret_text, ret_size, err);
 	if (!name || !*name)
 		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "ask /v1/types/show/NAME, diff/NAME, history/PATH, func/NAME or find");
 	if (n == 4 && !memcmp(q->argument, "show", n))
@@ -210,7 +217,8 @@ static int ask(struct request *q, char **ret_text, size_t *ret_size, struct ab_e
 	if (n == 4 && !memcmp(q->argument, "func", n))
 		return ab_types_func(types, name, &opts, ret_text, ret_size, err);
 	if (n != 4 || memcmp(q->argument, "diff", n))
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "'%.*s' is no question: show, diff, history, func, find", (int)MIN(n, 64u), q->argument);
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "'%.*s' is no question: show, diff, history, func, find",
+			       (int)MIN(n, 64u), q->argument);
 	if (!from || !to)
 		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "diff needs from and to, which name kernels");
 	return ab_types_diff(types, name, from, to, &opts, ret_text, ret_size, err);

@@ -155,7 +155,8 @@ enum MHD_Result ab_route_check(struct request *q);
 enum MHD_Result ab_route_types(struct request *q);
 
 /* Bytes with an entity tag: ranges, conditions; takes over the reference. `signature` may be NULL. */
-enum MHD_Result ab_answer_bytes(struct request *q, struct blob *blob, const char *etag, const char *cache_control, const char *signature);
+enum MHD_Result ab_answer_bytes(struct request *q, struct blob *blob, const char *etag, const char *cache_control,
+				const char *signature);
 /* What became of a submission that failed. */
 enum MHD_Result ab_refuse_submission(struct request *q, int r);
 

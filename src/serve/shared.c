@@ -198,7 +198,8 @@ static bool send_artifact(struct shared *s, const char *hex)
 	struct config *config = ab_server_config(s->server);
 	struct blob *blob = ab_artifact_get(s->server, hex);
 	bool ok = blob && blob->size <= VALUE_LIMIT && s->redis &&
-		  run_command(s, command(s, "SET " PREFIX "a:%s %b EX %lld", hex, blob->data, blob->size, (long long)config->shared_days * 86400));
+		  run_command(s, command(s, "SET " PREFIX "a:%s %b EX %lld", hex, blob->data, blob->size,
+					 (long long)config->shared_days * 86400));
 
 	ab_blob_unref(blob);
 	ab_config_unref(config);

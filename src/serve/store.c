@@ -508,7 +508,8 @@ void ab_cache_put(struct cache *c, const char *key, struct blob *blob)
 		return;
 	pthread_mutex_lock(&c->lock);
 	/* One blob may not empty the cache. */
-	if (blob->size > c->limit / 4 || lru_find(&c->held, key) || lru_add(&c->held, &h->lru, key, blob->size + sizeof(*h) + 256)) {
+	if (blob->size > c->limit / 4 || lru_find(&c->held, key) ||
+	    lru_add(&c->held, &h->lru, key, blob->size + sizeof(*h) + 256)) {
 		free(h);
 	} else {
 		h->blob = ab_blob_ref(blob);

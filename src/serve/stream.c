@@ -143,7 +143,8 @@ static void end_stream(void *cls)
 
 struct MHD_Response *ab_stream_response(struct stream *s)
 {
-	struct MHD_Response *response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 4096, read_stream, ab_stream_ref(s), end_stream);
+	struct MHD_Response *response =
+		MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 4096, read_stream, ab_stream_ref(s), end_stream);
 
 	if (!response)
 		ab_stream_unref(s);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * Certificates (tls.h). The HTTP library asks for them at each handshake; a connection that is in its handshake may still use the ones
- * that a reload replaced, so these are kept until the reload after.
+ * Certificates (tls.h). The HTTP library asks for them at each handshake; a connection that is in its handshake may
+ * still use the ones that a reload replaced, so these are kept until the reload after.
  */
 #include <gnutls/abstract.h>
 #include <gnutls/gnutls.h>
@@ -58,7 +58,8 @@ static int load(struct identity *id, const struct config *config, struct ab_erro
 		t = gnutls_pcert_list_import_x509_raw(id->chain, &id->n, &chain, GNUTLS_X509_FMT_PEM, 0);
 		if (t < 0) {
 			id->n = 0;
-			r = ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "tls.certificate: '%s': %s", config->tls_certificate, gnutls_strerror(t));
+			r = ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "tls.certificate: '%s': %s",
+				    config->tls_certificate, gnutls_strerror(t));
 		}
 	}
 	if (!r) {
@@ -89,7 +90,9 @@ static int check_pair(const struct identity *id, const struct config *config, st
 	    gnutls_pubkey_get_key_id(id->chain[0].pubkey, 0, b, &m) >= 0)
 		equal = n == m && !memcmp(a, b, n);
 	gnutls_pubkey_deinit(public);
-	return equal ? 0 : ab_fail(err, AB_ERROR_USAGE, -EINVAL, "tls.key: '%s' is not the key of '%s'", config->tls_key, config->tls_certificate);
+	return equal ? 0
+		     : ab_fail(err, AB_ERROR_USAGE, -EINVAL, "tls.key: '%s' is not the key of '%s'", config->tls_key,
+			       config->tls_certificate);
 }
 
 static int read_identity(const struct config *config, struct identity **ret, struct ab_error *err)
@@ -154,8 +157,9 @@ int ab_tls_reload(struct tls *tls, const struct config *config, struct ab_error 
 	return 0;
 }
 
-static int give_identity(gnutls_session_t session, const gnutls_datum_t *issuers, int n_issuers, const gnutls_pk_algorithm_t *algorithms,
-			 int n_algorithms, gnutls_pcert_st **ret_chain, unsigned *ret_n, gnutls_privkey_t *ret_key)
+static int give_identity(gnutls_session_t session, const gnutls_datum_t *issuers, int n_issuers,
+			 const gnutls_pk_algorithm_t *algorithms, int n_algorithms, gnutls_pcert_st **ret_chain,
+			 unsigned *ret_n, gnutls_privkey_t *ret_key)
 {
 	struct identity *id;
 
@@ -173,7 +177,8 @@ void ab_tls_options(struct tls *tls, struct MHD_OptionItem options[4])
 	size_t n = 0;
 
 	options[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)give_identity };
-	options[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)"NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2" };
+	options[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_PRIORITIES, 0,
+						(void *)"NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2" };
 	if (tls->client_ca)
 		options[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_MEM_TRUST, 0, tls->client_ca };
 	options[n] = (struct MHD_OptionItem){ MHD_OPTION_END, 0, NULL };

@@ -35,13 +35,15 @@ struct tokens {
 	bool failed;
 };
 
-static const char schema[] =
-	"PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 5000;"
-	"CREATE TABLE IF NOT EXISTS token (id INTEGER PRIMARY KEY, name TEXT NOT NULL, digest TEXT NOT NULL UNIQUE, scopes INTEGER NOT NULL,"
-	" rate INTEGER NOT NULL, quota INTEGER NOT NULL, created INTEGER NOT NULL, expires INTEGER NOT NULL, revoked INTEGER NOT NULL DEFAULT 0);"
-	"CREATE UNIQUE INDEX IF NOT EXISTS token_name ON token (name) WHERE revoked = 0;"
-	"CREATE TABLE IF NOT EXISTS spending (token INTEGER NOT NULL REFERENCES token (id), day INTEGER NOT NULL, used INTEGER NOT NULL,"
-	" PRIMARY KEY (token, day)) WITHOUT ROWID;";
+static const char schema[] = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 5000;"
+			     "CREATE TABLE IF NOT EXISTS token (id INTEGER PRIMARY KEY, name TEXT NOT NULL, digest "
+			     "TEXT NOT NULL UNIQUE, scopes INTEGER NOT NULL,"
+			     " rate INTEGER NOT NULL, quota INTEGER NOT NULL, created INTEGER NOT NULL, expires "
+			     "INTEGER NOT NULL, revoked INTEGER NOT NULL DEFAULT 0);"
+			     "CREATE UNIQUE INDEX IF NOT EXISTS token_name ON token (name) WHERE revoked = 0;"
+			     "CREATE TABLE IF NOT EXISTS spending (token INTEGER NOT NULL REFERENCES token (id), day "
+			     "INTEGER NOT NULL, used INTEGER NOT NULL,"
+			     " PRIMARY KEY (token, day)) WITHOUT ROWID;";
 
 static int fail_db(struct tokens *t, struct ab_error *err)
 {
@@ -71,7 +73,9 @@ int ab_tokens_open(const char *dir, struct tokens **ret_tokens, struct ab_error 
 		ab_error_prefix(err, "%s", path);
 	}
 	if (!r)
-		r = prepare(t, "SELECT id, name, scopes, rate, quota, expires FROM token WHERE digest = ?1 AND revoked = 0", &t->find, err);
+		r = prepare(
+			t, "SELECT id, name, scopes, rate, quota, expires FROM token WHERE digest = ?1 AND revoked = 0",
+			&t->find, err);
 	if (r) {
 		ab_tokens_close(t);
 		return r;
@@ -257,8 +261,10 @@ static void save_spending(struct tokens *t, struct spending *p)
 {
 	sqlite3_stmt *s;
 
-	if (p->used == p->saved ||
-	    prepare(t, "INSERT INTO spending (token, day, used) VALUES (?1, ?2, ?3) ON CONFLICT (token, day) DO UPDATE SET used = ?3", &s, NULL))
+	if (p->used == p->saved || prepare(t,
+					   "INSERT INTO spending (token, day, used) VALUES (?1, ?2, ?3) ON CONFLICT "
+					   "(token, day) DO UPDATE SET used = ?3",
+					   &s, NULL))
 		return;
 	sqlite3_bind_int64(s, 1, p->id);
 	sqlite3_bind_int64(s, 2, p->day);
@@ -292,14 +298,18 @@ int ab_token_add(struct tokens *t, const struct token *token, int64_t expires, c
 	int r;
 
 	if (!is_token_name(token->name))
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "'%s' is not a token's name: 1 to 64 of A-Z a-z 0-9 . _ @ -", token->name);
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL,
+			       "'%s' is not a token's name: 1 to 64 of A-Z a-z 0-9 . _ @ -", token->name);
 	ab_random_hex(hex, SECRET_BYTES);
 	if (asprintf(&secret, "%s%s", SECRET_PREFIX, hex) < 0) {
 		secret = NULL;
 		return ab_fail_memory(err);
 	}
 	ab_digest_of(secret, strlen(secret), digest);
-	r = prepare(t, "INSERT INTO token (name, digest, scopes, rate, quota, created, expires) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)", &s, err);
+	r = prepare(t,
+		    "INSERT INTO token (name, digest, scopes, rate, quota, created, expires) VALUES (?1, ?2, ?3, ?4, "
+		    "?5, ?6, ?7)",
+		    &s, err);
 	if (r)
 		return r;
 	sqlite3_bind_text(s, 1, token->name, -1, SQLITE_STATIC);
@@ -374,7 +384,8 @@ static void list_text(sqlite3_stmt *s, struct text *out)
 	if (sqlite3_column_int64(s, 5))
 		write_date(&expires, sqlite3_column_int64(s, 5));
 	text_printf(out, "%-24s %-20s %8lld %8lld %8lld  ", sqlite3_column_text(s, 0), scopes.p ? scopes.p : "",
-		    (long long)sqlite3_column_int64(s, 2), (long long)sqlite3_column_int64(s, 3), (long long)sqlite3_column_int64(s, 6));
+		    (long long)sqlite3_column_int64(s, 2), (long long)sqlite3_column_int64(s, 3),
+		    (long long)sqlite3_column_int64(s, 6));
 	write_date(out, sqlite3_column_int64(s, 4));
 	text_printf(out, "  %s\n", expires.p ? expires.p : "never");
 }
@@ -382,14 +393,18 @@ static void list_text(sqlite3_stmt *s, struct text *out)
 int ab_token_list(struct tokens *t, bool json, struct text *out, struct ab_error *err)
 {
 	sqlite3_stmt *s;
-	int r = prepare(t, "SELECT name, scopes, rate, quota, created, expires, coalesce((SELECT used FROM spending WHERE token = token.id"
-			   " AND day = ?1), 0) FROM token WHERE revoked = 0 ORDER BY name", &s, err);
+	int r = prepare(t,
+			"SELECT name, scopes, rate, quota, created, expires, coalesce((SELECT used FROM spending WHERE "
+			"token = token.id"
+			" AND day = ?1), 0) FROM token WHERE revoked = 0 ORDER BY name",
+			&s, err);
 
 	if (r)
 		return r;
 	sqlite3_bind_int64(s, 1, time(NULL) / DAY);
 	if (!json)
-		text_printf(out, "%-24s %-20s %8s %8s %8s  %-10s  %s\n", "NAME", "SCOPES", "RATE", "QUOTA", "TODAY", "CREATED", "EXPIRES");
+		text_printf(out, "%-24s %-20s %8s %8s %8s  %-10s  %s\n", "NAME", "SCOPES", "RATE", "QUOTA", "TODAY",
+			    "CREATED", "EXPIRES");
 	while ((r = sqlite3_step(s)) == SQLITE_ROW)
 		(json ? list_json : list_text)(s, out);
 	r = r == SQLITE_DONE ? 0 : fail_db(t, err);

@@ -127,7 +127,7 @@ class Server:
                 s.sendall(data)
                 if half_close:
                     s.shutdown(socket.SHUT_WR)
-            except (BrokenPipeError, ConnectionResetError):
+            except OSError:  # it closed first
                 pass
             out = b""
             try:

@@ -189,6 +189,16 @@ def test_socket_activation(tmp_path):
     assert f"127.0.0.1:{listener.getsockname()[1]}" in (tmp_path / "log").read_text()
 
 
+def test_systemd_is_told(new_server, tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices:
+        notices.bind(str(tmp_path / "notify"))
+        notices.settimeout(10)
+        s = new_server(env={"NOTIFY_SOCKET": str(tmp_path / "notify")})
+        assert notices.recv(100) == b"READY=1"
+        s.stop()
+        assert notices.recv(100) == b"STOPPING=1"
+
+
 def make_certificate(directory, name, ca=None, is_ca=False):
     key, certificate = directory / f"{name}.key", directory / f"{name}.crt"
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", f"/CN={name}",
