@@ -55,7 +55,7 @@ AB_API void ab_check_free(struct ab_check *check);
 /* The verdict for a kernel of a pack, by index. */
 AB_API int ab_check_pack(struct ab_check *check, const struct ab_pack *pack, size_t kernel,
 			 const struct ab_check_verdict **ret_verdict, struct ab_error *err);
-/* The verdict for a kernel by its raw BTF; `release` tells its version, "5.10.0-8-amd64". */
+/* The verdict for a kernel by its raw BTF; release and arch are as uname says them ("5.10.0-8-amd64", "x86_64"), NULL: unknown. */
 AB_API int ab_check_btf(struct ab_check *check, const void *btf, size_t size, const char *release, const char *arch,
 			const struct ab_check_verdict **ret_verdict, struct ab_error *err);
 

@@ -215,8 +215,10 @@ static void say_member(const struct place *p, struct text *message, struct text 
 		text_printf(hint, "it may be called '%s' there", renamed);
 	free(search.path);
 	say_fix(type, p->member, hint);
-	if (!hint->n)
-		text_printf(hint, "guard it with bpf_core_field_exists()");
+	if (!strncmp(type, "pt_regs", (size_t)n))
+		text_puts(hint, "the object was built for another architecture: build it with --arch");
+	else if (!hint->n)
+		text_puts(hint, "guard it with bpf_core_field_exists()");
 }
 
 static void add_type(const struct ab_btf *btf, uint32_t id, struct text *out)

@@ -492,22 +492,33 @@ static void judge_relo(struct judge *j, uint32_t insn)
 		       keep_hint(j, a->hint));
 }
 
+/* Whether the program at hand has been said to lack that: once is enough for what is everywhere in its code. */
+static bool is_said(const struct judge *j, const char *message)
+{
+	const struct verdict *v = j->verdict;
+
+	for (size_t i = 0; i < v->pub.n_reasons; i++)
+		if (same_text(v->reasons[i].program, j->program->name) && same_text(v->reasons[i].message, message))
+			return true;
+	return false;
+}
+
 /* An address in an instruction: of a variable, or of a kernel function that code asks for. */
 static void judge_address(struct judge *j, uint32_t insn)
 {
 	const struct code *code = &j->check->code;
 	const struct ref *ref = &code->refs[code->ref_of[insn]];
 	const struct external *e = ref->kind == REF_EXTERN ? &code->externals[ref->index] : NULL;
+	const char *no_variables = "the kernel has no global variables for programs";
 
 	if (e && e->kind == EXTERN_KFUNC && kernel_has(j->kernel, e->question) &&
 	    !kernel_can(j->kernel, FEATURE_KFUNC_ADDRESS))
 		program_reason(j, insn, keep(j, "%s", e->name),
 			       "programs of this kernel cannot ask whether it has a kernel function that it has",
 			       "they can since 6.4: ask bpf_core_type_exists() or the version instead");
-	if (ref->kind != REF_DATA || kernel_can(j->kernel, FEATURE_GLOBAL_DATA))
+	if (ref->kind != REF_DATA || kernel_can(j->kernel, FEATURE_GLOBAL_DATA) || is_said(j, no_variables))
 		return;
-	program_reason(j, insn, keep(j, "variables in %s", code->sections[ref->index].name),
-		       "the kernel has no global variables for programs",
+	program_reason(j, insn, keep(j, "variables in %s", code->sections[ref->index].name), no_variables,
 		       "they came with 5.2: AB_PARAM() and static variables need them, maps do not");
 }
 
@@ -521,12 +532,16 @@ static void judge_insn_set(struct judge *j, uint32_t insn)
 		[FEATURE_ARENA] = "arenas",
 		[FEATURE_ACQUIRE] = "atomic loads and stores",
 	};
+	const char *message;
 	bool always;
 	enum feature feature = ab_check_insn_feature(&j->check->code.insns[insn], &always);
 
 	if (feature == FEATURE_COUNT || kernel_can(j->kernel, feature) || !(always || is_reached(j, insn)))
 		return;
-	program_reason(j, insn, NULL, keep(j, "the kernel has no %s", words[feature]),
+	message = keep(j, "the kernel has no %s", words[feature]);
+	if (is_said(j, message))
+		return;
+	program_reason(j, insn, NULL, message,
 		       keep(j, "they came with %s%s", ab_check_since_feature(feature),
 			    feature == FEATURE_JMP32 || feature == FEATURE_V4 ? ": build with --isa v1" : ""));
 }
