@@ -47,9 +47,10 @@ size_t ab_dwarf_heal_names(char *strings, size_t size)
 			break;
 		for (digits = stop; digits[-1] >= '0' && digits[-1] <= '9';)
 			digits--;
-		/* The compiler's counter, behind a name: what is left must still be one. */
-		if (digits < stop && digits - p >= (ptrdiff_t)sizeof(mark)) {
+		/* The compiler's counter, behind a name. It becomes a 0, which a pack numbers by members (docs/format-pack.md). */
+		if (digits < stop && digits - p >= (ptrdiff_t)sizeof(mark) && strcmp(digits, "0")) {
 			memset(digits, 0, stop - digits);
+			*digits = '0';
 			count++;
 		}
 		p = stop;

@@ -72,7 +72,7 @@ bool ab_btf_length(const char *data, size_t size, size_t *ret_length);
  */
 int ab_dwarf_convert(const char *path, bool may_change, const char *tmp_dir, char **ret_btf, size_t *ret_size,
 		     struct ab_error *err);
-/* Cuts the number off names such as __UNIQUE_ID_rh_kabi_hide42 in a string table; returns how many. */
+/* Makes the number in names such as __UNIQUE_ID_rh_kabi_hide42 a 0 in a string table; returns how many were others. */
 size_t ab_dwarf_heal_names(char *strings, size_t size);
 /* A new file for pahole in the directory; the caller closes and unlinks it. */
 int ab_temporary(const char *tmp_dir, char **ret_path, int *ret_fd, struct ab_error *err);
