@@ -4,6 +4,7 @@ import base64
 import errno
 import http.client
 import json
+import os
 import platform
 import re
 import socket
@@ -134,6 +135,51 @@ assert l.so.lbc_attach_perf_event(b"on_sendto", b'{"type": "1", "sample_freq": }
 l.so.lbc_bpf_exit(); l.init(1); l.so.lbc_bpf_exit()
 """
     subprocess.run([sys.executable, "-c", code, ROOT / "tests/serve", tmp_path / "percpu.so"], check=True, timeout=60)
+
+
+ATTACHED = """#include "lbc.h"
+LBC_ARRAY(counts, u32, u64, 4);
+static inline void count(u32 slot) { u64 *n = bpf_map_lookup_elem(&counts, &slot); if (n) __sync_fetch_and_add(n, 1); }
+SEC("perf_event") int on_clock(struct bpf_perf_event_data *ctx) { count(1); return 0; }
+SEC("uprobe/x") int on_call(struct pt_regs *ctx) { count(2); return 0; }
+SEC("raw_tracepoint/sched_switch") int on_switch(void *ctx) { count(3); return 0; }
+char _license[] SEC("license") = "GPL";
+"""
+
+
+@needs_bpf
+def test_attaching(lbc, tmp_path):
+    """As pylcc does: perf events by JSON with numbers as strings, probes by file and offset, tracepoints by name."""
+    answer, = ask(lbc.http, {"cmd": "c", "code": ATTACHED, **KERNEL})
+    (tmp_path / "attached.so").write_bytes(base64.b64decode(answer["so"]))
+    code = """
+import ctypes, json, os, sys, time
+sys.path.insert(0, sys.argv[1])
+from lbc_client import Library
+l = Library(sys.argv[2]); l.init(0)
+libc, offset = sys.argv[3].encode(), ctypes.c_ulong(int(sys.argv[4], 16))
+attrs = json.dumps({"type": "1", "config": "0", "sample_freq": "199", "freq": "1", "precise_ip": "0"}).encode()
+for cpu in range(os.cpu_count()):
+    assert l.so.lbc_attach_perf_event(b"on_clock", attrs, -1, cpu, -1, 0) == 0
+assert l.so.lbc_attach_perf_event(b"on_clock", json.dumps({"type": 1, "colour": 2}).encode(), -1, 0, -1, 0) < 0
+assert l.so.lbc_attach_uprobe(b"on_call", os.getpid(), libc, offset) == 0
+assert l.so.lbc_attach_raw_tracepoint(b"on_switch", b"sched_switch") == 0
+for i in range(7): os.getppid()
+until = time.time() + 0.3
+while time.time() < until: pass
+time.sleep(0.05)
+print(json.dumps(l.items("counts", value=ctypes.c_uint64)))
+l.so.lbc_bpf_exit()
+"""
+    libc = os.path.realpath(next(line.split()[-1] for line in open("/proc/self/maps") if "/libc.so" in line))
+    symbols = subprocess.run(["nm", "-D", libc], capture_output=True, text=True, check=True).stdout
+    offset = next(line.split()[0] for line in symbols.splitlines() if " getppid@" in line)
+    done = subprocess.run([sys.executable, "-c", code, ROOT / "tests/serve", tmp_path / "attached.so", libc, offset], capture_output=True, text=True,
+                          timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "no attribute 'colour'" in done.stderr
+    counts = json.loads(done.stdout)
+    assert counts["0"] == 0 and counts["1"] > 20 and counts["2"] == 7 and counts["3"] > 0, counts
 
 
 def test_object_and_diagnostics(lbc):
