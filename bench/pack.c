@@ -8,7 +8,8 @@
  *	open PACK               prints milliseconds to open
  *	extract PACK            writes each kernel out: prints the slowest and the median, milliseconds
  *	check PACK FILE...      compares each kernel with the file it came from, canonically
- *	modules PACK BTF BTF...  one kernel's BTF and its modules' split BTFs: adds them, writes them out, compares; prints seconds of CPU to add
+ *	modules PACK BTF BTF... one kernel's BTF and its modules' split BTFs: adds them, writes them out, compares;
+ *				prints seconds of CPU to add
  *	defs PACK               milliseconds to make a kernel's set of definitions, the slowest
  */
 #include <pthread.h>
@@ -41,7 +42,8 @@ static struct ab_kernel kernel_of(const char *path, char *release, size_t cap)
 	const char *base = path_base(path);
 
 	snprintf(release, cap, "%.*s", (int)strlen(base) - 4, base);
-	return (struct ab_kernel){ .release = release, .arch = strstr(base, "arm64") || strstr(base, "aarch64") || strstr(base, "ky10") ? "aarch64" : "x86_64",
+	return (struct ab_kernel){ .release = release, .arch = strstr(base, "arm64") || strstr(base, "aarch64") ||
+				  strstr(base, "ky10") ? "aarch64" : "x86_64",
 				   .distribution = strstr(base, "amd64") ? "debian" : "other",
 				   .flavour = strstr(base, "-cloud-") ? "cloud" : strstr(base, "-rt-") ? "rt" : "", .module = "" };
 }
@@ -59,7 +61,8 @@ static int run_add(const char *pack, char **files, int n)
 		struct ab_kernel k = kernel_of(files[i], release, sizeof(release));
 		size_t size;
 
-		if (file_read(files[i], 256 << 20, &data, &size, &err) < 0 || ab_pack_writer_add(w, &k, data, size, NULL, 0, &err) < 0)
+		if (file_read(files[i], 256 << 20, &data, &size, &err) < 0 || ab_pack_writer_add(w, &k, data, size,
+												 NULL, 0, &err) < 0)
 			die(&err);
 		free(data);
 	}
@@ -183,7 +186,8 @@ static void *join(const void *base, const void *split, size_t *ret_size)
 	struct btf_header h = { BTF_MAGIC, BTF_VERSION, 0, sizeof(h), 0, a->type_len + b->type_len, a->type_len + b->type_len,
 				a->str_len + b->str_len };
 	const struct { const struct btf_header *h; uint32_t at, n; } pieces[] = {
-		{ a, a->type_off, a->type_len }, { b, b->type_off, b->type_len }, { a, a->str_off, a->str_len }, { b, b->str_off, b->str_len },
+		{ a, a->type_off, a->type_len }, { b, b->type_off, b->type_len },
+		{ a, a->str_off, a->str_len }, { b, b->str_off, b->str_len },
 	};
 	uint8_t *out = malloc(sizeof(h) + h.type_len + h.str_len), *p = out + sizeof(h);
 
@@ -231,7 +235,8 @@ static int run_modules(const char *path, char **files, int n)
 
 		if (!*module)
 			continue;
-		if (ab_pack_extract(pack, 0, &base, &base_size, &err) < 0 || ab_pack_extract(pack, m, &split, &split_size, &err) < 0)
+		if (ab_pack_extract(pack, 0, &base, &base_size, &err) < 0 || ab_pack_extract(pack, m, &split,
+											     &split_size, &err) < 0)
 			die(&err);
 		for (int i = 1; i < n; i++) {
 			void *a, *b;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * Packs from outside. Checksums would keep a fuzzer out, so the input is what they protect: a pack's chunks as they are when decompressed, of which a pack with
- * right checksums is made, as somebody who means harm would. Every other input is taken as a file, as it is.
+ * Packs from outside. Checksums would keep a fuzzer out, so the input is what they protect: a pack's chunks as they are
+ * when decompressed, of which a pack with right checksums is made, as somebody who means harm would. Every other input is
+ * taken as a file, as it is.
  */
 #include <btf/pack_internal.h>
 #include <zstd.h>
@@ -49,7 +50,10 @@ static void ask(const struct ab_pack *pack)
 	ab_pack_find(pack, "6.1*", NULL, NULL);
 }
 
-/* Chunks and directory of the input, compressed, with checksums: u32 size, then that many bytes, the last being the directory without the rows of chunks. */
+/*
+ * Chunks and directory of the input, compressed, with checksums: u32 size, then that many bytes, the last being the
+ * directory without the rows of chunks.
+ */
 static uint8_t *make_pack(const uint8_t *data, size_t size, size_t *ret_size)
 {
 	struct buffer file = {}, rows = {}, directory = {};

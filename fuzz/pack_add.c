@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
-/* BTF from outside on its way into a pack: what is added has to come out again, and be the same when it is added once more. The first byte splits the rest in
- * a kernel's and a module's. */
+/*
+ * BTF from outside on its way into a pack: what is added has to come out again, and be the same when it is added once
+ * more. The first byte splits the rest in a kernel's and a module's.
+ */
 #include <sys/stat.h>
 #include <unistd.h>
 #include <btf/pack_internal.h>

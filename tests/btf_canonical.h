@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * Whether two BTFs say the same, whatever their numbering, duplicates and order: the judge of the pack, which shares no code with it.
+ * Whether two BTFs say the same, whatever their numbering, duplicates and order: the judge of the pack, which shares no
+ * code with it.
  *
- * Both become one graph. Its nodes are told apart by what they read like, then round by round by what they refer to, until nothing changes (bisimulation).
- * The two are equal when every class has nodes of both. Before that, what docs/format-pack.md says is merged is made equal: a forward declaration of what
- * has one definition, the numbers in __UNIQUE_ID_ members, and, where deduplication failed, which of several meanings of its name a pointer leads to.
+ * Both become one graph. Its nodes are told apart by what they read like, then round by round by what they refer to,
+ * until nothing changes (bisimulation). The two are equal when every class has nodes of both. Before that, what
+ * docs/format-pack.md says is merged is made equal: a forward declaration of what has one definition, the numbers in
+ * __UNIQUE_ID_ members, and, where deduplication failed, which of several meanings of its name a pointer leads to.
  */
 #ifndef BTF_CANONICAL_H
 #define BTF_CANONICAL_H
@@ -96,7 +98,8 @@ static bool canonical_is_tag(const struct btf_type *t)
 static uint64_t canonical_tag_name(const struct canonical *c, uint32_t node)
 {
 	const struct btf_type *t = c->types[node];
-	bool is_union = BTF_INFO_KIND(t->info) == BTF_KIND_UNION || (BTF_INFO_KIND(t->info) == BTF_KIND_FWD && BTF_INFO_KFLAG(t->info));
+	bool is_union = BTF_INFO_KIND(t->info) == BTF_KIND_UNION || (BTF_INFO_KIND(t->info) == BTF_KIND_FWD &&
+								     BTF_INFO_KFLAG(t->info));
 
 	return canonical_str(c, node, t->name_off, is_union);
 }
@@ -281,7 +284,8 @@ static bool canonical_forwards(struct canonical *c, bool first)
 		for (end = i; end < n && tags[end].name == tags[i].name; end++)
 			full += !tags[end].is_forward && (end == i || tags[end].hash != tags[i].hash || !full);
 		for (uint32_t k = i; k < end; k++) {
-			uint32_t target = full == 1 && !tags[i].is_forward && !c->blocked[tags[k].node] ? tags[i].node : tags[k].node;
+			bool means = full == 1 && !tags[i].is_forward && !c->blocked[tags[k].node];
+			uint32_t target = tags[means ? i : k].node;
 
 			if (!tags[k].is_forward || c->forward[tags[k].node] == target)
 				continue;

@@ -9,7 +9,8 @@
  * Every distinct definition is kept once; a kernel is the list of its definitions. What comes out is the kernel's BTF up to the
  * numbering of types, without the duplicates that a failed deduplication left in it (docs/format-pack.md says which).
  *
- * Threads: a pack is immutable once open; any thread may read it. Its file may be replaced meanwhile, the open pack stays what it was.
+ * Threads: a pack is immutable once open; any thread may read it. Its file may be replaced meanwhile, the open pack stays
+ * what it was.
  */
 #ifndef ANYBPF_PACK_H
 #define ANYBPF_PACK_H
@@ -34,10 +35,16 @@ struct ab_kernel {
 	uint8_t build_id_size;    /* 0: unknown */
 };
 
-/* Below, equal to or above 0, in the order that packs have: distribution, architecture, flavour, version (5.9 before 5.10), module, build id. */
+/*
+ * Below, equal to or above 0, in the order that packs have: distribution, architecture, flavour, version (5.9 before
+ * 5.10), module, build id.
+ */
 AB_API int ab_kernel_compare(const struct ab_kernel *a, const struct ab_kernel *b);
 
-/* Opens a pack: maps it and verifies header and directory; the rest is verified when it is read. Errors: -ENOENT; -EBADMSG/FORMAT with the offset. */
+/*
+ * Opens a pack: maps it and verifies header and directory; the rest is verified when it is read. Errors: -ENOENT;
+ * -EBADMSG/FORMAT with the offset.
+ */
 AB_API int ab_pack_open(const char *path, struct ab_pack **ret_pack, struct ab_error *err);
 AB_API void ab_pack_close(struct ab_pack *pack);
 
@@ -47,13 +54,17 @@ AB_API size_t ab_pack_count(const struct ab_pack *pack);
 AB_API const struct ab_kernel *ab_pack_kernel(const struct ab_pack *pack, size_t index);
 
 /*
- * The index of the one kernel that `pattern` names: a release, a glob of it, a unique part of it ("5.10.0-8"), or DISTRIBUTION/RELEASE/ARCH
- * (parts may be globs or left out at the end), or a build id in hexadecimal digits. `arch` NULL: the machine's is preferred.
- * Errors: -ENOENT/NOT_FOUND with the nearest release; -ENOTUNIQ/USAGE with some of those that match.
+ * The index of the one kernel that `pattern` names: a release, a glob of it, a unique part of it ("5.10.0-8"), or
+ * DISTRIBUTION/RELEASE/ARCH (parts may be globs or left out at the end), or a build id in hexadecimal digits. `arch`
+ * NULL: the machine's is preferred. Errors: -ENOENT/NOT_FOUND with the nearest release; -ENOTUNIQ/USAGE with some of
+ * those that match.
  */
 AB_API long ab_pack_find(const struct ab_pack *pack, const char *pattern, const char *arch, struct ab_error *err);
 
-/* Raw BTF of a kernel (for a module: split BTF against its kernel's extracted BTF); the caller frees it with free(). Errors: -EBADMSG/FORMAT. */
+/*
+ * Raw BTF of a kernel (for a module: split BTF against its kernel's extracted BTF); the caller frees it with free().
+ * Errors: -EBADMSG/FORMAT.
+ */
 AB_API int ab_pack_extract(const struct ab_pack *pack, size_t index, void **ret_btf, size_t *ret_size, struct ab_error *err);
 
 /* Reads and verifies every byte. Errors: -EBADMSG/FORMAT with the offset of what is damaged. */
@@ -73,22 +84,27 @@ AB_API size_t ab_pack_definitions(const struct ab_pack *pack, size_t index);
 
 enum ab_pack_change { AB_PACK_ADDED = 1, AB_PACK_REMOVED, AB_PACK_CHANGED };
 /*
- * Calls `fn` for each definition that two kernels do not share, ordered by kind and name: `kind` is "struct", "union", "enum", "typedef", "int", "float",
- * "func", "var", "section" or "fwd". Stops when fn returns non-zero and returns that. Errors: -EBADMSG/FORMAT.
+ * Calls `fn` for each definition that two kernels do not share, ordered by kind and name: `kind` is "struct", "union",
+ * "enum", "typedef", "int", "float", "func", "var", "section" or "fwd". Stops when fn returns non-zero and returns that.
+ * Errors: -EBADMSG/FORMAT.
  */
 AB_API int ab_pack_diff(const struct ab_pack *pack, size_t old_index, size_t new_index,
-			int (*fn)(void *ctx, enum ab_pack_change change, const char *kind, const char *name), void *ctx, struct ab_error *err);
+			int (*fn)(void *ctx, enum ab_pack_change change, const char *kind, const char *name), void *ctx,
+			struct ab_error *err);
 
 /*
- * Changing: a writer holds what is added in memory until ab_pack_writer_commit() puts a new file in the old one's place, so kill -9 at any point leaves
- * the old pack or the new one. One writer at a time: a second waits for the lock beside the file. A writer may be used by one thread at a time;
- * ab_pack_writer_add() calls may run in parallel.
+ * Changing: a writer holds what is added in memory until ab_pack_writer_commit() puts a new file in the old one's place,
+ * so kill -9 at any point leaves the old pack or the new one. One writer at a time: a second waits for the lock beside
+ * the file. A writer may be used by one thread at a time; ab_pack_writer_add() calls may run in parallel.
  */
 struct ab_pack_writer;
 /* `path` need not exist. */
 AB_API int ab_pack_writer_open(const char *path, struct ab_pack_writer **ret_writer, struct ab_error *err);
-/* Adds raw BTF, or that of an ELF file (its section .BTF). 1: added; 0: it was there already (same kernel, same types). A module needs its kernel in the pack or in the writer, and
- * `base_btf`, the BTF that its split BTF extends, else NULL. Errors: -EBADMSG/FORMAT; -EEXIST/CONFLICT another BTF under the same key. */
+/*
+ * Adds raw BTF, or that of an ELF file (its section .BTF). 1: added; 0: it was there already (same kernel, same types). A
+ * module needs its kernel in the pack or in the writer, and `base_btf`, the BTF that its split BTF extends, else NULL.
+ * Errors: -EBADMSG/FORMAT; -EEXIST/CONFLICT another BTF under the same key.
+ */
 AB_API int ab_pack_writer_add(struct ab_pack_writer *writer, const struct ab_kernel *kernel, const void *btf, size_t size,
 			      const void *base_btf, size_t base_size, struct ab_error *err);
 /* Adds all of another pack. */

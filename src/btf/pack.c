@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * A pack as it lies in its file (docs/format-pack.md). The directory is checked when it is opened, a chunk when it is first asked for; it then stays in memory.
- * Several threads may ask for a chunk at a time: each loads it, one wins.
+ * A pack as it lies in its file (docs/format-pack.md). The directory is checked when it is opened, a chunk when it is
+ * first asked for; it then stays in memory. Several threads may ask for a chunk at a time: each loads it, one wins.
  */
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -31,7 +31,8 @@ static void free_loaded(struct loaded *l)
 	free(l);
 }
 
-static int inflate(const struct ab_pack *pack, uint64_t offset, size_t size, size_t raw, uint64_t sum, uint8_t **ret, struct ab_error *err)
+static int inflate(const struct ab_pack *pack, uint64_t offset, size_t size, size_t raw, uint64_t sum, uint8_t **ret,
+		   struct ab_error *err)
 {
 	uint8_t *data;
 
@@ -298,9 +299,10 @@ static int check_chunks(struct ab_pack *pack, struct ab_error *err)
 	for (uint32_t i = 0; i < pack->n_chunks; i++) {
 		const struct chunk *c = &pack->chunks[i];
 
-		if (c->offset != at || c->size > pack->directory - at || !c->size || c->raw > PACK_MAX_CHUNK || c->kind < CHUNK_STRINGS ||
-		    c->kind > CHUNK_SETS || (c->kind != CHUNK_SETS && (c->first != next[c->kind] || !c->count ||
-		    c->count > PACK_MAX_IDS)))
+		if (c->offset != at || !c->size || c->size > pack->directory - at || c->raw > PACK_MAX_CHUNK ||
+		    c->kind < CHUNK_STRINGS || c->kind > CHUNK_SETS)
+			return ab_pack_damaged(pack, pack->directory, "a directory that cannot be", err);
+		if (c->kind != CHUNK_SETS && (c->first != next[c->kind] || !c->count || c->count > PACK_MAX_IDS))
 			return ab_pack_damaged(pack, pack->directory, "a directory that cannot be", err);
 		/* The bodies of a segment follow its heads. */
 		if (c->kind == CHUNK_BODIES && c->first + c->count > next[CHUNK_HEADS])
@@ -331,7 +333,8 @@ static void list_chunks(struct ab_pack *pack)
 
 static bool read_kernel(const struct ab_pack *pack, struct kernel_row *row, const uint8_t *p, const char *text, uint32_t text_size)
 {
-	const char **const fields[] = { &row->key.release, &row->key.arch, &row->key.distribution, &row->key.flavour, &row->key.module };
+	const char **const fields[] = { &row->key.release, &row->key.arch, &row->key.distribution, &row->key.flavour,
+				       &row->key.module };
 	const struct chunk *c;
 
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
@@ -426,7 +429,8 @@ static int open_map(struct ab_pack *pack, struct ab_error *err)
 	pack->directory = get_le64(h + 24);
 	size = get_le32(h + 32);
 	raw = get_le32(h + 36);
-	if (pack->directory < PACK_HEADER || pack->directory > pack->size || size != pack->size - pack->directory || raw > PACK_MAX_CHUNK)
+	if (pack->directory < PACK_HEADER || pack->directory > pack->size || size != pack->size - pack->directory ||
+	    raw > PACK_MAX_CHUNK)
 		return ab_pack_damaged(pack, 24, "a wrong header", err);
 	r = inflate(pack, pack->directory, size, raw, get_le64(h + 40), &pack->raw, err);
 	return r < 0 ? r : parse_directory(pack, raw, err);
@@ -540,7 +544,8 @@ size_t ab_pack_definitions(const struct ab_pack *pack, size_t index)
 
 void ab_pack_stat(const struct ab_pack *pack, struct ab_pack_stat *ret_stat)
 {
-	struct ab_pack_stat stat = { .definitions = pack->n_defs, .strings = pack->n_strings - 1, .segments = pack->n_segments, .size = pack->size };
+	struct ab_pack_stat stat = { .definitions = pack->n_defs, .strings = pack->n_strings - 1,
+				    .segments = pack->n_segments, .size = pack->size };
 	uint64_t *const sizes[] = {
 		[CHUNK_STRINGS] = &stat.strings_size, [CHUNK_HEADS] = &stat.heads_size, [CHUNK_BODIES] = &stat.bodies_size,
 		[CHUNK_SETS] = &stat.sets_size,

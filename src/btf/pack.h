@@ -2,8 +2,9 @@
 /*
  * What queries and check ask a pack beside include/anybpf/pack.h: definitions, which are shared between kernels, by name.
  *
- * A definition is a named type, function, variable or section with everything unnamed inside it; it refers to other definitions by kind and name
- * (docs/format-pack.md). Its id is the same for every kernel that has it, so an answer about a set of ids holds for all kernels with that set.
+ * A definition is a named type, function, variable or section with everything unnamed inside it; it refers to other
+ * definitions by kind and name (docs/format-pack.md). Its id is the same for every kernel that has it, so an answer about
+ * a set of ids holds for all kernels with that set.
  */
 #ifndef AB_BTF_PACK_H
 #define AB_BTF_PACK_H
@@ -17,19 +18,20 @@ int ab_pack_defs_open(const struct ab_pack *pack, size_t kernel, struct ab_pack_
 void ab_pack_defs_close(struct ab_pack_defs *defs);
 
 /*
- * Calls `fn` with each definition of that kind (BTF_KIND_*, 0: any) and name in any kernel of the pack; `name` may be a glob. Forward declarations
- * are kind BTF_KIND_FWD. Stops when fn returns non-zero and returns that.
+ * Calls `fn` with each definition of that kind (BTF_KIND_*, 0: any) and name in any kernel of the pack; `name` may be a
+ * glob. Forward declarations are kind BTF_KIND_FWD. Stops when fn returns non-zero and returns that.
  */
 int ab_pack_each_def(const struct ab_pack *pack, uint32_t kind, const char *name,
 		     int (*fn)(void *ctx, uint32_t def, uint32_t kind, const char *name), void *ctx, struct ab_error *err);
 bool ab_pack_defs_has(const struct ab_pack_defs *defs, uint32_t def);
 
 /*
- * A small BTF of one kernel: the definitions named by `names` (C names as in ab_btf_find_c, or plain names of functions, variables and types of any kind;
- * "task_struct" finds every kind) and what they need by value; what they only point to is there as a forward declaration (structs, unions)
- * or under its name (typedefs, enums, ints: themselves). With `deep`, everything reachable.
- * `ret_key` (may be NULL): a hash of the definitions in it: equal keys, equal BTF, so that callers resolve once for many kernels. Pass a non-zero
- * `skip_key` array to learn the key only: when the key is among the n_skip ones, *ret_btf is NULL and 0 is returned.
+ * A small BTF of one kernel: the definitions named by `names` (C names as in ab_btf_find_c, or plain names of functions,
+ * variables and types of any kind; "task_struct" finds every kind) and what they need by value; what they only point to
+ * is there as a forward declaration (structs, unions) or under its name (typedefs, enums, ints: themselves). With `deep`,
+ * everything reachable. `ret_key` (may be NULL): a hash of the definitions in it: equal keys, equal BTF, so that callers
+ * resolve once for many kernels. Pass a non-zero `skip_key` array to learn the key only: when the key is among the n_skip
+ * ones, *ret_btf is NULL and 0 is returned.
  */
 struct ab_pack_subset_opts {
 	const char *const *names;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * Definitions back to BTF. Definitions come first and know their type ids from the start; unnamed types follow, each once: a record that reads like one that
- * is there is that one. What a pack holds is believed only as far as its bounds are checked here.
+ * Definitions back to BTF. Definitions come first and know their type ids from the start; unnamed types follow, each
+ * once: a record that reads like one that is there is that one. What a pack holds is believed only as far as its bounds
+ * are checked here.
  */
 #include "pack_build.h"
 
@@ -423,7 +424,8 @@ static void push_unnamed(struct builder *b, uint8_t op)
 	static const uint8_t kinds[] = {
 		[OP_PTR] = BTF_KIND_PTR, [OP_CONST] = BTF_KIND_CONST, [OP_VOLATILE] = BTF_KIND_VOLATILE,
 		[OP_RESTRICT] = BTF_KIND_RESTRICT, [OP_TYPE_TAG] = BTF_KIND_TYPE_TAG, [OP_TYPE_TAG_KFLAG] = BTF_KIND_TYPE_TAG,
-		[OP_STRUCT] = BTF_KIND_STRUCT, [OP_UNION] = BTF_KIND_UNION, [OP_ENUM] = BTF_KIND_ENUM, [OP_ENUM64] = BTF_KIND_ENUM64,
+		[OP_STRUCT] = BTF_KIND_STRUCT, [OP_UNION] = BTF_KIND_UNION, [OP_ENUM] = BTF_KIND_ENUM,
+		[OP_ENUM64] = BTF_KIND_ENUM64,
 		[OP_STRUCT_KFLAG] = BTF_KIND_STRUCT, [OP_UNION_KFLAG] = BTF_KIND_UNION, [OP_ENUM_KFLAG] = BTF_KIND_ENUM,
 		[OP_ENUM64_KFLAG] = BTF_KIND_ENUM64,
 	};
@@ -469,7 +471,10 @@ static void push_unnamed(struct builder *b, uint8_t op)
 	}
 }
 
-/* Types with tags are not looked for among those that there are: the tags would have to be compared too, and there are hardly any. */
+/*
+ * Types with tags are not looked for among those that there are: the tags would have to be compared too, and there are
+ * hardly any.
+ */
 static uint32_t take_tagged(struct builder *b)
 {
 	size_t tags = b->scratch.n, start;
@@ -695,7 +700,8 @@ int ab_builder_finish(const struct builder *b, size_t named, size_t unnamed, siz
 {
 	size_t types = b->named.n - named + (b->unnamed.n - unnamed), text = b->strings.n - strings;
 	struct btf_header h = {
-		.magic = BTF_MAGIC, .version = BTF_VERSION, .hdr_len = sizeof(h), .type_len = types, .str_off = types, .str_len = text,
+		.magic = BTF_MAGIC, .version = BTF_VERSION, .hdr_len = sizeof(h), .type_len = types,
+		.str_off = types, .str_len = text,
 	};
 	uint8_t *p = types + text > UINT32_MAX ? NULL : malloc(sizeof(h) + types + text);
 

@@ -53,7 +53,8 @@ struct commit {
 
 /* ---- chunks ---- */
 
-static int add_chunk(struct commit *c, struct buffer *raw, enum chunk_kind kind, uint32_t first, uint32_t count, struct ab_error *err)
+static int add_chunk(struct commit *c, struct buffer *raw, enum chunk_kind kind, uint32_t first, uint32_t count,
+		     struct ab_error *err)
 {
 	struct out_chunk *chunks = realloc(c->chunks, (c->n_chunks + 1) * sizeof(*chunks)), *chunk;
 	size_t bound = ZSTD_compressBound(raw->n), size;
@@ -164,7 +165,8 @@ static bool add_fresh(struct commit *c, uint32_t number, uint32_t kernel)
 	}
 	item->final = PENDING;
 	name = ab_table_item(&c->w->strings, item->name);
-	c->fresh[c->n_fresh] = (struct fresh){ .name = (const char *)name->p, .number = number, .kernel = kernel, .size = name->size,
+	c->fresh[c->n_fresh] = (struct fresh){ .name = (const char *)name->p, .number = number, .kernel = kernel,
+					      .size = name->size,
 					       .kind = item->kind & PACK_KIND };
 	for (unsigned i = 0; i < 8; i++)
 		c->fresh[c->n_fresh].prefix |= (uint64_t)(i < name->size ? name->p[i] : 0) << (56 - 8 * i);

@@ -11,8 +11,8 @@ struct difference {
 
 static const struct { uint8_t kind, alias; const char *word; } kinds[] = {
 	{ BTF_KIND_STRUCT, 0, "struct" }, { BTF_KIND_UNION, 0, "union" }, { BTF_KIND_ENUM, BTF_KIND_ENUM64, "enum" },
-	{ BTF_KIND_TYPEDEF, 0, "typedef" }, { BTF_KIND_INT, 0, "int" }, { BTF_KIND_FLOAT, 0, "float" }, { BTF_KIND_FUNC, 0, "func" },
-	{ BTF_KIND_VAR, 0, "var" }, { BTF_KIND_DATASEC, 0, "section" }, { BTF_KIND_FWD, 0, "fwd" },
+	{ BTF_KIND_TYPEDEF, 0, "typedef" }, { BTF_KIND_INT, 0, "int" }, { BTF_KIND_FLOAT, 0, "float" },
+	{ BTF_KIND_FUNC, 0, "func" }, { BTF_KIND_VAR, 0, "var" }, { BTF_KIND_DATASEC, 0, "section" }, { BTF_KIND_FWD, 0, "fwd" },
 };
 
 static int compare(const void *a, const void *b)
@@ -35,11 +35,12 @@ static int add(const struct ab_pack *pack, uint32_t def, bool old, struct differ
 	size_t size, rank;
 	int r = ab_pack_head(pack, def, &kind, &name, err);
 
-	kind &= PACK_KIND;
-	for (rank = 0; rank < ARRAY_SIZE(kinds) && kind != kinds[rank].kind && (!kinds[rank].alias || kind != kinds[rank].alias); rank++)
-		;
-	if (r < 0 || rank == ARRAY_SIZE(kinds))
+	if (r < 0 || !(kind &= PACK_KIND))
 		return r;
+	for (rank = 0; rank < ARRAY_SIZE(kinds) && kind != kinds[rank].kind && kind != kinds[rank].alias; rank++)
+		;
+	if (rank == ARRAY_SIZE(kinds))
+		return 0;
 	list[*n] = (struct difference){ .def = def, .rank = rank, .old = old };
 	r = ab_pack_string(pack, name, &list[*n].name, &size, err);
 	++*n;
@@ -47,8 +48,8 @@ static int add(const struct ab_pack *pack, uint32_t def, bool old, struct differ
 }
 
 /* Of one kind and name: what both have is changed, the rest was added or removed. */
-static int tell(const struct difference *list, size_t n, int (*fn)(void *ctx, enum ab_pack_change change, const char *kind, const char *name),
-		void *ctx)
+static int tell(const struct difference *list, size_t n,
+		int (*fn)(void *ctx, enum ab_pack_change change, const char *kind, const char *name), void *ctx)
 {
 	size_t old = 0;
 	int r = 0;
@@ -64,7 +65,8 @@ static int tell(const struct difference *list, size_t n, int (*fn)(void *ctx, en
 }
 
 int ab_pack_diff(const struct ab_pack *pack, size_t old_index, size_t new_index,
-		 int (*fn)(void *ctx, enum ab_pack_change change, const char *kind, const char *name), void *ctx, struct ab_error *err)
+		 int (*fn)(void *ctx, enum ab_pack_change change, const char *kind, const char *name), void *ctx,
+		 struct ab_error *err)
 {
 	_free_ uint64_t *old = NULL, *new = NULL;
 	_free_ struct difference *list = NULL;

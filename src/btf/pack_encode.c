@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * A definition's bytes out of BTF (docs/format-pack.md). This decides how many kernels a second can be added: one pass over the types, no allocation for a
- * type, and bounds are checked on the way.
+ * A definition's bytes out of BTF (docs/format-pack.md). This decides how many kernels a second can be added: one pass
+ * over the types, no allocation for a type, and bounds are checked on the way.
  */
 #include "internal.h"
 #include "pack_encode.h"

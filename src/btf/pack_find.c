@@ -94,7 +94,8 @@ static int match_kernel(const struct ab_kernel *k, const char *pattern)
 	if (slash) {
 		const char *release = slash + 1;
 
-		if (!matches_part(pattern, n, k->distribution) || (second && !matches_part(second + 1, strlen(second + 1), k->arch)))
+		if (!matches_part(pattern, n, k->distribution) ||
+		    (second && !matches_part(second + 1, strlen(second + 1), k->arch)))
 			return 0;
 		return matches_part(release, second ? (size_t)(second - release) : strlen(release), k->release) ? 2 : 0;
 	}
@@ -119,8 +120,10 @@ static int fail_none(const struct ab_pack *pack, const char *pattern, struct ab_
 		}
 	}
 	if (nearest)
-		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "no kernel '%s' in '%s'; did you mean '%s'?", pattern, pack->path, nearest);
-	return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "no kernel '%s' in '%s'; 'anybpf pack list' shows those that there are", pattern,
+		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "no kernel '%s' in '%s'; did you mean '%s'?", pattern,
+			       pack->path, nearest);
+	return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT,
+		       "no kernel '%s' in '%s'; 'anybpf pack list' shows those that there are", pattern,
 		       pack->path);
 }
 

@@ -5,7 +5,8 @@
  *	pack.c         a pack as it lies in its file: directory, chunks, sets
  *	pack_find.c    kernels by name, order of kernels
  *	pack_walk.c    a definition's bytes, piece by piece
- *	pack_nodes.c   BTF to definitions; pack_encode.c: their bytes; pack_refine.c: which of them are the same; pack_module.c: split BTF
+ *	pack_nodes.c   BTF to definitions; pack_encode.c: their bytes; pack_refine.c: which of them are the same;
+ *	               pack_module.c: split BTF
  *	pack_table.c   definitions and strings, each once, while a pack is written; pack_write.c, pack_commit.c: the writer
  *	pack_build.c   definitions to BTF; pack_query.c: questions across kernels
  */
@@ -263,8 +264,8 @@ int ab_table_init(struct table *t);
 void ab_table_clear(struct table *t);
 struct table_key ab_table_key(const struct table *t, const void *p, size_t size);
 /*
- * Of a definition, whose body has TABLE_HEAD bytes of room before it: name and kind are written there, because they belong into the hash. Not into its seed:
- * of short inputs, XXH3 has the same for related seeds.
+ * Of a definition, whose body has TABLE_HEAD bytes of room before it: name and kind are written there, because they
+ * belong into the hash. Not into its seed: of short inputs, XXH3 has the same for related seeds.
  */
 #define TABLE_HEAD 5
 struct table_key ab_table_def_key(const struct table *t, uint8_t *body, size_t size, uint32_t name, uint8_t kind);

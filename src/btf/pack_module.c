@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * Split BTF on its way into a pack. A reference without a variant means the kernel's definition of that name, if it has one; so what a module calls by a name that
- * the kernel uses otherwise has a variant (docs/format-pack.md, "Modules").
+ * Split BTF on its way into a pack. A reference without a variant means the kernel's definition of that name, if it has
+ * one; so what a module calls by a name that the kernel uses otherwise has a variant (docs/format-pack.md, "Modules").
  */
 #include "pack_encode.h"
 

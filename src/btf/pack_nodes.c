@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * The definitions of one BTF: where types begin, which of them are definitions, what they are called, and what no definition contains. pack_encode.c makes their
- * bytes, pack_refine.c tells those of one name apart, pack_module.c does split BTF.
+ * The definitions of one BTF: where types begin, which of them are definitions, what they are called, and what no
+ * definition contains. pack_encode.c makes their bytes, pack_refine.c tells those of one name apart, pack_module.c does
+ * split BTF.
  */
 #include "internal.h"
 #include "pack_encode.h"
@@ -473,7 +474,10 @@ static int put_nodes(struct encoder *e, uint32_t first, uint32_t **ret_defs, uin
 	return 0;
 }
 
-/* All strings in one go, each looked up a while after its hash is known. Those that begin within another one come when they are asked for. */
+/*
+ * All strings in one go, each looked up a while after its hash is known. Those that begin within another one come when
+ * they are asked for.
+ */
 static void intern_all(struct encoder *e, const struct part *p)
 {
 	struct { struct table_key key; const char *s; uint32_t n; } ring[AHEAD];

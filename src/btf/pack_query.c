@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * Questions across kernels (src/btf/pack.h): definitions by name, a kernel's set of them, and small BTFs with what is asked for and what that needs.
+ * Questions across kernels (src/btf/pack.h): definitions by name, a kernel's set of them, and small BTFs with what is
+ * asked for and what that needs.
  */
 #include <fnmatch.h>
 #include "internal.h"
@@ -94,7 +95,8 @@ static int get_names(const struct ab_pack *pack, const struct pack_names **ret, 
 			return r;
 		}
 		/* The pack is constant in what it says, not in what it has at hand. */
-		if (!__atomic_compare_exchange_n((struct pack_names **)&pack->names, &none, names, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+		if (!__atomic_compare_exchange_n((struct pack_names **)&pack->names, &none, names, false,
+						 __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
 			ab_pack_names_free(names);
 			names = none;
 		}
@@ -131,7 +133,8 @@ struct each {
 	void *ctx;
 };
 
-static int each_of_name(const struct ab_pack *pack, const struct pack_names *names, uint32_t name, const char *text, const struct each *each,
+static int each_of_name(const struct ab_pack *pack, const struct pack_names *names, uint32_t name, const char *text,
+			const struct each *each,
 			struct ab_error *err)
 {
 	int r = 0;

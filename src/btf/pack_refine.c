@@ -2,15 +2,19 @@
 /*
  * Which definitions of one name are the same, by partition refinement (docs/format-pack.md, "Names with more than one meaning").
  *
- * Members are the nodes that matter: those of ambiguous names, and those that refer to one. Round 0 of a member is a hash of what it reads like; each
- * further round adds the round before of what it refers to. Hashes are of texts, not of numbers, so they agree between kernels.
+ * Members are the nodes that matter: those of ambiguous names, and those that refer to one. Round 0 of a member is a hash
+ * of what it reads like; each further round adds the round before of what it refers to. Hashes are of texts, not of
+ * numbers, so they agree between kernels.
  */
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 #include "pack_encode.h"
 
 #define MAX_ROUNDS 100
-/* More names than this that have several definitions which read alike: deduplication failed. Sound kernels have some ten, others some hundreds. */
+/*
+ * More names than this that have several definitions which read alike: deduplication failed. Sound kernels have some ten,
+ * others some hundreds.
+ */
 #define MAX_DOUBLES 100
 
 struct refine {
@@ -208,7 +212,8 @@ static int run_rounds(struct refine *f, struct ab_error *err)
 			return 0;
 		before = new ? -1 : classes;
 		if (f->n_rounds == MAX_ROUNDS)
-			return ab_fail(err, AB_ERROR_LIMIT, -E2BIG, "BTF in which names stay ambiguous over more than %u references",
+			return ab_fail(err, AB_ERROR_LIMIT, -E2BIG,
+				       "BTF in which names stay ambiguous over more than %u references",
 				       MAX_ROUNDS);
 		if (!add_round(f))
 			return ab_fail_memory(err);

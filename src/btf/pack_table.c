@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * Strings and definitions while a pack is written, each once. Most of what a kernel has is there already, and finding it costs one miss of the cache: a slot
- * holds 96 bits of the hash, which decide. The hash is seeded at random for each writer, so nobody can make two things that have the same.
+ * Strings and definitions while a pack is written, each once. Most of what a kernel has is there already, and finding it
+ * costs one miss of the cache: a slot holds 96 bits of the hash, which decide. The hash is seeded at random for each
+ * writer, so nobody can make two things that have the same.
  *
- * Looking up takes no lock: a slot's number is written last. Tables that have been outgrown are kept until the end, for who still reads them.
+ * Looking up takes no lock: a slot's number is written last. Tables that have been outgrown are kept until the end, for
+ * who still reads them.
  */
 #define XXH_INLINE_ALL
 #include <sys/random.h>

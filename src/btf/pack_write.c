@@ -163,7 +163,8 @@ static bool added_has(const struct new_kernel *k, const uint32_t *defs, uint32_t
 }
 
 /* A module's kernel has to be there, with the types that the module extends. `defs` NULL: they are known to be those. */
-static int check_base(const struct ab_pack_writer *w, const struct ab_kernel *module, const uint32_t *defs, uint32_t n, struct ab_error *err)
+static int check_base(const struct ab_pack_writer *w, const struct ab_kernel *module, const uint32_t *defs, uint32_t n,
+		      struct ab_error *err)
 {
 	bool any = false;
 
@@ -185,15 +186,18 @@ static int check_base(const struct ab_pack_writer *w, const struct ab_kernel *mo
 			return 0;
 	}
 	if (any)
-		return ab_fail(err, AB_ERROR_CONFLICT, -EEXIST, "module %s: '%s' has other types of its kernel %s (%s)", module->module, w->path,
+		return ab_fail(err, AB_ERROR_CONFLICT, -EEXIST, "module %s: '%s' has other types of its kernel %s (%s)",
+			       module->module, w->path,
 			       module->release, module->arch);
-	return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "module %s: its kernel %s (%s) is not in '%s'; add that first", module->module,
+	return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "module %s: its kernel %s (%s) is not in '%s'; add that first",
+		       module->module,
 		       module->release, module->arch, w->path);
 }
 
 static int fail_conflict(const struct ab_kernel *k, const char *path, struct ab_error *err)
 {
-	return ab_fail(err, AB_ERROR_CONFLICT, -EEXIST, "'%s' has other types of %s%s%s (%s) already; drop those first, or tell the two "
+	return ab_fail(err, AB_ERROR_CONFLICT, -EEXIST,
+		       "'%s' has other types of %s%s%s (%s) already; drop those first, or tell the two "
 		       "apart by flavour", path, k->release, *k->module ? " module " : "", k->module, k->arch);
 }
 
@@ -210,7 +214,8 @@ static int look_up(struct ab_pack_writer *w, const struct new_kernel *k, struct 
 }
 
 /* Takes k's memory if it returns 1. */
-static int add_kernel(struct ab_pack_writer *w, struct new_kernel *k, const uint32_t *base_defs, uint32_t n_base_defs, struct ab_error *err)
+static int add_kernel(struct ab_pack_writer *w, struct new_kernel *k, const uint32_t *base_defs, uint32_t n_base_defs,
+		      struct ab_error *err)
 {
 	int r = *k->key.module ? check_base(w, &k->key, base_defs, n_base_defs, err) : 0;
 
@@ -255,7 +260,9 @@ static int find_btf(const void **btf, size_t *size, Elf **ret_elf, struct ab_err
 	elf_version(EV_CURRENT);
 	elf = elf_memory((char *)*btf, *size);
 	*ret_elf = elf;
-	for (Elf_Scn *scn = elf && !elf_getshdrstrndx(elf, &names) ? elf_nextscn(elf, NULL) : NULL; scn; scn = elf_nextscn(elf, scn)) {
+	if (!elf || elf_getshdrstrndx(elf, &names))
+		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "a damaged ELF file");
+	for (Elf_Scn *scn = elf_nextscn(elf, NULL); scn; scn = elf_nextscn(elf, scn)) {
 		GElf_Shdr h;
 		const char *name = gelf_getshdr(scn, &h) && h.sh_type != SHT_NOBITS ? elf_strptr(elf, names, h.sh_name) : NULL;
 		Elf_Data *data = name && !strcmp(name, ".BTF") ? elf_rawdata(scn, NULL) : NULL;
@@ -310,7 +317,8 @@ int ab_pack_writer_add(struct ab_pack_writer *w, const struct ab_kernel *kernel,
 
 /* ---- whole packs ---- */
 
-static int add_from_pack(struct ab_pack_writer *w, const struct ab_pack *pack, uint32_t kernel, const uint32_t *defs, struct ab_error *err)
+static int add_from_pack(struct ab_pack_writer *w, const struct ab_pack *pack, uint32_t kernel, const uint32_t *defs,
+			 struct ab_error *err)
 {
 	struct new_kernel k = {};
 	_free_ uint64_t *bits = NULL;
@@ -333,7 +341,8 @@ static int add_from_pack(struct ab_pack_writer *w, const struct ab_pack *pack, u
 }
 
 /* All kernels of a pack, except those that `leave_out` says; kernels before modules. */
-static int add_pack(struct ab_pack_writer *w, const struct ab_pack *pack, const uint32_t *defs, const bool *leave_out, struct ab_error *err)
+static int add_pack(struct ab_pack_writer *w, const struct ab_pack *pack, const uint32_t *defs, const bool *leave_out,
+		    struct ab_error *err)
 {
 	int r = 0;
 
@@ -370,7 +379,8 @@ int ab_pack_writer_drop(struct ab_pack_writer *w, const struct ab_kernel *kernel
 		if (i == found || w->old->kernels[i].base == (uint32_t)found + 1)
 			w->dropped[i] = w->rewrite = true;
 	pthread_mutex_unlock(&w->mutex);
-	return found >= 0 ? 0 : ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "no kernel %s (%s) in '%s'", kernel->release, kernel->arch, w->path);
+	return found >= 0 ? 0 : ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "no kernel %s (%s) in '%s'", kernel->release,
+					kernel->arch, w->path);
 }
 
 /* Everything anew, as one segment: what stays of the old pack is added like what is new. */

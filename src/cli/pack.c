@@ -26,7 +26,8 @@ static const struct opt options[] = {
 	{ "flavour", 0, OPT_STRING, O(flavour), "NAME", "add: the kernel's flavour, such as cloud or rt" },
 	{ "modules", 'm', OPT_FLAG, O(modules), NULL, "add: the types of kernel modules too" },
 	{ "module", 0, OPT_STRING, O(module), "NAME", "extract: the types of this module of the kernel" },
-	{ "jobs", 'j', OPT_NUMBER, O(jobs), "N", "add: files that are read at a time; default: as many as CPUs", .min = 1, .max = 256 },
+	{ "jobs", 'j', OPT_NUMBER, O(jobs), "N", "add: files that are read at a time; default: as many as CPUs",
+	 .min = 1, .max = 256 },
 	{ "output", 'o', OPT_STRING, O(output), "FILE", "extract: write there instead of to standard output", HINT_FILE },
 	JSON_OPTION("print JSON: one object, and for 'add' one on each kernel's line"),
 	QUIET_OPTION("no messages on standard error but errors"),
@@ -109,8 +110,8 @@ static int start_hub(struct cli *cli, struct ab_error *err)
 		return ab_fail_memory(err);
 	snprintf(jobs, sizeof(jobs), "%lld", (long long)o->jobs);
 	const char *const pairs[][2] = {
-		{ "--pack", cli->operands[1] }, { "--release", o->release }, { "--arch", o->arch }, { "--distribution", o->distribution },
-		{ "--flavour", o->flavour }, { "--jobs", o->jobs ? jobs : NULL },
+		{ "--pack", cli->operands[1] }, { "--release", o->release }, { "--arch", o->arch },
+		{ "--distribution", o->distribution }, { "--flavour", o->flavour }, { "--jobs", o->jobs ? jobs : NULL },
 	};
 
 	argv[n++] = "import";
@@ -334,7 +335,8 @@ static int merge_one(struct ab_pack_writer *writer, const char *path, struct ab_
 	return r;
 }
 
-static int drop_one(struct cli *cli, struct ab_pack_writer *writer, const struct ab_pack *pack, const char *pattern, struct ab_error *err)
+static int drop_one(struct cli *cli, struct ab_pack_writer *writer, const struct ab_pack *pack, const char *pattern,
+		    struct ab_error *err)
 {
 	const struct pack_opts *o = cli->opts;
 	long kernel = ab_pack_find(pack, pattern, o->arch, err);
@@ -377,7 +379,8 @@ struct diff {
 	size_t counts[AB_PACK_CHANGED + 1];
 };
 
-static const char *const change_words[] = { [AB_PACK_ADDED] = "added", [AB_PACK_REMOVED] = "removed", [AB_PACK_CHANGED] = "changed" };
+static const char *const change_words[] = { [AB_PACK_ADDED] = "added", [AB_PACK_REMOVED] = "removed",
+					   [AB_PACK_CHANGED] = "changed" };
 
 static int show_definition(void *ctx, enum ab_pack_change change, const char *kind, const char *name)
 {
@@ -476,8 +479,12 @@ static int run_diff(struct cli *cli, struct ab_pack *pack, struct ab_error *err)
 
 static int run_pack(struct cli *cli, struct ab_error *err)
 {
-	static const struct { const char *word; int (*run)(struct cli *cli, struct ab_pack *pack, struct ab_error *err); } readers[] = {
-		{ "list", run_list }, { "extract", run_extract }, { "verify", run_verify }, { "stat", run_stat }, { "diff", run_diff },
+	static const struct {
+		const char *word;
+		int (*run)(struct cli *cli, struct ab_pack *pack, struct ab_error *err);
+	} readers[] = {
+		{ "list", run_list }, { "extract", run_extract }, { "verify", run_verify }, { "stat", run_stat },
+		{ "diff", run_diff },
 	};
 	const char *word = cli->operands[0];
 	struct nearest nearest = { .wanted = word };
@@ -500,7 +507,8 @@ static int run_pack(struct cli *cli, struct ab_error *err)
 	}
 	for (size_t i = 0; words[i]; i++)
 		nearest_try(&nearest, words[i]);
-	return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "pack: '%s' is none of add, list, extract, verify, merge, stat, drop, diff%s%s%s", word,
+	return ab_fail(err, AB_ERROR_USAGE, -EINVAL,
+		       "pack: '%s' is none of add, list, extract, verify, merge, stat, drop, diff%s%s%s", word,
 		       nearest.name ? "; did you mean '" : "", nearest.name ? nearest.name : "", nearest.name ? "'?" : "");
 }
 
