@@ -17,7 +17,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void fuzz_source(const char *p, size_t n)
 {
-	struct scan s = {};
+	const struct ab_build_file given = { "/nowhere/./y/../x.h", p, n };
+	struct scan s = { .given_only = true };
 	struct lexer l = lexer_start(p, n);
 	struct token t;
 	const char *last = p;
@@ -27,7 +28,8 @@ static void fuzz_source(const char *p, size_t n)
 		CHECK(t.p >= last && t.n > 0 && t.p + t.n <= p + n);
 		last = t.p + t.n;
 	}
-	s.depth = SCAN_DEPTH - 1; /* files that happen to exist here must not matter */
+	s.depth = SCAN_DEPTH - 2; /* the file in memory may include itself once */
+	CHECK(ab_scan_give(&s, &given, 1, NULL) == 0 && ab_scan_given(&s, "/nowhere//x.h") == &given);
 	CHECK(bundle || ab_bundle_new(&bundle, NULL) == 0);
 	if (ab_scan_text(&s, "/nowhere/x.c", p, n, NULL) == 0) {
 		_text_ struct text out = {};
