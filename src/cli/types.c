@@ -185,7 +185,7 @@ static int run_types(struct cli *cli, struct ab_error *err)
 const struct command cli_types = {
 	.name = "types",
 	.summary = "show kernel types, and how they differ between kernels",
-	.operands = "show TYPE | diff TYPE KERNEL KERNEL | history TYPE[.MEMBER] | func FUNCTION | find [GLOB]",
+	.operands = "show|diff|history|func|find [ARGUMENT...]",
 	.min_operands = 1,
 	.max_operands = 5,
 	.hint = HINT_WORDS,
