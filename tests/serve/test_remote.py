@@ -182,6 +182,13 @@ def test_run(trusting, server):
     trusting.anybpf("run", "tool.bpf.c", "--duration", "100ms")
 
 
+def test_check(trusting, server):
+    done = json.loads(trusting.anybpf("check", "--server", url(server), "tool.bpf.c", "--btf", "/sys/kernel/btf/vmlinux", "--json").stdout)
+    assert "native" in json.dumps(done)
+    (trusting.work / "tool.bpf.c").write_text("int x = ;\n")
+    assert "tool.bpf.c:1:9" in trusting.anybpf("check", "--server", url(server), "tool.bpf.c", status=3).stderr
+
+
 def test_wrong_use(trusting, server):
     assert "'--kernel' is for '--server'" in trusting.anybpf("build", "tool.bpf.c", "--kernel", "5.10", status=2).said
     assert "'--compiler' is for compiling here" in trusting.build(url(server), "--compiler", "clang", status=2).said
