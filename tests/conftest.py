@@ -4,13 +4,11 @@
 BUILD names the build directory (default: build), so that the same tests run against the sanitizer build.
 """
 import os
-import pathlib
 import subprocess
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-BUILD = pathlib.Path(os.environ.get("BUILD", ROOT / "build")).resolve()
+from live import BUILD, ROOT
 
 # Guests take minutes: only where kernels are named (make check-lab).
 collect_ignore = [] if os.environ.get("KERNELS") else ["lab"]

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 """The library's builder from Python, confined or not."""
 import ctypes
-import os
 from ctypes import POINTER, Structure, byref, c_bool, c_char, c_char_p, c_int, c_size_t, c_uint32, c_void_p
+
+import pytest
 
 from live import BUILD
 
@@ -47,9 +48,11 @@ class Builder:
         self.lib.ab_artifact_object.restype = c_void_p
         self.lib.ab_artifact_diagnostics.restype = self.lib.ab_builder_input.restype = c_char_p
         self.handle, err = c_void_p(), Error()
-        os.environ["ANYBPF_CC"] = str(worker)
         opts = BuilderOpts(ctypes.sizeof(BuilderOpts), None, None, False, sandbox)
-        if self.lib.ab_builder_new(byref(opts), byref(self.handle), byref(err)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("ANYBPF_CC", str(worker))
+            status = self.lib.ab_builder_new(byref(opts), byref(self.handle), byref(err))
+        if status:
             raise OSError(-err.code, err.msg.decode())
 
     def close(self):

@@ -13,7 +13,7 @@ import subprocess
 from importlib.machinery import SourceFileLoader
 
 import pytest
-from conftest import BUILD, ROOT
+from live import BUILD, ROOT
 from live import needs_bpf
 
 loader = SourceFileLoader("predictions", str(ROOT / "tests/predictions/check"))

@@ -17,7 +17,7 @@ import urllib.parse
 
 import kernels
 import pytest
-from conftest import BUILD
+from live import BUILD
 from test_hub import btfhub_file
 
 HUB = BUILD / "src/hub/anybpf-hub"

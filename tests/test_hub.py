@@ -11,7 +11,7 @@ import io
 
 import kernels
 import pytest
-from conftest import BUILD
+from live import BUILD
 
 HUB = BUILD / "src/hub/anybpf-hub"
 pytestmark = [

@@ -23,7 +23,7 @@ import time
 import xml.etree.ElementTree
 
 import pytest
-from conftest import BUILD
+from live import BUILD
 
 pytestmark = [
     pytest.mark.skipif(not (BUILD / "src/lab/anybpf-lab").exists(), reason="built without the lab"),

@@ -11,10 +11,9 @@ import subprocess
 import time
 
 import pytest
-from conftest import BUILD
+from live import BUILD, ROOT
 
 LIVE = pathlib.Path("/sys/kernel/btf/vmlinux")
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 pytestmark = pytest.mark.skipif(not LIVE.exists(), reason="this kernel has no BTF")
 
 

@@ -15,7 +15,7 @@ import textwrap
 import time
 
 import pytest
-from conftest import BUILD, ROOT
+from live import BUILD, ROOT
 
 SPECS = os.environ.get("KERNELS", "").replace(",", " ").split()
 

@@ -13,6 +13,8 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BUILD = pathlib.Path(os.environ.get("BUILD", ROOT / "build")).resolve()
 PROGRAM = BUILD / "anybpfd"
+# Anybody may read and build, as often as they like.
+OPEN = ("--anonymous", "read,build", "--limits-rate", "0")
 
 HELLO = """#include "vmlinux.h"
 #include <bpf/bpf_helpers.h>

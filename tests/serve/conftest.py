@@ -6,9 +6,7 @@ import sys
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from anybpfd import PROGRAM, Server  # noqa: E402
-
-OPEN = ("--anonymous", "read,build", "--limits-rate", "0")
+from anybpfd import OPEN, PROGRAM, Server  # noqa: E402
 
 
 def pytest_collection_modifyitems(items):

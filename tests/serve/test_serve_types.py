@@ -7,8 +7,7 @@ import subprocess
 
 import pytest
 
-from anybpfd import BUILD, HELLO, ROOT, Server, data_of
-from conftest import OPEN
+from anybpfd import BUILD, HELLO, OPEN, ROOT, Server, data_of
 from test_openapi import validate
 
 HOST = pathlib.Path("/sys/kernel/btf/vmlinux")
