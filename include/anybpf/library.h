@@ -34,8 +34,8 @@ AB_API int ab_library_object(const void **ret_data, size_t *ret_size, struct ab_
 AB_API int ab_library_open(const struct ab_object_opts *opts, struct ab_object **ret_object, struct ab_error *err);
 
 /*
- * A library (or other 64-bit ELF file of this machine's byte order) with one section more, which is not loaded: what is to travel with it. The
- * caller frees the result with free(). In libanybpf only. Errors: -EBADMSG/FORMAT not such a file, or damaged.
+ * A library (or other 64-bit ELF file of this machine's byte order) with one section more, which is not loaded: what is to travel
+ * with it. The caller frees the result with free(). In libanybpf only. Errors: -EBADMSG/FORMAT not such a file, or damaged.
  */
 AB_API int ab_library_add_section(const void *library, size_t size, const char *name, const void *content, size_t content_size,
 				  void **ret_data, size_t *ret_size, struct ab_error *err);

@@ -86,7 +86,7 @@ const char *ab_btf_tag(const struct ab_btf *btf, uint32_t id, int component, con
 /* Appends the type as C writes it without a declarator: "struct foo *", "char[16]", "unsigned long". */
 void ab_btf_type_name(const struct ab_btf *btf, uint32_t id, struct text *out);
 
-/* Appends the declaration of something of the type: "char comm[16]", "void (*fn)(struct sock *)". "" declares nothing: the type's name. */
+/* Appends the declaration of something of the type: "char comm[16]", "void (*fn)(struct sock *)". "": the type's name. */
 void ab_btf_declaration(const struct ab_btf *btf, uint32_t id, const char *name, struct text *out);
 /* The same with any C text in the name's place: "main(int argc)" for a function's result. */
 void ab_btf_declaration_around(const struct ab_btf *btf, uint32_t id, const char *inner, struct text *out);

@@ -128,8 +128,8 @@ static void write_library(const char *data, size_t size, const char *name, const
 	memcpy(out->p + l->head.e_shoff + index * sizeof(*names), names, sizeof(*names));
 }
 
-static int add_section(const char *data, size_t size, const char *name, const struct text *content, void **ret_data, size_t *ret_size,
-		       struct ab_error *err)
+static int add_section(const char *data, size_t size, const char *name, const struct text *content, void **ret_data,
+		       size_t *ret_size, struct ab_error *err)
 {
 	_text_ struct text out = {};
 	struct layout l = {};
@@ -146,8 +146,8 @@ static int add_section(const char *data, size_t size, const char *name, const st
 	return 0;
 }
 
-int ab_library_add_section(const void *library, size_t size, const char *name, const void *content, size_t content_size, void **ret_data,
-			   size_t *ret_size, struct ab_error *err)
+int ab_library_add_section(const void *library, size_t size, const char *name, const void *content, size_t content_size,
+			   void **ret_data, size_t *ret_size, struct ab_error *err)
 {
 	_text_ struct text copy = {};
 

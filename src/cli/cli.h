@@ -24,7 +24,8 @@ struct cli {
 extern const struct command *const cli_commands[];
 const struct command *cli_find_command(const char *name);
 
-extern const struct command cli_run, cli_build, cli_btf, cli_check, cli_doctor, cli_test, cli_lab, cli_pack, cli_hub, cli_types, cli_trust, cli_completion, cli_help, cli_version;
+extern const struct command cli_run, cli_build, cli_btf, cli_check, cli_doctor, cli_test, cli_lab, cli_pack,
+	cli_hub, cli_types, cli_trust, cli_completion, cli_help, cli_version;
 
 /* One line on standard error: "anybpf: warning: ..."; `word` is "warning", "error" or NULL for plain talk. */
 void cli_say(const char *word, const char *fmt, ...) PRINTF_LIKE(2, 3);

@@ -7,7 +7,8 @@
 #include "cli.h"
 
 const struct command *const cli_commands[] = {
-	&cli_run, &cli_build, &cli_btf, &cli_check, &cli_doctor, &cli_test, &cli_lab, &cli_pack, &cli_hub, &cli_types, &cli_trust, &cli_completion, &cli_help, &cli_version, NULL,
+	&cli_run, &cli_build, &cli_btf, &cli_check, &cli_doctor, &cli_test, &cli_lab,
+	&cli_pack, &cli_hub, &cli_types, &cli_trust, &cli_completion, &cli_help, &cli_version, NULL,
 };
 
 const struct command *cli_find_command(const char *name)

@@ -43,14 +43,16 @@ static int open_object(struct run *run, const char *path, const void *data, size
 }
 
 /*
- * Source that a server compiles, if one is named. 1: opened; 0: it is to be compiled here, as no server is named or it is away; what
- * was signed for nobody here is an error, and not compiled here instead.
+ * Source that a server compiles, if one is named. 1: opened; 0: it is to be compiled here, as no server is named or it is away;
+ * what was signed for nobody here is an error, and not compiled here instead.
  */
 static int open_remote(struct run *run, const char *path, const char *text, size_t size, const char *name, struct ab_error *err)
 {
 	const struct run_opts *o = run->opts;
-	struct remote_request request = { .server = o->btf && !o->server ? NULL : remote_server(o->server), .output = "o", .path = path,
-					  .text = text, .size = size, .defines = o->defines.items, .include_dirs = o->include_dirs.items };
+	struct remote_request request = {
+		.server = o->btf && !o->server ? NULL : remote_server(o->server), .output = "o", .path = path, .text = text,
+		.size = size, .defines = o->defines.items, .include_dirs = o->include_dirs.items,
+	};
 	struct remote_result result = {};
 	struct ab_error why = {};
 	int r;
