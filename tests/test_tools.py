@@ -96,7 +96,7 @@ def test_exitsnoop():
     for process in killed:
         e = by_pid[process.pid]
         assert (e["status"], e["signal"], e["comm"]) == (0, "SIGKILL", "sleep")
-        assert 50e6 < e["age"] < 30e9 and 100_000 < e["peak"] < 100_000_000
+        assert 50e6 < e["age"] < 30e9 and 100_000 < e["peak"]
 
 
 def test_killsnoop():

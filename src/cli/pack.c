@@ -515,8 +515,7 @@ static int run_pack(struct cli *cli, struct ab_error *err)
 const struct command cli_pack = {
 	.name = "pack",
 	.summary = "keep the types of many kernels in one file",
-	.operands = "add PACK FILE... | list|verify|stat PACK | extract PACK KERNEL | merge PACK OTHER... | drop PACK KERNEL... | "
-		    "diff PACK KERNEL KERNEL",
+	.operands = "add|list|extract|verify|merge|stat|drop|diff PACK [FILE...|KERNEL...]",
 	.min_operands = 2,
 	.max_operands = SIZE_MAX,
 	.hint = HINT_WORDS,

@@ -4,6 +4,7 @@
 #include <bpf/btf.h>
 #include <btf/ext.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include "min.h"
 #include "run.h"
@@ -95,7 +96,8 @@ static int find_carried_types(struct ab_object *object, struct ab_error *err)
 	r = ab_min_embedded_in(object->data, object->size, ab_min_running(), &btf, &size, err);
 	if (r <= 0)
 		return r;
-	object->btf_fd = memfd_create("btf", MFD_CLOEXEC);
+	/* By its number: glibc has a name for it since 2.27, and made libraries need no more than 2.17. */
+	object->btf_fd = (int)syscall(SYS_memfd_create, "btf", MFD_CLOEXEC);
 	if (object->btf_fd < 0)
 		return ab_fail_errno(err, -errno, "unable to make a file in memory");
 	r = fd_write_all(object->btf_fd, btf, size);
@@ -259,16 +261,24 @@ void ab_object_close(struct ab_object *object)
 
 /* ---- load ---- */
 
+/* Whether a name, without its flavour ("x___y" is an x), is that. */
+static bool is_named(const char *name, const char *plain)
+{
+	size_t n = strlen(plain);
+
+	return !strncmp(name, plain, n) && (!name[n] || str_starts(name + n, "___"));
+}
+
 static bool has_enumerator(const struct ab_btf *btf, const char *enum_name, const char *name)
 {
 	for (uint32_t id = 1; id < ab_btf_count(btf); id++) {
 		const struct btf_type *t = ab_btf_type(btf, id);
 		const struct btf_enum *e = ab_btf_data(t);
 
-		if (ab_btf_kind(t) != BTF_KIND_ENUM || strcmp(ab_btf_name(btf, t), enum_name))
+		if (ab_btf_kind(t) != BTF_KIND_ENUM || !is_named(ab_btf_name(btf, t), enum_name))
 			continue;
 		for (uint32_t i = 0; i < ab_btf_vlen(t); i++)
-			if (!strcmp(ab_btf_str(btf, e[i].name_off), name))
+			if (is_named(ab_btf_str(btf, e[i].name_off), name))
 				return true;
 	}
 	return false;
