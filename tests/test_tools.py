@@ -329,10 +329,12 @@ def test_gethostlatency():
 
 def test_profile(tmp_path):
     with subprocess.Popen(["/usr/bin/python3", "-S", "-c", "while True: pass"]) as worker:
-        with tool("profile", "--pid", worker.pid, "--map", "samples", "--flamegraph", tmp_path / "out.svg", "--folded",
-                  tmp_path / "folded") as run:
-            time.sleep(0.5)
-        worker.kill()
+        try:
+            with tool("profile", "--pid", worker.pid, "--map", "samples", "--flamegraph", tmp_path / "out.svg", "--folded",
+                      tmp_path / "folded") as run:
+                time.sleep(0.5)
+        finally:
+            worker.kill()
     samples = run.map("samples")
     assert sum(count for _, count in samples) >= 11
     assert {(key["pid"], key["comm"]) for key, _ in samples} == {(worker.pid, "python3")}
