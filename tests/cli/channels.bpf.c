@@ -8,7 +8,7 @@ struct stack { u32 pid; char comm[16]; s32 user AB_AS(ustack); s32 kernel AB_AS(
 
 struct typed *in_btf; /* by this alone */
 
-AB_STACKS(stacks, 64);
+AB_STACKS(stacks, 16384);
 AB_EVENTS(larges, struct large);
 AB_EVENTS(calls, struct stack);
 struct {

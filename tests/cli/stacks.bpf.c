@@ -4,7 +4,7 @@
 
 struct by { u32 pid; char comm[16]; s32 user AB_AS(ustack); s32 kernel AB_AS(kstack); };
 
-AB_STACKS(stacks, 64);
+AB_STACKS(stacks, 16384);
 AB_HASH(by_stack, struct by, u64, 64) AB_SHOW;
 AB_TARGET_PID(target_pid);
 
