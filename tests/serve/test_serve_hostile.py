@@ -65,9 +65,9 @@ def test_slowloris(new_server, start, bytes_, status):
     assert seconds < 4
     is_fine(s)
     deadline = time.time() + 4
-    while s.metric("anybpfd_connections") > 1 and time.time() < deadline:
+    while s.metric("anybpfd_connections") > 1:
+        assert time.time() < deadline
         time.sleep(0.05)
-    assert s.metric("anybpfd_connections") == 1
     for c in slow:
         c.close()
 
