@@ -85,7 +85,8 @@ int ab_pack_diff(const struct ab_pack *pack, size_t old_index, size_t new_index,
 			r = add(pack, 64 * i + __builtin_ctzll(x), old[i] >> __builtin_ctzll(x) & 1, list, &n, err);
 	if (r < 0)
 		return r;
-	qsort(list, n, sizeof(*list), compare);
+	if (n) /* of none the list is NULL */
+		qsort(list, n, sizeof(*list), compare);
 	for (size_t i = 0, end; i < n && r == 0; i = end) {
 		for (end = i; end < n && list[end].rank == list[i].rank && !strcmp(list[end].name, list[i].name); end++)
 			;

@@ -105,14 +105,14 @@ static void enter(struct encoder *e, uint32_t number)
 	entry->first = number;
 }
 
-static bool is_definition(uint32_t kind, uint32_t name)
+static bool is_definition(struct encoder *e, const struct btf_type *t)
 {
-	switch (kind) {
+	switch (ab_btf_kind(t)) {
 	case BTF_KIND_STRUCT:
 	case BTF_KIND_UNION:
 	case BTF_KIND_ENUM:
 	case BTF_KIND_ENUM64:
-		return name;
+		return ab_encode_string(e, t->name_off); /* "" may have any offset */
 	case BTF_KIND_INT:
 	case BTF_KIND_FLOAT:
 	case BTF_KIND_TYPEDEF:
@@ -164,7 +164,7 @@ static void make_nodes(struct encoder *e, uint32_t first, uint32_t end)
 
 		if (kind == BTF_KIND_DECL_TAG)
 			note_tag(e, id, t);
-		if (!is_definition(kind, t->name_off))
+		if (!is_definition(e, t))
 			continue;
 		node = add_node(e, id, kind | (ab_btf_kflag(t) ? PACK_KFLAG : 0));
 		if (!node)

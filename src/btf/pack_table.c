@@ -258,7 +258,8 @@ void ab_sort_numbers(uint32_t *numbers, uint32_t n)
 	uint32_t *other = n < 256 ? NULL : malloc((n + 1) * sizeof(*other)), *from = numbers, *to = other;
 
 	if (!other) {
-		qsort(numbers, n, sizeof(*numbers), compare_numbers);
+		if (n) /* none may be NULL */
+			qsort(numbers, n, sizeof(*numbers), compare_numbers);
 		return;
 	}
 	for (unsigned shift = 0; shift < 33; shift += 11) {

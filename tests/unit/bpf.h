@@ -9,7 +9,7 @@
 #include <unistd.h>
 #include "unit.h"
 
-static char unit_warnings[4096] __attribute__((unused));
+static __thread char unit_warnings[4096] __attribute__((unused));
 
 static inline void unit_warn(const char *message, void *ctx)
 {
@@ -21,7 +21,7 @@ static inline void unit_warn(const char *message, void *ctx)
 /* BUILD/tests/bpf/NAME.bpf.o, beside this program's directory. */
 static inline const char *object_path(const char *name)
 {
-	static char path[4096];
+	static __thread char path[4096];
 	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 64);
 
 	ASSERT(n > 0);

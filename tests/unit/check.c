@@ -223,6 +223,14 @@ static void make_program(struct program_of *p, struct bpf_insn *insns, uint32_t 
 	}
 }
 
+static void free_program(struct program_of *p)
+{
+	free(p->check.code.ref_of);
+	free(p->check.code.relo_of);
+	free(p->check.code.next_caller);
+	free(p->check.code.is_merge);
+}
+
 /* The instructions that are reached, as "0 1 3". */
 static const char *reach(struct bpf_insn *insns, uint32_t n, uint32_t second)
 {
@@ -237,10 +245,7 @@ static const char *reach(struct bpf_insn *insns, uint32_t n, uint32_t second)
 	for (uint32_t i = 0; i < n; i++)
 		if (p.reached[i / 8] >> i % 8 & 1)
 			at += snprintf(text + at, sizeof(text) - at, "%s%u", at ? " " : "", i);
-	free(p.check.code.ref_of);
-	free(p.check.code.relo_of);
-	free(p.check.code.next_caller);
-	free(p.check.code.is_merge);
+	free_program(&p);
 	return text;
 }
 
@@ -308,9 +313,11 @@ TEST(loops_are_found)
 	make_program(&p, loop, ARRAY_SIZE(loop), 0);
 	ASSERT_INT(ab_check_find_loop(&p.check.code, 0, &insn), 0);
 	ASSERT_INT(insn, 2);
+	free_program(&p);
 	make_program(&p, back, ARRAY_SIZE(back), 0);
 	ASSERT_INT(ab_check_find_loop(&p.check.code, 0, &insn), 0);
 	ASSERT_INT(insn, NONE);
+	free_program(&p);
 }
 
 /* ---- reports ---- */
