@@ -107,7 +107,7 @@ TEST(delays_grow_to_a_week)
 
 TEST(items_survive_the_queue)
 {
-	struct source source = { .name = "s", .url = "http://example.org" };
+	struct source source = { .name = (char[]){ "s" }, .url = (char[]){ "http://example.org" } };
 	struct sources sources = { &source, 1 };
 	struct items items = {};
 	struct ab_error err = {};
@@ -124,7 +124,7 @@ TEST(items_survive_the_queue)
 		"SHA256: cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc\n";
 
 	source.debug = true;
-	source.packages = (char *[]){ "linux-image-*", NULL };
+	source.packages = (char *[]){ (char[]){ "linux-image-*" }, NULL };
 	ASSERT_OK(ab_deb_parse_packages(&items, &source, source.url, list, sizeof(list) - 1, &err), err);
 	ASSERT_OK(ab_items_finish(&items, &err), err);
 	ASSERT_INT(items.count, 1);
