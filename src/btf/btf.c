@@ -20,10 +20,7 @@
 #define DAMAGED(err, ...) ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, __VA_ARGS__)
 #define KERNEL_BTF "/sys/kernel/btf/vmlinux"
 
-/* Bytes behind struct btf_type: a fixed part and one for each of the vlen elements. */
-static const struct kind_layout {
-	uint8_t fixed, element;
-} kinds[] = {
+const struct kind_layout ab_btf_layouts[KNOWN_KINDS] = {
 	[BTF_KIND_INT] = { 4, 0 },
 	[BTF_KIND_PTR] = { 0, 0 },
 	[BTF_KIND_ARRAY] = { sizeof(struct btf_array), 0 },
@@ -539,8 +536,8 @@ static int find_layout(const struct ab_btf *btf, uint32_t kind, struct kind_layo
 {
 	const struct ab_btf *holder = btf->n_layout || !btf->base ? btf : btf->base;
 
-	if (kind && kind < ARRAY_SIZE(kinds)) {
-		*ret = kinds[kind];
+	if (kind && kind < KNOWN_KINDS) {
+		*ret = ab_btf_layouts[kind];
 		return 0;
 	}
 	if (!kind || kind >= holder->n_layout)
@@ -575,7 +572,7 @@ static int index_types(struct ab_btf *btf, size_t len, bool swap, struct ab_erro
 		if (swap)
 			swap_words(t, sizeof(*t) / 4);
 		kind = ab_btf_kind(t);
-		known = kind < ARRAY_SIZE(kinds);
+		known = kind < KNOWN_KINDS;
 		r = find_layout(btf, kind, &layout, err);
 		if (r < 0)
 			return r;

@@ -266,20 +266,6 @@ static void encode_roots(struct encoder *e, uint32_t first, uint32_t end)
 
 /* ---- parts: where types begin ---- */
 
-static const struct { uint8_t fixed, element; } layouts[] = {
-	[BTF_KIND_INT] = { 4, 0 },
-	[BTF_KIND_PTR] = { 0, 0 },
-	[BTF_KIND_ARRAY] = { sizeof(struct btf_array), 0 },
-	[BTF_KIND_STRUCT] = { 0, sizeof(struct btf_member) },
-	[BTF_KIND_UNION] = { 0, sizeof(struct btf_member) },
-	[BTF_KIND_ENUM] = { 0, sizeof(struct btf_enum) },
-	[BTF_KIND_FUNC_PROTO] = { 0, sizeof(struct btf_param) },
-	[BTF_KIND_VAR] = { sizeof(struct btf_var), 0 },
-	[BTF_KIND_DATASEC] = { 0, sizeof(struct btf_var_secinfo) },
-	[BTF_KIND_DECL_TAG] = { sizeof(struct btf_decl_tag), 0 },
-	[BTF_KIND_ENUM64] = { 0, sizeof(struct btf_enum64) },
-};
-
 static int fail_part(struct ab_error *err, const char *what)
 {
 	return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "damaged BTF: %s", what);
@@ -372,9 +358,9 @@ static int index_part(struct encoder *e, struct part *p, struct ab_error *err)
 		if (left < sizeof(*t))
 			return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "damaged BTF: type %u is cut off", e->n);
 		kind = ab_btf_kind(t);
-		if (!kind || kind >= ARRAY_SIZE(layouts))
+		if (!kind || kind >= KNOWN_KINDS)
 			return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "BTF has a type of unknown kind %u (type %u)", kind, e->n);
-		need = sizeof(*t) + layouts[kind].fixed + layouts[kind].element * ab_btf_vlen(t);
+		need = sizeof(*t) + ab_btf_layouts[kind].fixed + ab_btf_layouts[kind].element * ab_btf_vlen(t);
 		if (left < need)
 			return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "damaged BTF: type %u is cut off", e->n);
 		e->offsets[e->n] = at;
