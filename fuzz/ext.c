@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
-/* .BTF.ext from outside, beside the types that it refers to. Input: the size of .BTF (little-endian u32), .BTF, .BTF.ext. */
+/* .BTF.ext from outside, beside the types that it refers to. Input: .BTF, .BTF.ext (parts.h). */
 #include <btf/ext.h>
+#include "parts.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -34,16 +35,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct ab_btf *btf;
 	struct ab_ext *ext;
-	uint32_t n;
+	struct parts parts;
 
-	if (size < sizeof(n))
+	if (!cut_parts(data, size, &parts) || ab_btf_open_mem(parts.first, parts.first_size, &btf, NULL) < 0)
 		return 0;
-	memcpy(&n, data, sizeof(n));
-	data += sizeof(n);
-	size -= sizeof(n);
-	if (n > size || ab_btf_open_mem(data, n, &btf, NULL) < 0)
-		return 0;
-	if (ab_ext_open(data + n, size - n, btf, &ext, NULL) == 0) {
+	if (ab_ext_open(parts.second, parts.second_size, btf, &ext, NULL) == 0) {
 		read_all(ext, btf);
 		ab_ext_close(ext);
 	}

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * A kernel's BTF and a module's that goes on from it, both from outside: found, printed and compared. Input: the size of the
- * kernel's (little-endian u32), it, and the module's.
+ * A kernel's BTF and a module's that goes on from it, both from outside: found, printed and compared. Input: the
+ * kernel's, the module's (parts.h).
  */
 #include <btf/internal.h>
+#include "parts.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -36,16 +37,11 @@ static void ask(const struct ab_btf *btf, const struct ab_btf *base)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct ab_btf *base, *btf;
-	uint32_t n;
+	struct parts parts;
 
-	if (size < sizeof(n))
+	if (!cut_parts(data, size, &parts) || ab_btf_open_mem(parts.first, parts.first_size, &base, NULL) < 0)
 		return 0;
-	memcpy(&n, data, sizeof(n));
-	data += sizeof(n);
-	size -= sizeof(n);
-	if (n > size || ab_btf_open_mem(data, n, &base, NULL) < 0)
-		return 0;
-	if (ab_btf_open_split_mem(data + n, size - n, base, &btf, NULL) == 0) {
+	if (ab_btf_open_split_mem(parts.second, parts.second_size, base, &btf, NULL) == 0) {
 		ask(btf, base);
 		ab_btf_close(btf);
 	}
