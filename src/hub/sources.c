@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /* The file of sources (docs/format-sources.md). */
 #include <fnmatch.h>
+#include "toml/toml.h"
 #include "crawl.h"
 
 #define FILE_LIMIT (1u << 20)
@@ -206,7 +207,7 @@ int ab_sources_parse(const char *text, size_t size, const char *path, struct sou
 	json = ab_toml_to_json(text, size, why, sizeof(why));
 	root = json ? json_loads(json, 0, NULL) : NULL;
 	r = root ? take_sources(root, sources, err)
-		 : ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "%s", *why ? why : "it is no TOML");
+		 : ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, *why ? "line %s" : "it is no TOML", why);
 	json_decref(root);
 	if (r < 0) {
 		ab_error_prefix(err, "'%s'", path);

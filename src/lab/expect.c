@@ -2,7 +2,7 @@
 /* Reading expectation files: from TOML to checked JSON, and ranges of kernels. */
 #include <regex.h>
 #include <unistd.h>
-#include "packages/packages.h"
+#include "toml/toml.h"
 #include "expect.h"
 
 #define FILE_LIMIT (1u << 20)
@@ -318,7 +318,7 @@ int ab_expect_open(const char *path, struct expect *ret, struct ab_error *err)
 		return r;
 	json = ab_toml_to_json(text, size, error, sizeof(error));
 	if (!json)
-		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "'%s': %s", path, *error ? error : "not TOML");
+		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, *error ? "'%s': line %s" : "'%s' is no TOML", path, error);
 	root = json_loads(json, 0, &where);
 	if (!root)
 		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "'%s': %s", path, where.text);

@@ -76,9 +76,4 @@ const char *ab_kernel_arch(const char *data, size_t size);
 /* The value of a field in a stanza that ends at `end`; fields begin lines. */
 bool ab_stanza_field(const char *stanza, const char *end, const char *name, const char **ret, size_t *ret_size);
 
-/* ---- toml.cc ---- */
-
-/* Returns malloced JSON, or NULL with "line N: what" in `error`. */
-char *ab_toml_to_json(const char *text, size_t size, char *error, size_t cap);
-
 #endif

@@ -11,7 +11,7 @@
 #include <jansson.h>
 #undef json_null
 #include <base/base.h>
-#include <serve/crypto.h>
+#include <crypto/crypto.h>
 
 enum { ANSWER_LIMIT = 256 << 20 };
 

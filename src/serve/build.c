@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /* Compiles one request, keeps what came of it, and makes answers from what was kept (build.h). */
 #include "build.h"
+#include "keyring.h"
 #include "server.h"
 
 enum { DIAGNOSTICS_LIMIT = 1000 };

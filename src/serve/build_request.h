@@ -7,7 +7,7 @@
 #define json_null jansson_null
 #include <jansson.h>
 #undef json_null
-#include "crypto.h"
+#include <crypto/crypto.h>
 
 enum { OUTPUT_O, OUTPUT_SO, OUTPUT_SKEL, OUTPUT_COUNT };
 enum { DEFINES_LIMIT = 256, INCLUDE_DIRS_LIMIT = 64, PATH_LIMIT = 255, WORD_LIMIT = 4096 };

@@ -6,7 +6,7 @@
 #include <limits.h>
 #include <unistd.h>
 #include "config.h"
-#include "config_toml.h"
+#include "toml/toml.h"
 
 enum { FILE_LIMIT = 1 << 20, LIST_LIMIT = 1024 };
 enum key_type { KEY_STRING, KEY_NUMBER, KEY_SWITCH, KEY_LIST };

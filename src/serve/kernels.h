@@ -6,8 +6,8 @@
 #include <anybpf/check.h>
 #include <anybpf/pack.h>
 #include <anybpf/types.h>
+#include <crypto/crypto.h>
 #include "config.h"
-#include "crypto.h"
 
 /* One kernel's types; lives as long as the server. */
 struct types {

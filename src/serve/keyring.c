@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
-/* The keys that artifacts are signed with: files in a directory, read once, replaced as a whole on reload (crypto.h). */
+/* The keys that artifacts are signed with: files in a directory, read once, replaced as a whole on reload (keyring.h). */
 #include <dirent.h>
 #include <gnutls/abstract.h>
 #include <gnutls/gnutls.h>
@@ -8,7 +8,8 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-#include "crypto.h"
+#include <crypto/crypto.h>
+#include "keyring.h"
 
 enum { KEYS_LIMIT = 64, PUBLIC_SIZE = 32, SIGNATURE_SIZE = 64 };
 

@@ -6,7 +6,7 @@
 #include <ctype.h>
 #include <pthread.h>
 #include <anybpf/library.h>
-#include "crypto.h"
+#include <crypto/crypto.h>
 #include "lbc.h"
 
 enum { KERNELS_KEPT = 4, DEFINES_MAX = 256, ECHO_MAX = 4096 };

@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include "http.h"
 #include "jobs.h"
+#include "keyring.h"
 #include "lbc.h"
 #include "server.h"
 #include "shared.h"

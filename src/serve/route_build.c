@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /* POST /v1/build and GET /v1/artifacts/{digest}. */
 #include "build.h"
+#include "keyring.h"
 #include "server.h"
 
 #define HIT "anybpfd; hit"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /* The table of routes, and those that need a few lines only. */
 #include "jobs.h"
+#include "keyring.h"
 #include "openapi.h"
 #include "server.h"
 #include "shared.h"

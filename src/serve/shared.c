@@ -12,6 +12,7 @@
 #include <hiredis/hiredis.h>
 #include <unistd.h>
 #include "build.h"
+#include "keyring.h"
 #include "server.h"
 #include "shared.h"
 

@@ -6,7 +6,7 @@
 #ifndef AB_SERVE_STORE_H
 #define AB_SERVE_STORE_H
 
-#include "crypto.h"
+#include <crypto/crypto.h>
 
 /* Bytes that several threads may hold; immutable. */
 struct blob {

@@ -6,7 +6,7 @@
 #include <pthread.h>
 #include <sqlite3.h>
 #include <time.h>
-#include "crypto.h"
+#include <crypto/crypto.h>
 #include "log.h"
 #include "lru.h"
 #include "tokens.h"

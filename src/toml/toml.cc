@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
-/* Walks a TOML file and hands every value to C with the line it stands on: toml++ has no C interface. */
+/* What C wants of toml++, which has no C interface (toml.h). */
 #include <cstdio>
+#include <cstring>
 #include <exception>
+#include <sstream>
 #include <string>
 #include <toml++/toml.h>
-#include "config_toml.h"
+#include "toml.h"
 
 namespace {
 
@@ -53,15 +55,12 @@ void visit(walk &w, const std::string &key, const toml::node &node)
 		give(w, key, node, TOML_OTHER, nullptr, 0);
 }
 
-}
-
-extern "C" int ab_toml_walk(const char *text, size_t size, toml_take take, void *context, char *error, size_t cap)
+/* No exception may reach C: false with `error` written. */
+template <typename Use> bool parse(const char *text, size_t size, char *error, size_t cap, Use use)
 {
 	try {
-		walk w = { take, context, 0 };
-
-		visit_table(w, "", toml::parse(std::string_view(text, size)));
-		return w.result;
+		use(toml::parse(std::string_view(text, size)));
+		return true;
 	} catch (const toml::parse_error &e) {
 		auto what = e.description();
 
@@ -69,5 +68,29 @@ extern "C" int ab_toml_walk(const char *text, size_t size, toml_take take, void 
 	} catch (const std::exception &e) {
 		snprintf(error, cap, "1: %s", e.what());
 	}
-	return -1;
+	return false;
+}
+
+}
+
+extern "C" int ab_toml_walk(const char *text, size_t size, toml_take take, void *context, char *error, size_t cap)
+{
+	walk w = { take, context, 0 };
+
+	if (!parse(text, size, error, cap, [&w](const toml::table &table) { visit_table(w, "", table); }))
+		return -1;
+	return w.result;
+}
+
+extern "C" char *ab_toml_to_json(const char *text, size_t size, char *error, size_t cap)
+{
+	char *json = nullptr;
+
+	parse(text, size, error, cap, [&json](const toml::table &table) {
+		std::ostringstream out;
+
+		out << toml::json_formatter(table, toml::format_flags::quote_dates_and_times);
+		json = strdup(out.str().c_str());
+	});
+	return json;
 }
