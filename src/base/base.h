@@ -83,6 +83,11 @@ void json_uint(struct json *j, uint64_t v);
 void json_bool(struct json *j, bool v);
 void json_null(struct json *j);
 void json_raw(struct json *j, const char *json, size_t n); /* a complete value made elsewhere */
+/* A key and its value. */
+void json_member_str(struct json *j, const char *key, const char *s);
+void json_member_int(struct json *j, const char *key, int64_t v);
+void json_member_uint(struct json *j, const char *key, uint64_t v);
+void json_member_bool(struct json *j, const char *key, bool v);
 /* Appends s[0..n) as a quoted JSON string; bytes that are not UTF-8 become \u00XX. */
 void json_quote(struct text *out, const char *s, size_t n);
 /* Length of the sequence of 2 to 4 bytes at s[0..n), n > 0; 0 if it is not UTF-8 (RFC 3629: no overlong forms, no surrogates). */

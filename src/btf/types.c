@@ -271,14 +271,10 @@ void ab_types_json_kernel(struct json *j, const char *key, const struct ab_kerne
 {
 	json_key(j, key);
 	json_open(j, '{');
-	json_key(j, "release");
-	json_str(j, k->release);
-	json_key(j, "arch");
-	json_str(j, k->arch);
-	json_key(j, "distribution");
-	json_str(j, k->distribution);
-	json_key(j, "flavour");
-	json_str(j, k->flavour);
+	json_member_str(j, "release", k->release);
+	json_member_str(j, "arch", k->arch);
+	json_member_str(j, "distribution", k->distribution);
+	json_member_str(j, "flavour", k->flavour);
 	json_close(j, '}');
 }
 
@@ -503,10 +499,8 @@ static int list_name(void *ctx, uint32_t kind, const char *name)
 		return 0;
 	}
 	json_open(l->j, '{');
-	json_key(l->j, "name");
-	json_str(l->j, name);
-	json_key(l->j, "kind");
-	json_str(l->j, word);
+	json_member_str(l->j, "name", name);
+	json_member_str(l->j, "kind", word);
 	json_close(l->j, '}');
 	return 0;
 }
@@ -535,8 +529,7 @@ static int show_list(const struct ab_types *types, size_t index, const char *glo
 		return r;
 	if (as_json) {
 		json_close(&j, ']');
-		json_key(&j, "left_out");
-		json_uint(&j, list.count - MIN(list.count, list.limit));
+		json_member_uint(&j, "left_out", list.count - MIN(list.count, list.limit));
 		json_close(&j, '}');
 	} else if (list.count > list.limit) {
 		text_printf(out, "… and %u more\n", list.count - list.limit);

@@ -161,8 +161,7 @@ static void end_answer(struct search *s)
 
 	if (s->j) {
 		json_close(s->j, ']');
-		json_key(s->j, "left_out");
-		json_uint(s->j, left_out);
+		json_member_uint(s->j, "left_out", left_out);
 		json_close(s->j, '}');
 	} else if (left_out) {
 		text_printf(s->out, "… and %u more\n", left_out);

@@ -163,21 +163,15 @@ static void json_field(struct json *j, const char *key, uint32_t kind, const str
 		return;
 	}
 	json_open(j, '{');
-	if (*f->type) {
-		json_key(j, "type");
-		json_str(j, f->type);
-	}
+	if (*f->type)
+		json_member_str(j, "type", f->type);
 	json_key(j, is_placed(kind) ? "offset" : *f->type ? "index" : "value");
 	json_int(j, is_placed(kind) ? f->at / 8 : f->at);
-	if (is_placed(kind)) {
-		json_key(j, "size");
-		json_uint(j, f->size);
-	}
+	if (is_placed(kind))
+		json_member_uint(j, "size", f->size);
 	if (f->bits) {
-		json_key(j, "bit");
-		json_int(j, f->at % 8);
-		json_key(j, "bits");
-		json_uint(j, f->bits);
+		json_member_int(j, "bit", f->at % 8);
+		json_member_uint(j, "bits", f->bits);
 	}
 	json_close(j, '}');
 }
@@ -187,10 +181,8 @@ static void json_side(struct json *j, const char *key, const struct ab_kernel *k
 	json_key(j, key);
 	json_open(j, '{');
 	ab_types_json_kernel(j, "kernel", kernel);
-	json_key(j, "kind");
-	json_str(j, f->kind ? ab_types_kind_word(f->kind) : NULL);
-	json_key(j, "size");
-	json_uint(j, f->size);
+	json_member_str(j, "kind", f->kind ? ab_types_kind_word(f->kind) : NULL);
+	json_member_uint(j, "size", f->size);
 	json_close(j, '}');
 }
 
@@ -200,8 +192,7 @@ static void json_diff(struct text *out, const struct diff *d, const char *name, 
 	struct json j = { out };
 
 	json_open(&j, '{');
-	json_key(&j, "name");
-	json_str(&j, name);
+	json_member_str(&j, "name", name);
 	json_side(&j, "from", from, &d->from);
 	json_side(&j, "to", to, &d->to);
 	json_key(&j, "changes");
@@ -210,16 +201,12 @@ static void json_diff(struct text *out, const struct diff *d, const char *name, 
 		const struct change *c = &d->v[i];
 
 		json_open(&j, '{');
-		json_key(&j, "change");
-		json_str(&j, change_words[c->kind]);
-		json_key(&j, "name");
-		json_str(&j, c->to ? c->to->path : c->from->path);
+		json_member_str(&j, "change", change_words[c->kind]);
+		json_member_str(&j, "name", c->to ? c->to->path : c->from->path);
 		json_field(&j, "from", d->from.kind, c->from);
 		json_field(&j, "to", d->to.kind, c->to);
-		if (c->went) {
-			json_key(&j, "went_to");
-			json_str(&j, c->went);
-		}
+		if (c->went)
+			json_member_str(&j, "went_to", c->went);
 		json_close(&j, '}');
 	}
 	json_close(&j, ']');
@@ -571,29 +558,19 @@ static void json_span(struct json *j, const struct history *h, const struct span
 	json_open(j, '{');
 	ab_types_json_kernel(j, "from", ab_types_kernel(h->types, h->kernels.v[span->first]));
 	ab_types_json_kernel(j, "to", ab_types_kernel(h->types, h->kernels.v[span->last]));
-	json_key(j, "kernels");
-	json_uint(j, span->last - span->first + 1);
-	json_key(j, "has_type");
-	json_bool(j, s->has_type);
-	json_key(j, "there");
-	json_bool(j, s->is_there);
+	json_member_uint(j, "kernels", span->last - span->first + 1);
+	json_member_bool(j, "has_type", s->has_type);
+	json_member_bool(j, "there", s->is_there);
 	if (s->is_there) {
-		json_key(j, "type");
-		json_str(j, s->field.type);
+		json_member_str(j, "type", s->field.type);
 		json_places(j, h, span);
 	}
-	if (s->is_there && s->field.bits) {
-		json_key(j, "bits");
-		json_uint(j, s->field.bits);
-	}
-	if (span->came) {
-		json_key(j, "came_from");
-		json_str(j, span->came);
-	}
-	if (span->went) {
-		json_key(j, "went_to");
-		json_str(j, span->went);
-	}
+	if (s->is_there && s->field.bits)
+		json_member_uint(j, "bits", s->field.bits);
+	if (span->came)
+		json_member_str(j, "came_from", span->came);
+	if (span->went)
+		json_member_str(j, "went_to", span->went);
 	json_close(j, '}');
 }
 
@@ -602,10 +579,8 @@ static void json_history(struct text *out, const struct history *h)
 	struct json j = { out };
 
 	json_open(&j, '{');
-	json_key(&j, "name");
-	json_str(&j, h->subject->name);
-	json_key(&j, "member");
-	json_str(&j, h->subject->member);
+	json_member_str(&j, "name", h->subject->name);
+	json_member_str(&j, "member", h->subject->member);
 	json_key(&j, "spans");
 	json_open(&j, '[');
 	for (size_t i = 0; i < h->n; i++)

@@ -348,19 +348,12 @@ void ab_types_print(const struct ab_btf *btf, uint32_t id, struct text *out)
 
 /* ---- JSON ---- */
 
-static void json_number(struct json *j, const char *key, uint64_t value)
-{
-	json_key(j, key);
-	json_uint(j, value);
-}
-
 static void json_type(struct json *j, const char *key, const struct ab_btf *btf, uint32_t id)
 {
 	_text_ struct text name = {};
 
 	ab_btf_type_name(btf, id, &name);
-	json_key(j, key);
-	json_str(j, name.p ? name.p : "");
+	json_member_str(j, key, name.p ? name.p : "");
 }
 
 static void json_members(struct json *j, const struct ab_btf *btf, uint32_t id, uint64_t base, unsigned depth,
@@ -378,14 +371,13 @@ static void json_members(struct json *j, const struct ab_btf *btf, uint32_t id, 
 
 		--*left;
 		json_open(j, '{');
-		json_key(j, "name");
-		json_str(j, m.name);
+		json_member_str(j, "name", m.name);
 		json_type(j, "type", btf, m.type);
-		json_number(j, "offset", unit);
-		json_number(j, "size", m.size);
+		json_member_uint(j, "offset", unit);
+		json_member_uint(j, "size", m.size);
 		if (m.bits) {
-			json_number(j, "bit", base + m.offset - 8 * unit);
-			json_number(j, "bits", m.bits);
+			json_member_uint(j, "bit", base + m.offset - 8 * unit);
+			json_member_uint(j, "bits", m.bits);
 		}
 		if (body)
 			json_members(j, btf, body, base + m.offset, depth + 1, left);
@@ -410,12 +402,12 @@ static void json_holes(struct json *j, const struct ab_btf *btf, const struct bt
 		if (!gap.bytes)
 			continue;
 		json_open(j, '{');
-		json_number(j, "offset", next / 8 - gap.bytes);
-		json_number(j, "size", gap.bytes);
+		json_member_uint(j, "offset", next / 8 - gap.bytes);
+		json_member_uint(j, "size", gap.bytes);
 		json_close(j, '}');
 	}
 	json_close(j, ']');
-	json_number(j, "padding", ab_btf_kind(t) == BTF_KIND_STRUCT ? find_padding(btf, t).bytes : 0);
+	json_member_uint(j, "padding", ab_btf_kind(t) == BTF_KIND_STRUCT ? find_padding(btf, t).bytes : 0);
 }
 
 static void json_values(struct json *j, const struct ab_btf *btf, const struct btf_type *t)
@@ -426,8 +418,7 @@ static void json_values(struct json *j, const struct ab_btf *btf, const struct b
 		uint64_t value = ab_btf_enumerator_value(t, i);
 
 		json_open(j, '{');
-		json_key(j, "name");
-		json_str(j, ab_btf_str(btf, ab_btf_enumerator_name(t, i)));
+		json_member_str(j, "name", ab_btf_str(btf, ab_btf_enumerator_name(t, i)));
 		json_key(j, "value");
 		if (ab_btf_kflag(t))
 			json_int(j, value);
@@ -445,18 +436,15 @@ static void json_func(struct json *j, const struct ab_btf *btf, uint32_t id)
 	_text_ struct text text = {};
 
 	ab_types_prototype(btf, id, &text);
-	json_key(j, "prototype");
-	json_str(j, text.p ? text.p : "");
+	json_member_str(j, "prototype", text.p ? text.p : "");
 	json_type(j, "returns", btf, proto->type);
 	json_key(j, "params");
 	json_open(j, '[');
 	for (uint32_t i = 0; i < ab_btf_vlen(proto); i++) {
 		json_open(j, '{');
-		json_key(j, "name");
-		json_str(j, ab_btf_str(btf, p[i].name_off));
+		json_member_str(j, "name", ab_btf_str(btf, p[i].name_off));
 		if (i && i + 1 == ab_btf_vlen(proto) && !p[i].type) {
-			json_key(j, "type");
-			json_str(j, "...");
+			json_member_str(j, "type", "...");
 		} else {
 			json_type(j, "type", btf, p[i].type);
 		}
@@ -473,13 +461,11 @@ void ab_types_print_json(const struct ab_btf *btf, uint32_t id, struct json *j)
 	bool refers;
 
 	ab_types_put_name(ab_btf_kind(t), ab_btf_name(btf, t), &name);
-	json_key(j, "name");
-	json_str(j, name.p ? name.p : "");
-	json_key(j, "kind");
-	json_str(j, ab_types_kind_word(ab_btf_kind(t)));
+	json_member_str(j, "name", name.p ? name.p : "");
+	json_member_str(j, "kind", ab_types_kind_word(ab_btf_kind(t)));
 	if (ab_btf_kind(t) == BTF_KIND_FUNC)
 		return json_func(j, btf, id);
-	json_number(j, "size", ab_btf_size(btf, id));
+	json_member_uint(j, "size", ab_btf_size(btf, id));
 	refers = ab_btf_kind(t) == BTF_KIND_TYPEDEF || ab_btf_kind(t) == BTF_KIND_VAR;
 	inner = ab_btf_type(btf, ab_btf_unqualify(btf, refers ? t->type : id));
 	if (inner != t)

@@ -63,12 +63,6 @@ void ab_check_write_text(const struct ab_check_report *report, size_t object, co
 
 /* ---- JSON ---- */
 
-static void json_field(struct json *j, const char *key, const char *value)
-{
-	json_key(j, key);
-	json_str(j, value);
-}
-
 static void write_kernels(const struct ab_check_report *report, struct json *j)
 {
 	json_key(j, "kernels");
@@ -77,10 +71,10 @@ static void write_kernels(const struct ab_check_report *report, struct json *j)
 		const struct ab_kernel *k = &report->kernels[i];
 
 		json_open(j, '{');
-		json_field(j, "release", k->release);
-		json_field(j, "arch", k->arch);
-		json_field(j, "distribution", k->distribution);
-		json_field(j, "flavour", k->flavour);
+		json_member_str(j, "release", k->release);
+		json_member_str(j, "arch", k->arch);
+		json_member_str(j, "distribution", k->distribution);
+		json_member_str(j, "flavour", k->flavour);
 		json_close(j, '}');
 	}
 	json_close(j, ']');
@@ -93,19 +87,18 @@ static void write_finding(const struct ab_check_report *report, size_t object, c
 
 	ab_check_say_kernels(report, object, f->kernels, f->n_kernels, &where);
 	json_open(j, '{');
-	json_key(j, "fatal");
-	json_bool(j, r->fatal);
-	json_field(j, "program", r->program);
-	json_field(j, "file", r->file);
+	json_member_bool(j, "fatal", r->fatal);
+	json_member_str(j, "program", r->program);
+	json_member_str(j, "file", r->file);
 	json_key(j, "line");
 	if (r->line)
 		json_uint(j, r->line);
 	else
 		json_null(j);
-	json_field(j, "access", r->access);
-	json_field(j, "message", r->message);
-	json_field(j, "hint", r->hint);
-	json_field(j, "where", where.p);
+	json_member_str(j, "access", r->access);
+	json_member_str(j, "message", r->message);
+	json_member_str(j, "hint", r->hint);
+	json_member_str(j, "where", where.p);
 	json_key(j, "kernels");
 	json_open(j, '[');
 	for (size_t i = 0; i < f->n_kernels; i++)
@@ -117,11 +110,9 @@ static void write_finding(const struct ab_check_report *report, size_t object, c
 static void write_object(const struct ab_check_report *report, size_t object, const struct findings *f, struct json *j)
 {
 	json_open(j, '{');
-	json_field(j, "file", report->objects[object]);
-	for (int result = AB_CHECK_NATIVE; result <= AB_CHECK_FAILS; result++) {
-		json_key(j, words[result]);
-		json_uint(j, f->results[result]);
-	}
+	json_member_str(j, "file", report->objects[object]);
+	for (int result = AB_CHECK_NATIVE; result <= AB_CHECK_FAILS; result++)
+		json_member_uint(j, words[result], f->results[result]);
 	json_key(j, "verdicts");
 	json_open(j, '[');
 	for (size_t k = 0; k < report->n_kernels; k++) {

@@ -220,20 +220,15 @@ static int say_result(struct job *job, size_t size, struct ab_error *err)
 		return 0;
 	}
 	json_open(&j, '{');
-	json_key(&j, "output");
-	json_str(&j, job->opts->output);
-	json_key(&j, "size");
-	json_uint(&j, size);
+	json_member_str(&j, "output", job->opts->output);
+	json_member_uint(&j, "size", size);
 	json_key(&j, "kernels");
 	json_open(&j, '[');
 	for (size_t i = 0; i < job->n; i++) {
 		json_open(&j, '{');
-		json_key(&j, "release");
-		json_str(&j, job->entries[i].kernel.release);
-		json_key(&j, "arch");
-		json_str(&j, job->entries[i].kernel.arch);
-		json_key(&j, "size");
-		json_uint(&j, job->entries[i].size);
+		json_member_str(&j, "release", job->entries[i].kernel.release);
+		json_member_str(&j, "arch", job->entries[i].kernel.arch);
+		json_member_uint(&j, "size", job->entries[i].size);
 		json_close(&j, '}');
 	}
 	json_close(&j, ']');

@@ -201,20 +201,13 @@ static int print_json(struct cli *cli, struct ab_builder *builder, const struct 
 	struct json j = { &t };
 
 	json_open(&j, '{');
-	json_key(&j, "source");
-	json_str(&j, source->path);
-	json_key(&j, "output");
-	json_str(&j, path);
-	json_key(&j, "size");
-	json_uint(&j, size);
-	json_key(&j, "duration_ns");
-	json_uint(&j, ns);
-	json_key(&j, "compiler");
-	json_str(&j, ab_builder_compiler(builder));
-	json_key(&j, "full_header");
-	json_bool(&j, ab_artifact_used_full_header(artifact));
-	json_key(&j, "diagnostics");
-	json_str(&j, ab_artifact_diagnostics(artifact));
+	json_member_str(&j, "source", source->path);
+	json_member_str(&j, "output", path);
+	json_member_uint(&j, "size", size);
+	json_member_uint(&j, "duration_ns", ns);
+	json_member_str(&j, "compiler", ab_builder_compiler(builder));
+	json_member_bool(&j, "full_header", ab_artifact_used_full_header(artifact));
+	json_member_str(&j, "diagnostics", ab_artifact_diagnostics(artifact));
 	json_close(&j, '}');
 	return cli_print_json(cli, &t, err);
 }

@@ -51,22 +51,14 @@ static int print_json(struct cli *cli, const char *source, const char *path, con
 	struct json j = { &t };
 
 	json_open(&j, '{');
-	json_key(&j, "source");
-	json_str(&j, source);
-	json_key(&j, "output");
-	json_str(&j, path);
-	json_key(&j, "size");
-	json_uint(&j, result->size);
-	json_key(&j, "duration_ns");
-	json_uint(&j, ns);
-	json_key(&j, "compiler");
-	json_str(&j, result->compiler);
-	json_key(&j, "full_header");
-	json_bool(&j, result->full_header);
-	json_key(&j, "signature");
-	json_str(&j, result->signature);
-	json_key(&j, "diagnostics");
-	json_str(&j, result->log);
+	json_member_str(&j, "source", source);
+	json_member_str(&j, "output", path);
+	json_member_uint(&j, "size", result->size);
+	json_member_uint(&j, "duration_ns", ns);
+	json_member_str(&j, "compiler", result->compiler);
+	json_member_bool(&j, "full_header", result->full_header);
+	json_member_str(&j, "signature", result->signature);
+	json_member_str(&j, "diagnostics", result->log);
 	json_close(&j, '}');
 	return cli_print_json(cli, &t, err);
 }

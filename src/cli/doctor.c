@@ -31,24 +31,18 @@ static int print_json(struct cli *cli, const struct ab_features *features, struc
 	struct json j = { &t };
 
 	json_open(&j, '{');
-	json_key(&j, "can_run");
-	json_bool(&j, can_run(features));
+	json_member_bool(&j, "can_run", can_run(features));
 	json_key(&j, "features");
 	json_open(&j, '[');
 	for (size_t i = 0; i < ab_features_count(features); i++) {
 		const struct ab_feature *f = ab_features_get(features, i);
 
 		json_open(&j, '{');
-		json_key(&j, "group");
-		json_str(&j, f->group);
-		json_key(&j, "name");
-		json_str(&j, f->name);
-		json_key(&j, "state");
-		json_str(&j, state_word(f->state));
-		json_key(&j, "detail");
-		json_str(&j, f->detail);
-		json_key(&j, "advice");
-		json_str(&j, f->advice);
+		json_member_str(&j, "group", f->group);
+		json_member_str(&j, "name", f->name);
+		json_member_str(&j, "state", state_word(f->state));
+		json_member_str(&j, "detail", f->detail);
+		json_member_str(&j, "advice", f->advice);
 		json_close(&j, '}');
 	}
 	json_close(&j, ']');

@@ -103,16 +103,11 @@ static void add_option_json(struct json *j, const struct opt *o)
 	char letter[2] = { o->letter };
 
 	json_open(j, '{');
-	json_key(j, "name");
-	json_str(j, o->name);
-	json_key(j, "letter");
-	json_str(j, o->letter ? letter : NULL);
-	json_key(j, "type");
-	json_str(j, type_word(o->type));
-	json_key(j, "argument");
-	json_str(j, o->metavar);
-	json_key(j, "help");
-	json_str(j, o->help);
+	json_member_str(j, "name", o->name);
+	json_member_str(j, "letter", o->letter ? letter : NULL);
+	json_member_str(j, "type", type_word(o->type));
+	json_member_str(j, "argument", o->metavar);
+	json_member_str(j, "help", o->help);
 	if (o->words) {
 		json_key(j, "words");
 		json_open(j, '[');
@@ -126,12 +121,9 @@ static void add_option_json(struct json *j, const struct opt *o)
 static void add_command_json(struct json *j, const struct command *command)
 {
 	json_open(j, '{');
-	json_key(j, "name");
-	json_str(j, command->name);
-	json_key(j, "summary");
-	json_str(j, command->summary);
-	json_key(j, "operands");
-	json_str(j, command->operands);
+	json_member_str(j, "name", command->name);
+	json_member_str(j, "summary", command->summary);
+	json_member_str(j, "operands", command->operands);
 	json_key(j, "options");
 	json_open(j, '[');
 	for (const struct opt *o = command->options; o->name; o++)
@@ -152,12 +144,9 @@ static void add_errors_json(struct json *j)
 	json_open(j, '[');
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
 		json_open(j, '{');
-		json_key(j, "kind");
-		json_str(j, ab_error_word(kinds[i].kind));
-		json_key(j, "exit_status");
-		json_int(j, ab_error_exit_status(kinds[i].kind));
-		json_key(j, "meaning");
-		json_str(j, kinds[i].meaning);
+		json_member_str(j, "kind", ab_error_word(kinds[i].kind));
+		json_member_int(j, "exit_status", ab_error_exit_status(kinds[i].kind));
+		json_member_str(j, "meaning", kinds[i].meaning);
 		json_close(j, '}');
 	}
 	json_close(j, ']');
@@ -173,8 +162,7 @@ static int print_json(struct cli *cli, const struct command *command, struct ab_
 		return cli_print_json(cli, &t, err);
 	}
 	json_open(&j, '{');
-	json_key(&j, "version");
-	json_str(&j, ab_version());
+	json_member_str(&j, "version", ab_version());
 	json_key(&j, "commands");
 	json_open(&j, '[');
 	for (size_t i = 0; cli_commands[i]; i++)

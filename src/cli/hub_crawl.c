@@ -26,25 +26,16 @@ static void show_event_json(struct hub_run *run, const struct ab_crawl_event *e)
 	struct json j = { &t };
 
 	json_open(&j, '{');
-	json_key(&j, "status");
-	json_str(&j, words[e->status]);
-	json_key(&j, "source");
-	json_str(&j, e->source);
-	json_key(&j, "package");
-	json_str(&j, e->name);
-	json_key(&j, "version");
-	json_str(&j, e->version);
-	json_key(&j, "arch");
-	json_str(&j, e->arch);
-	json_key(&j, "size");
-	json_uint(&j, e->size);
+	json_member_str(&j, "status", words[e->status]);
+	json_member_str(&j, "source", e->source);
+	json_member_str(&j, "package", e->name);
+	json_member_str(&j, "version", e->version);
+	json_member_str(&j, "arch", e->arch);
+	json_member_uint(&j, "size", e->size);
 	if (e->why) {
-		json_key(&j, "kind");
-		json_str(&j, ab_error_word(e->why->kind));
-		json_key(&j, "message");
-		json_str(&j, e->why->msg);
-		json_key(&j, "retry_at");
-		json_int(&j, e->retry_at);
+		json_member_str(&j, "kind", ab_error_word(e->why->kind));
+		json_member_str(&j, "message", e->why->msg);
+		json_member_int(&j, "retry_at", e->retry_at);
 	}
 	json_close(&j, '}');
 	cli_print_json(run->cli, &t, NULL);
@@ -174,10 +165,8 @@ static void show_summary(struct hub_run *run, const struct ab_crawl_result *resu
 		return;
 	}
 	json_open(&j, '{');
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		json_key(&j, rows[i].name);
-		json_uint(&j, rows[i].value);
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		json_member_uint(&j, rows[i].name, rows[i].value);
 	json_close(&j, '}');
 	cli_print_json(run->cli, &t, NULL);
 }

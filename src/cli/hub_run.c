@@ -22,32 +22,21 @@ void hub_show_found(struct hub_run *run, const struct ab_found *found, bool adde
 		return;
 	}
 	json_open(&j, '{');
-	json_key(&j, "release");
-	json_str(&j, k->release);
-	json_key(&j, "arch");
-	json_str(&j, k->arch);
-	json_key(&j, "distribution");
-	json_str(&j, k->distribution);
-	json_key(&j, "flavour");
-	json_str(&j, k->flavour);
-	if (*k->module) {
-		json_key(&j, "module");
-		json_str(&j, k->module);
-	}
+	json_member_str(&j, "release", k->release);
+	json_member_str(&j, "arch", k->arch);
+	json_member_str(&j, "distribution", k->distribution);
+	json_member_str(&j, "flavour", k->flavour);
+	if (*k->module)
+		json_member_str(&j, "module", k->module);
 	json_key(&j, "build_id");
 	for (size_t i = 0; i < k->build_id_size; i++)
 		sprintf(build_id + 2 * i, "%02x", k->build_id[i]);
 	json_str(&j, build_id);
-	json_key(&j, "bytes");
-	json_uint(&j, found->size);
-	json_key(&j, "input");
-	json_str(&j, found->input);
-	json_key(&j, "member");
-	json_str(&j, found->member);
-	json_key(&j, "dwarf");
-	json_bool(&j, found->from_dwarf);
-	json_key(&j, "added");
-	json_bool(&j, added);
+	json_member_uint(&j, "bytes", found->size);
+	json_member_str(&j, "input", found->input);
+	json_member_str(&j, "member", found->member);
+	json_member_bool(&j, "dwarf", found->from_dwarf);
+	json_member_bool(&j, "added", added);
 	json_close(&j, '}');
 	cli_print_json(run->cli, &t, NULL);
 }
@@ -65,12 +54,9 @@ void hub_show_failed(struct hub_run *run, const char *input, const struct ab_err
 	if (!run->cli->json)
 		return;
 	json_open(&j, '{');
-	json_key(&j, "failed");
-	json_str(&j, input);
-	json_key(&j, "kind");
-	json_str(&j, ab_error_word(why->kind));
-	json_key(&j, "message");
-	json_str(&j, why->msg);
+	json_member_str(&j, "failed", input);
+	json_member_str(&j, "kind", ab_error_word(why->kind));
+	json_member_str(&j, "message", why->msg);
 	json_close(&j, '}');
 	cli_print_json(run->cli, &t, NULL);
 }
@@ -160,14 +146,10 @@ static void show_summary(struct hub_run *run, size_t inputs)
 		return;
 	}
 	json_open(&j, '{');
-	json_key(&j, "inputs");
-	json_uint(&j, inputs);
-	json_key(&j, "added");
-	json_uint(&j, run->added);
-	json_key(&j, "known");
-	json_uint(&j, run->known);
-	json_key(&j, "failed");
-	json_uint(&j, run->failed);
+	json_member_uint(&j, "inputs", inputs);
+	json_member_uint(&j, "added", run->added);
+	json_member_uint(&j, "known", run->known);
+	json_member_uint(&j, "failed", run->failed);
 	json_close(&j, '}');
 	cli_print_json(run->cli, &t, NULL);
 }

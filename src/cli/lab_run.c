@@ -129,22 +129,14 @@ unsigned lab_run_jobs(const struct lab_run *run)
 static void add_kernel_json(struct json *j, const struct ab_lab_kernel *k)
 {
 	json_open(j, '{');
-	json_key(j, "name");
-	json_str(j, k->name);
-	json_key(j, "version");
-	json_str(j, k->version);
-	json_key(j, "series");
-	json_str(j, k->series);
-	json_key(j, "flavour");
-	json_str(j, k->flavour);
-	json_key(j, "arch");
-	json_str(j, k->arch);
-	json_key(j, "suite");
-	json_str(j, k->suite);
-	json_key(j, "size");
-	json_uint(j, k->size);
-	json_key(j, "fetched");
-	json_bool(j, k->fetched);
+	json_member_str(j, "name", k->name);
+	json_member_str(j, "version", k->version);
+	json_member_str(j, "series", k->series);
+	json_member_str(j, "flavour", k->flavour);
+	json_member_str(j, "arch", k->arch);
+	json_member_str(j, "suite", k->suite);
+	json_member_uint(j, "size", k->size);
+	json_member_bool(j, "fetched", k->fetched);
 	json_close(j, '}');
 }
 
@@ -259,10 +251,8 @@ static int clean_cache(struct lab_run *run, struct ab_error *err)
 		return 0;
 	}
 	json_open(&j, '{');
-	json_key(&j, "removed");
-	json_uint(&j, removed);
-	json_key(&j, "kept");
-	json_uint(&j, kept);
+	json_member_uint(&j, "removed", removed);
+	json_member_uint(&j, "kept", kept);
 	json_close(&j, '}');
 	return cli_print_json(run->cli, &t, err);
 }
@@ -299,16 +289,11 @@ static void survey_image(struct survey *s, size_t i)
 	if (!*reason && (!doctor || !doctor->out_size || doctor->out[0] != '{'))
 		reason = doctor && doctor->err_size ? doctor->err : "anybpf doctor said nothing";
 	json_open(&j, '{');
-	json_key(&j, "kernel");
-	json_str(&j, ab_image_name(s->run->images[i]));
-	json_key(&j, "release");
-	json_str(&j, result.release);
-	json_key(&j, "arch");
-	json_str(&j, opts->arch ? opts->arch : "amd64");
-	json_key(&j, "image");
-	json_str(&j, ab_image_hash(s->run->images[i]));
-	json_key(&j, "error");
-	json_str(&j, *reason ? reason : NULL);
+	json_member_str(&j, "kernel", ab_image_name(s->run->images[i]));
+	json_member_str(&j, "release", result.release);
+	json_member_str(&j, "arch", opts->arch ? opts->arch : "amd64");
+	json_member_str(&j, "image", ab_image_hash(s->run->images[i]));
+	json_member_str(&j, "error", *reason ? reason : NULL);
 	json_key(&j, "doctor");
 	if (*reason)
 		json_null(&j);

@@ -51,12 +51,9 @@ static void print_error_json(struct cli *cli, const struct ab_error *err)
 	json_open(&j, '{');
 	json_key(&j, "error");
 	json_open(&j, '{');
-	json_key(&j, "kind");
-	json_str(&j, ab_error_word(err->kind));
-	json_key(&j, "code");
-	json_int(&j, err->code);
-	json_key(&j, "message");
-	json_str(&j, err->msg);
+	json_member_str(&j, "kind", ab_error_word(err->kind));
+	json_member_int(&j, "code", err->code);
+	json_member_str(&j, "message", err->msg);
 	json_close(&j, '}');
 	json_close(&j, '}');
 	cli_print_json(cli, &t, NULL);

@@ -59,30 +59,18 @@ static void put_kernel(struct cli *cli, const struct ab_kernel *k)
 	}
 }
 
-static void add_text(struct json *j, const char *key, const char *value)
-{
-	json_key(j, key);
-	json_str(j, value);
-}
-
-static void add_number(struct json *j, const char *key, uint64_t value)
-{
-	json_key(j, key);
-	json_uint(j, value);
-}
-
 static void add_kernel(struct json *j, const struct ab_kernel *k)
 {
 	char build_id[2 * sizeof(k->build_id) + 1] = "";
 
 	for (unsigned i = 0; i < k->build_id_size; i++)
 		sprintf(build_id + 2 * i, "%02x", k->build_id[i]);
-	add_text(j, "release", k->release);
-	add_text(j, "arch", k->arch);
-	add_text(j, "distribution", k->distribution);
-	add_text(j, "flavour", k->flavour);
-	add_text(j, "module", k->module);
-	add_text(j, "build_id", build_id);
+	json_member_str(j, "release", k->release);
+	json_member_str(j, "arch", k->arch);
+	json_member_str(j, "distribution", k->distribution);
+	json_member_str(j, "flavour", k->flavour);
+	json_member_str(j, "module", k->module);
+	json_member_str(j, "build_id", build_id);
 }
 
 /* ---- add ---- */
@@ -166,10 +154,9 @@ static int add_file(struct cli *cli, struct ab_pack_writer *writer, const char *
 	if (cli->json) {
 		json_open(&j, '{');
 		add_kernel(&j, &kernel);
-		add_number(&j, "bytes", size);
-		add_text(&j, "input", path);
-		json_key(&j, "added");
-		json_bool(&j, r > 0);
+		json_member_uint(&j, "bytes", size);
+		json_member_str(&j, "input", path);
+		json_member_bool(&j, "added", r > 0);
 		json_close(&j, '}');
 		return cli_print_json(cli, &t, err);
 	}
@@ -221,7 +208,7 @@ static int run_list(struct cli *cli, struct ab_pack *pack, struct ab_error *err)
 	for (size_t i = 0; i < ab_pack_count(pack); i++) {
 		json_open(&j, '{');
 		add_kernel(&j, ab_pack_kernel(pack, i));
-		add_number(&j, "definitions", ab_pack_definitions(pack, i));
+		json_member_uint(&j, "definitions", ab_pack_definitions(pack, i));
 		json_close(&j, '}');
 	}
 	json_close(&j, ']');
@@ -248,7 +235,7 @@ static int run_stat(struct cli *cli, struct ab_pack *pack, struct ab_error *err)
 		json_open(&j, '{');
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		if (cli->json)
-			add_number(&j, rows[i].key, rows[i].value);
+			json_member_uint(&j, rows[i].key, rows[i].value);
 		else
 			out_printf(&cli->out, "%-14s %12llu\n", rows[i].label, (unsigned long long)rows[i].value);
 	}
@@ -272,9 +259,8 @@ static int run_verify(struct cli *cli, struct ab_pack *pack, struct ab_error *er
 		return 0;
 	}
 	json_open(&j, '{');
-	json_key(&j, "sound");
-	json_bool(&j, true);
-	add_number(&j, "kernels", ab_pack_count(pack));
+	json_member_bool(&j, "sound", true);
+	json_member_uint(&j, "kernels", ab_pack_count(pack));
 	json_close(&j, '}');
 	return cli_print_json(cli, &t, err);
 }
@@ -395,9 +381,9 @@ static int show_definition(void *ctx, enum ab_pack_change change, const char *ki
 		return 0;
 	}
 	json_open(d->j, '{');
-	add_text(d->j, "change", change_words[change]);
-	add_text(d->j, "kind", kind);
-	add_text(d->j, "name", name);
+	json_member_str(d->j, "change", change_words[change]);
+	json_member_str(d->j, "kind", kind);
+	json_member_str(d->j, "name", name);
 	json_close(d->j, '}');
 	return 0;
 }
@@ -412,7 +398,7 @@ static void show_kernel_change(struct diff *d, bool added, const struct ab_kerne
 		return;
 	}
 	json_open(d->j, '{');
-	add_text(d->j, "change", change_words[added ? AB_PACK_ADDED : AB_PACK_REMOVED]);
+	json_member_str(d->j, "change", change_words[added ? AB_PACK_ADDED : AB_PACK_REMOVED]);
 	add_kernel(d->j, k);
 	json_close(d->j, '}');
 }
@@ -465,7 +451,7 @@ static int run_diff(struct cli *cli, struct ab_pack *pack, struct ab_error *err)
 		return r;
 	json_close(&j, ']');
 	for (int i = AB_PACK_ADDED; i <= AB_PACK_CHANGED; i++)
-		add_number(&j, change_words[i], d.counts[i]);
+		json_member_uint(&j, change_words[i], d.counts[i]);
 	json_close(&j, '}');
 	if (cli->json)
 		return cli_print_json(cli, &t, err);

@@ -224,12 +224,9 @@ static void handle_lost(const char *name, uint64_t count, void *ctx)
 		return;
 	}
 	json_open(&j, '{');
-	json_key(&j, "type");
-	json_str(&j, "lost");
-	json_key(&j, "channel");
-	json_str(&j, name);
-	json_key(&j, "count");
-	json_uint(&j, count);
+	json_member_str(&j, "type", "lost");
+	json_member_str(&j, "channel", name);
+	json_member_uint(&j, "count", count);
 	json_close(&j, '}');
 	cli_print_json(run->cli, &t, NULL);
 }

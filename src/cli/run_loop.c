@@ -72,8 +72,7 @@ void run_warn(struct run *run, const char *fmt, ...)
 	if (!run->cli->json)
 		return;
 	json_open(&j, '{');
-	json_key(&j, "type");
-	json_str(&j, "warning");
+	json_member_str(&j, "type", "warning");
 	json_key(&j, "message");
 	json_strn(&j, msg, n);
 	json_close(&j, '}');
@@ -97,10 +96,8 @@ static int print_attached(struct run *run, struct ab_error *err)
 	struct json j = { &t };
 
 	json_open(&j, '{');
-	json_key(&j, "type");
-	json_str(&j, "attached");
-	json_key(&j, "programs");
-	json_uint(&j, run->attached);
+	json_member_str(&j, "type", "attached");
+	json_member_uint(&j, "programs", run->attached);
 	json_close(&j, '}');
 	return cli_print_json(run->cli, &t, err);
 }
@@ -147,10 +144,8 @@ static int print_iterator(struct run *run, struct ab_program *program, struct ab
 		return 0;
 	}
 	json_open(&j, '{');
-	json_key(&j, "type");
-	json_str(&j, "iter");
-	json_key(&j, "program");
-	json_str(&j, ab_program_name(program));
+	json_member_str(&j, "type", "iter");
+	json_member_str(&j, "program", ab_program_name(program));
 	json_key(&j, "text");
 	json_strn(&j, text.p ? text.p : "", text.n);
 	json_close(&j, '}');
@@ -319,14 +314,10 @@ static void add_programs(const struct run *run, struct json *j)
 		const struct ab_program *program = ab_object_program(run->object, i);
 
 		json_open(j, '{');
-		json_key(j, "name");
-		json_str(j, ab_program_name(program));
-		json_key(j, "section");
-		json_str(j, ab_program_section(program));
-		json_key(j, "state");
-		json_str(j, state_word(ab_program_state(program)));
-		json_key(j, "reason");
-		json_str(j, ab_program_reason(program));
+		json_member_str(j, "name", ab_program_name(program));
+		json_member_str(j, "section", ab_program_section(program));
+		json_member_str(j, "state", state_word(ab_program_state(program)));
+		json_member_str(j, "reason", ab_program_reason(program));
 		json_close(j, '}');
 	}
 	json_close(j, ']');
@@ -338,14 +329,10 @@ static int print_summary_json(struct run *run, const struct text *programs, uint
 	struct json j = { &t };
 
 	json_open(&j, '{');
-	json_key(&j, "type");
-	json_str(&j, "summary");
-	json_key(&j, "events");
-	json_uint(&j, run->event_count);
-	json_key(&j, "lost");
-	json_uint(&j, run->lost_count);
-	json_key(&j, "duration_ns");
-	json_uint(&j, duration);
+	json_member_str(&j, "type", "summary");
+	json_member_uint(&j, "events", run->event_count);
+	json_member_uint(&j, "lost", run->lost_count);
+	json_member_uint(&j, "duration_ns", duration);
 	json_key(&j, "programs");
 	json_raw(&j, programs->p ? programs->p : "[]", programs->p ? programs->n : 2);
 	json_close(&j, '}');

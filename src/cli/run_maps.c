@@ -273,10 +273,8 @@ int run_check_sort(struct run *run, struct ab_error *err)
 static void begin_line(struct json *j, const char *type, const struct ab_map *map)
 {
 	json_open(j, '{');
-	json_key(j, "type");
-	json_str(j, type);
-	json_key(j, "map");
-	json_str(j, ab_map_name(map));
+	json_member_str(j, "type", type);
+	json_member_str(j, "map", ab_map_name(map));
 }
 
 static void add_value_json(struct json *j, const struct entries *entries, const void *value)
@@ -697,8 +695,7 @@ static int print_stacks(struct run *run, const struct ab_map *map, bool clear, s
 		uint64_t address;
 
 		begin_line(&j, "stack", map);
-		json_key(&j, "id");
-		json_uint(&j, read_counter(entry_key(&entries, i), entries.key_size));
+		json_member_uint(&j, "id", read_counter(entry_key(&entries, i), entries.key_size));
 		json_key(&j, "frames");
 		json_open(&j, '[');
 		if (!run->cli->json)

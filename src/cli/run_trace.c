@@ -45,8 +45,7 @@ static void print_line(struct run *run, const char *line, size_t n)
 		return;
 	}
 	json_open(&j, '{');
-	json_key(&j, "type");
-	json_str(&j, "trace");
+	json_member_str(&j, "type", "trace");
 	json_key(&j, "line");
 	json_strn(&j, line, n);
 	json_close(&j, '}');

@@ -18,8 +18,7 @@ static int run_version(struct cli *cli, struct ab_error *err)
 		return 0;
 	}
 	json_open(&j, '{');
-	json_key(&j, "version");
-	json_str(&j, ab_version());
+	json_member_str(&j, "version", ab_version());
 	json_close(&j, '}');
 	return cli_print_json(cli, &t, err);
 }

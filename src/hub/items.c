@@ -197,10 +197,8 @@ int ab_item_to_json(const struct item *item, char **ret_json, struct ab_error *e
 	struct json j = { &t };
 
 	json_open(&j, '{');
-	json_key(&j, "id");
-	json_str(&j, item->key);
-	json_key(&j, "source");
-	json_str(&j, item->source->name);
+	json_member_str(&j, "id", item->key);
+	json_member_str(&j, "source", item->source->name);
 	json_key(&j, "packages");
 	json_open(&j, '[');
 	for (size_t i = 0; i < item->count; i++) {
@@ -211,14 +209,10 @@ int ab_item_to_json(const struct item *item, char **ret_json, struct ab_error *e
 						  { "hash", p->hash },       { "algorithm", p->algorithm } };
 
 		json_open(&j, '{');
-		for (size_t k = 0; k < ARRAY_SIZE(fields); k++) {
-			json_key(&j, fields[k][0]);
-			json_str(&j, fields[k][1]);
-		}
-		json_key(&j, "size");
-		json_uint(&j, p->size);
-		json_key(&j, "debug");
-		json_bool(&j, p->debug);
+		for (size_t k = 0; k < ARRAY_SIZE(fields); k++)
+			json_member_str(&j, fields[k][0], fields[k][1]);
+		json_member_uint(&j, "size", p->size);
+		json_member_bool(&j, "debug", p->debug);
 		json_close(&j, '}');
 	}
 	json_close(&j, ']');

@@ -146,38 +146,24 @@ int ab_report_print(FILE *out, const struct text *t, struct ab_error *err)
 static void add_result(struct json *j, const struct ab_test_result *result)
 {
 	json_open(j, '{');
-	json_key(j, "file");
-	json_str(j, result->file);
-	json_key(j, "name");
-	json_str(j, result->name);
-	json_key(j, "kernel");
-	json_str(j, result->kernel);
-	json_key(j, "verdict");
-	json_str(j, ab_verdict_words[result->verdict]);
-	json_key(j, "cached");
-	json_bool(j, result->from_cache);
-	json_key(j, "reason");
-	json_str(j, result->reason);
-	json_key(j, "detail");
-	json_str(j, result->detail);
-	json_key(j, "events");
-	json_uint(j, result->events);
-	json_key(j, "lost");
-	json_uint(j, result->lost);
-	json_key(j, "duration_ns");
-	json_uint(j, result->duration_ns);
+	json_member_str(j, "file", result->file);
+	json_member_str(j, "name", result->name);
+	json_member_str(j, "kernel", result->kernel);
+	json_member_str(j, "verdict", ab_verdict_words[result->verdict]);
+	json_member_bool(j, "cached", result->from_cache);
+	json_member_str(j, "reason", result->reason);
+	json_member_str(j, "detail", result->detail);
+	json_member_uint(j, "events", result->events);
+	json_member_uint(j, "lost", result->lost);
+	json_member_uint(j, "duration_ns", result->duration_ns);
 	json_key(j, "programs");
 	json_open(j, '[');
 	for (size_t i = 0; i < result->program_count; i++) {
 		json_open(j, '{');
-		json_key(j, "name");
-		json_str(j, result->programs[i].name);
-		json_key(j, "section");
-		json_str(j, result->programs[i].section);
-		json_key(j, "state");
-		json_str(j, result->programs[i].state);
-		json_key(j, "reason");
-		json_str(j, result->programs[i].reason);
+		json_member_str(j, "name", result->programs[i].name);
+		json_member_str(j, "section", result->programs[i].section);
+		json_member_str(j, "state", result->programs[i].state);
+		json_member_str(j, "reason", result->programs[i].reason);
 		json_close(j, '}');
 	}
 	json_close(j, ']');
@@ -190,30 +176,21 @@ int ab_report_write_json(const struct ab_report *report, FILE *out, struct ab_er
 	struct json j = { &t };
 
 	json_open(&j, '{');
-	for (size_t v = 0; v < ARRAY_SIZE(ab_verdict_words); v++) {
-		json_key(&j, ab_verdict_words[v]);
-		json_uint(&j, ab_report_verdicts(report, v));
-	}
-	json_key(&j, "accelerator");
-	json_str(&j, ab_lab_accelerator(report->lab));
+	for (size_t v = 0; v < ARRAY_SIZE(ab_verdict_words); v++)
+		json_member_uint(&j, ab_verdict_words[v], ab_report_verdicts(report, v));
+	json_member_str(&j, "accelerator", ab_lab_accelerator(report->lab));
 	json_key(&j, "kernels");
 	json_open(&j, '[');
 	for (size_t i = 0; i < report->image_count; i++) {
 		const struct report_image *image = &report->images[i];
 
 		json_open(&j, '{');
-		json_key(&j, "kernel");
-		json_str(&j, image->name);
-		json_key(&j, "release");
-		json_str(&j, image->release);
-		json_key(&j, "guests");
-		json_uint(&j, image->guests);
-		json_key(&j, "boot_ns");
-		json_uint(&j, image->boot_ns);
-		json_key(&j, "ready_ns");
-		json_uint(&j, image->ready_ns);
-		json_key(&j, "total_ns");
-		json_uint(&j, image->total_ns);
+		json_member_str(&j, "kernel", image->name);
+		json_member_str(&j, "release", image->release);
+		json_member_uint(&j, "guests", image->guests);
+		json_member_uint(&j, "boot_ns", image->boot_ns);
+		json_member_uint(&j, "ready_ns", image->ready_ns);
+		json_member_uint(&j, "total_ns", image->total_ns);
 		json_close(&j, '}');
 	}
 	json_close(&j, ']');

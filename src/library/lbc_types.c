@@ -343,18 +343,6 @@ static uint64_t element_count(const struct ab_btf *btf, uint32_t id)
 	return n;
 }
 
-static void json_text(struct json *j, const char *key, const char *value)
-{
-	json_key(j, key);
-	json_str(j, value);
-}
-
-static void json_number(struct json *j, const char *key, uint64_t value)
-{
-	json_key(j, key);
-	json_uint(j, value);
-}
-
 /* The name of a type without its dimensions. */
 static void json_type_name(struct json *j, const struct ab_btf *btf, uint32_t id)
 {
@@ -363,7 +351,7 @@ static void json_type_name(struct json *j, const struct ab_btf *btf, uint32_t id
 	for (id = skip_qualifiers(btf, id); ab_btf_kind(ab_btf_type(btf, id)) == BTF_KIND_ARRAY;)
 		id = skip_qualifiers(btf, ((const struct btf_array *)ab_btf_data(ab_btf_type(btf, id)))->type);
 	ab_btf_type_name(btf, id, &name);
-	json_text(j, "type", name.p ? name.p : "");
+	json_member_str(j, "type", name.p ? name.p : "");
 }
 
 static void describe_value(struct json *j, const struct ab_btf *btf, uint32_t id, const char *member, int64_t offset,
@@ -396,21 +384,21 @@ static void describe_value(struct json *j, const struct ab_btf *btf, uint32_t id
 	json_open(j, '{');
 	json_type_name(j, btf, id);
 	if (member)
-		json_text(j, "member", member);
-	json_number(j, "array", n);
+		json_member_str(j, "member", member);
+	json_member_uint(j, "array", n);
 	if (letter && n <= FORMAT_MAX) {
 		for (uint64_t i = 0; i < (n ? n : 1); i++)
 			text_putc(&format, letter);
-		json_text(j, "format", format.p);
+		json_member_str(j, "format", format.p);
 	}
 	if (offset >= 0)
-		json_number(j, "offset", offset);
-	json_number(j, "size", ab_btf_size(btf, base));
+		json_member_uint(j, "offset", offset);
+	json_member_uint(j, "size", ab_btf_size(btf, base));
 	if (bits) {
 		_text_ struct text where = {};
 
 		text_printf(&where, "%u:%u", bit_offset, bits);
-		json_text(j, "bits", where.p);
+		json_member_str(j, "bits", where.p);
 	}
 	if (is_compound(btf, base))
 		describe_cells(j, btf, base, depth);
@@ -456,11 +444,11 @@ static void describe_plain(struct json *j, const char *key, const char *type, ch
 		text_putc(&format, letter);
 	json_key(j, key);
 	json_open(j, '{');
-	json_text(j, "type", type);
-	json_text(j, "member", "value");
-	json_number(j, "array", count);
-	json_text(j, "format", format.p);
-	json_number(j, "size", size);
+	json_member_str(j, "type", type);
+	json_member_str(j, "member", "value");
+	json_member_uint(j, "array", count);
+	json_member_str(j, "format", format.p);
+	json_member_uint(j, "size", size);
 	json_close(j, '}');
 }
 
@@ -471,9 +459,9 @@ static void describe_stack(struct json *j, const struct ab_map *map)
 	char type[64];
 
 	snprintf(type, sizeof(type), "long long unsigned int[%u]", depth);
-	json_text(j, "fktype", "unsigned int");
+	json_member_str(j, "fktype", "unsigned int");
 	describe_plain(j, "ktype", "unsigned int", 'I', 4, 0);
-	json_text(j, "fvtype", type);
+	json_member_str(j, "fvtype", type);
 	describe_plain(j, "vtype", "long long unsigned int", 'Q', 8, depth);
 }
 
@@ -483,7 +471,7 @@ static int declare_as(struct json *j, struct lbc_declarations *d, const char *ke
 	int r = ab_lbc_declare(d, type, &name, err);
 
 	if (!r)
-		json_text(j, key, name.p);
+		json_member_str(j, key, name.p);
 	return r;
 }
 
@@ -496,11 +484,11 @@ static int describe_map(struct json *j, struct lbc_declarations *d, const struct
 
 	json_key(j, ab_map_name(map));
 	json_open(j, '{');
-	json_text(j, "type", word);
+	json_member_str(j, "type", word);
 	if (!strcmp(word, "stack")) {
 		describe_stack(j, map);
 	} else if (is_event) {
-		json_text(j, "fktype", "");
+		json_member_str(j, "fktype", "");
 		json_key(j, "ktype");
 		json_null(j);
 	} else {
@@ -528,9 +516,9 @@ static void put_own_labels(struct json *j)
 	struct utsname machine = {};
 
 	uname(&machine);
-	json_text(j, "hash", "");
-	json_text(j, "arch", machine.machine);
-	json_text(j, "kern_version", machine.release);
+	json_member_str(j, "hash", "");
+	json_member_str(j, "arch", machine.machine);
+	json_member_str(j, "kern_version", machine.release);
 }
 
 int ab_lbc_describe(const struct ab_object *object, const char *labels, struct text *out, struct ab_error *err)
@@ -557,7 +545,7 @@ int ab_lbc_describe(const struct ab_object *object, const char *labels, struct t
 			r = describe_map(&j, &d, &object->maps[i], word, err);
 	}
 	json_close(&j, '}');
-	json_text(&j, "ffi", d.out.p ? d.out.p : "");
+	json_member_str(&j, "ffi", d.out.p ? d.out.p : "");
 	json_close(&j, '}');
 	if (!r && (out->failed || d.out.failed || d.done.failed))
 		r = ab_fail_memory(err);

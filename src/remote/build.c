@@ -33,10 +33,8 @@ static void put_strings(struct json *j, const char *key, const char *const *stri
 
 static void put_word(struct json *j, const char *key, const char *word)
 {
-	if (!word)
-		return;
-	json_key(j, key);
-	json_str(j, word);
+	if (word)
+		json_member_str(j, key, word);
 }
 
 static bool is_utf8(const char *p, size_t n)
@@ -116,13 +114,11 @@ static int write_request(const struct remote *r, json_t *missing, bool is_inline
 	put_strings(&j, "include_dirs", (const char *const *)r->bundle.include_dirs);
 	put_word(&j, "arch", o->arch);
 	put_word(&j, "isa", o->isa);
-	json_key(&j, "full_header");
-	json_bool(&j, o->full_header);
+	json_member_bool(&j, "full_header", o->full_header);
 	json_close(&j, '}');
 	put_word(&j, "kernel", o->kernel);
 	put_strings(&j, "outputs", outputs);
-	json_key(&j, "inline");
-	json_bool(&j, is_inline);
+	json_member_bool(&j, "inline", is_inline);
 	json_close(&j, '}');
 	return failed || out->failed ? -ENOMEM : 0;
 }

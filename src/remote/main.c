@@ -207,14 +207,10 @@ static int run_list(const struct trust *trust, bool as_json)
 			continue;
 		}
 		json_open(&j, '{');
-		json_key(&j, "id");
-		json_str(&j, pin->id);
-		json_key(&j, "key");
-		json_str(&j, pin->key);
-		json_key(&j, "server");
-		json_str(&j, strcmp(pin->origin, "*") ? pin->origin : NULL);
-		json_key(&j, "remark");
-		json_str(&j, pin->remark);
+		json_member_str(&j, "id", pin->id);
+		json_member_str(&j, "key", pin->key);
+		json_member_str(&j, "server", strcmp(pin->origin, "*") ? pin->origin : NULL);
+		json_member_str(&j, "remark", pin->remark);
 		json_close(&j, '}');
 	}
 	if (as_json) {

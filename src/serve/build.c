@@ -78,14 +78,10 @@ static int keep_output(struct server *server, const struct ab_artifact *artifact
 	ab_blob_unref(blob);
 	snprintf(digest, sizeof(digest), "sha256:%s", hex);
 	json_open(j, '{');
-	json_key(j, "output");
-	json_str(j, ab_output_names[output]);
-	json_key(j, "name");
-	json_str(j, name);
-	json_key(j, "size");
-	json_uint(j, size);
-	json_key(j, "digest");
-	json_str(j, digest);
+	json_member_str(j, "output", ab_output_names[output]);
+	json_member_str(j, "name", name);
+	json_member_uint(j, "size", size);
+	json_member_str(j, "digest", digest);
 	json_close(j, '}');
 	return 0;
 }
@@ -98,16 +94,12 @@ static void write_place(struct json *j, const struct ab_diagnostic *d)
 						  [AB_SEVERITY_ERROR] = "error",
 						  [AB_SEVERITY_FATAL] = "fatal" };
 
-	json_key(j, "file");
-	json_str(j, d->file);
-	json_key(j, "line");
-	json_uint(j, d->line);
-	json_key(j, "column");
-	json_uint(j, d->column);
-	json_key(j, "severity");
-	json_str(j, d->severity < ARRAY_SIZE(severities) && severities[d->severity] ? severities[d->severity] : "error");
-	json_key(j, "message");
-	json_str(j, d->message);
+	json_member_str(j, "file", d->file);
+	json_member_uint(j, "line", d->line);
+	json_member_uint(j, "column", d->column);
+	json_member_str(j, "severity",
+			d->severity < ARRAY_SIZE(severities) && severities[d->severity] ? severities[d->severity] : "error");
+	json_member_str(j, "message", d->message);
 }
 
 /* Notes stand within what they belong to. */
@@ -137,13 +129,10 @@ static void write_diagnostics(struct json *j, const struct ab_builder *builder)
 static void write_common(struct json *j, struct server *server, const struct ab_builder *builder,
 			 const struct types *types, const char *log)
 {
-	json_key(j, "compiler");
-	json_str(j, ab_jobs_compiler(server->jobs));
-	json_key(j, "kernel");
-	json_str(j, types->kernel.release);
+	json_member_str(j, "compiler", ab_jobs_compiler(server->jobs));
+	json_member_str(j, "kernel", types->kernel.release);
 	write_diagnostics(j, builder);
-	json_key(j, "log");
-	json_str(j, log);
+	json_member_str(j, "log", log);
 }
 
 /* What the compiler accepted. */
@@ -156,8 +145,7 @@ static int write_record(struct text *out, struct server *server, const struct ab
 
 	json_open(&j, '{');
 	write_common(&j, server, builder, types, ab_artifact_diagnostics(artifact));
-	json_key(&j, "full_header");
-	json_bool(&j, ab_artifact_used_full_header(artifact));
+	json_member_bool(&j, "full_header", ab_artifact_used_full_header(artifact));
 	json_key(&j, "artifacts");
 	json_open(&j, '[');
 	for (int i = 0; i < OUTPUT_COUNT && !r; i++)
@@ -175,10 +163,8 @@ static int write_refusal(struct text *out, struct server *server, const struct a
 	struct json j = { .out = out };
 
 	json_open(&j, '{');
-	json_key(&j, "problem");
-	json_str(&j, "compile");
-	json_key(&j, "detail");
-	json_str(&j, why->msg);
+	json_member_str(&j, "problem", "compile");
+	json_member_str(&j, "detail", why->msg);
 	write_common(&j, server, builder, types, why->log ? why->log : "");
 	json_close(&j, '}');
 	return out->failed ? -ENOMEM : 0;
@@ -287,16 +273,11 @@ static int add_artifact(struct server *server, struct json *j, json_t *artifact,
 	ab_keyring_unref(keyring);
 	if (!r) {
 		json_open(j, '{');
-		json_key(j, "output");
-		json_str(j, json_string_value(json_object_get(artifact, "output")));
-		json_key(j, "name");
-		json_str(j, json_string_value(json_object_get(artifact, "name")));
-		json_key(j, "size");
-		json_int(j, json_integer_value(json_object_get(artifact, "size")));
-		json_key(j, "digest");
-		json_str(j, digest);
-		json_key(j, "signature");
-		json_str(j, signature.p);
+		json_member_str(j, "output", json_string_value(json_object_get(artifact, "output")));
+		json_member_str(j, "name", json_string_value(json_object_get(artifact, "name")));
+		json_member_int(j, "size", json_integer_value(json_object_get(artifact, "size")));
+		json_member_str(j, "digest", digest);
+		json_member_str(j, "signature", signature.p);
 		if (is_inline)
 			r = add_data(j, blob);
 		json_close(j, '}');
@@ -325,8 +306,7 @@ static int write_success(struct server *server, const char *key, json_t *record,
 
 	snprintf(name, sizeof(name), "sha256:%s", key);
 	json_open(&j, '{');
-	json_key(&j, "key");
-	json_str(&j, name);
+	json_member_str(&j, "key", name);
 	for (i = 0; i < ARRAY_SIZE(members); i++)
 		copy_member(&j, record, members[i]);
 	json_key(&j, "artifacts");

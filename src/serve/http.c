@@ -200,10 +200,8 @@ static int serve_listener(struct http *http, struct listener *l, const struct co
 		return r;
 	describe_socket(l->fd, place, sizeof(place));
 	ab_log_begin(&line, "info", "listening");
-	json_key(&line.json, "address");
-	json_str(&line.json, place);
-	json_key(&line.json, "tls");
-	json_bool(&line.json, l->is_tls);
+	json_member_str(&line.json, "address", place);
+	json_member_bool(&line.json, "tls", l->is_tls);
 	ab_log_end(&line);
 	return 0;
 }

@@ -365,21 +365,17 @@ static void write_kernel(struct json *j, const struct ab_kernel *kernel)
 	char build_id[2 * sizeof(kernel->build_id) + 1] = "";
 
 	json_open(j, '{');
-	for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
-		json_key(j, members[i].name);
-		json_str(j, members[i].value ? members[i].value : "");
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(members); i++)
+		json_member_str(j, members[i].name, members[i].value ? members[i].value : "");
 	for (size_t i = 0; i < kernel->build_id_size && i < sizeof(kernel->build_id); i++)
 		snprintf(build_id + 2 * i, 3, "%02x", kernel->build_id[i]);
-	json_key(j, "build_id");
-	json_str(j, build_id);
+	json_member_str(j, "build_id", build_id);
 	json_close(j, '}');
 }
 
 void ab_kernels_write(struct kernels *k, struct json *j)
 {
-	json_key(j, "default");
-	json_str(j, k->files[0]->kernel.release);
+	json_member_str(j, "default", k->files[0]->kernel.release);
 	json_key(j, "kernels");
 	json_open(j, '[');
 	for (size_t i = 0; i < k->n_files; i++)

@@ -141,14 +141,10 @@ static void write_key(const struct keyring *k, size_t index, struct json *j)
 	(void)ab_base64_add(&public, key->public, PUBLIC_SIZE);
 	text_printf(&message, "anybpf-key-v1\n%s\n", public.p ? public.p : "");
 	json_open(j, '{');
-	json_key(j, "id");
-	json_str(j, key->id);
-	json_key(j, "algorithm");
-	json_str(j, "ed25519");
-	json_key(j, "public");
-	json_str(j, public.p);
-	json_key(j, "active");
-	json_bool(j, index + 1 == k->n);
+	json_member_str(j, "id", key->id);
+	json_member_str(j, "algorithm", "ed25519");
+	json_member_str(j, "public", public.p);
+	json_member_bool(j, "active", index + 1 == k->n);
 	json_key(j, "endorsements");
 	json_open(j, '[');
 	for (size_t older = index; older-- > 0 && message.p;) {

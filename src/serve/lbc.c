@@ -147,12 +147,6 @@ struct command {
 	struct json *j; /* an open object */
 };
 
-static void put_text(struct json *j, const char *key, const char *value)
-{
-	json_key(j, key);
-	json_str(j, value);
-}
-
 static void put_base64(struct json *j, const char *key, const void *data, size_t size)
 {
 	_text_ struct text t = {};
@@ -262,9 +256,9 @@ static void write_labels(const struct command *c, const char *code, const char *
 	ab_digest_add(digest, env, strlen(env));
 	ab_digest_end(digest, hash);
 	json_open(&j, '{');
-	put_text(&j, "hash", hash);
-	put_text(&j, "arch", c->arch);
-	put_text(&j, "kern_version", c->release);
+	json_member_str(&j, "hash", hash);
+	json_member_str(&j, "arch", c->arch);
+	json_member_str(&j, "kern_version", c->release);
 	json_close(&j, '}');
 }
 
@@ -297,8 +291,8 @@ static void put_failure(const struct command *c, const char *key, const struct a
 	json_null(c->j);
 	text_printf(&log, "setup %s report: %s", key, err->msg);
 	if (!c->framed)
-		put_text(c->j, "clog", said);
-	put_text(c->j, "log", c->framed ? said : log.p);
+		json_member_str(c->j, "clog", said);
+	json_member_str(c->j, "log", c->framed ? said : log.p);
 }
 
 static void run_compile(struct command *c, const char *key)
@@ -312,7 +306,7 @@ static void run_compile(struct command *c, const char *key)
 	int r;
 
 	if (!code) {
-		put_text(c->j, "log", c->framed ? "not code." : "no code.");
+		json_member_str(c->j, "log", c->framed ? "not code." : "no code.");
 		return;
 	}
 	env = env ? env : "";
@@ -328,8 +322,8 @@ static void run_compile(struct command *c, const char *key)
 	} else {
 		put_base64(c->j, key, built.data, built.size);
 		if (!c->framed)
-			put_text(c->j, "clog", built.diagnostics ? built.diagnostics : "");
-		put_text(c->j, "log", "ok.");
+			json_member_str(c->j, "clog", built.diagnostics ? built.diagnostics : "");
+		json_member_str(c->j, "log", "ok.");
 	}
 	free(defines);
 	free(built.data);
@@ -355,14 +349,14 @@ static void run_btf(struct command *c)
 	struct ab_error err = {};
 	size_t size;
 
-	put_text(c->j, "ver", c->release);
-	put_text(c->j, "arch", c->arch);
+	json_member_str(c->j, "ver", c->release);
+	json_member_str(c->j, "arch", c->arch);
 	if (!is_name(c->release) ||
 	    c->lbc->backend.btf(c->lbc->backend.ctx, c->release, c->arch, &data, &size, &err) < 0) {
-		put_text(c->j, "log", "read btf file failed.");
+		json_member_str(c->j, "log", "read btf file failed.");
 	} else {
 		put_base64(c->j, "btf", data, size);
-		put_text(c->j, "log", c->framed ? "get btf file ok." : "ok.");
+		json_member_str(c->j, "log", c->framed ? "get btf file ok." : "ok.");
 	}
 	ab_error_clear(&err);
 }
@@ -396,15 +390,15 @@ static void run_query(struct command *c, const char *key,
 
 	if (!name || !*name || strlen(name) > 256 || !has_only(name, "_% ")) {
 		text_printf(&bad, "bad %s key.", key);
-		put_text(c->j, "log", bad.p);
+		json_member_str(c->j, "log", bad.p);
 		return;
 	}
 	btf = is_name(c->release) ? get_kernel(c->lbc, c->release, c->arch, &kept) : NULL;
 	if (!btf) {
-		put_text(c->j, "log", "version not support.");
+		json_member_str(c->j, "log", "version not support.");
 		return;
 	}
-	put_text(c->j, "log", ask(c, btf, name) ? "ok." : "query value error.");
+	json_member_str(c->j, "log", ask(c, btf, name) ? "ok." : "query value error.");
 	put_kernel(c->lbc, kept, btf);
 }
 
@@ -427,13 +421,13 @@ static void run_type(struct command *c)
 
 static void run_ko(struct command *c)
 {
-	put_text(c->j, "log",
-		 "ko: module types come from BTF; add the modules to a pack (anybpf pack add) and ask func, struct, type.");
+	json_member_str(c->j, "log",
+			"ko: module types come from BTF; add the modules to a pack (anybpf pack add) and ask func, struct, type.");
 }
 
 static void run_elf_so(struct command *c)
 {
-	put_text(c->j, "log", "elf_so: libraries and anybpf find symbols themselves (ab_symbols_new).");
+	json_member_str(c->j, "log", "elf_so: libraries and anybpf find symbols themselves (ab_symbols_new).");
 }
 
 /* ---- dispatch ---- */
@@ -484,18 +478,16 @@ static void run_command(struct lbc *lbc, json_t *json, bool framed, struct json 
 		_text_ struct text log = {};
 
 		text_printf(&log, "arch %.64s not support.", c.arch);
-		put_text(j, "log", log.p);
+		json_member_str(j, "log", log.p);
 	}
 	json_close(j, '}');
 }
 
 static void put_result(struct json *j, const char *result, bool status, int code)
 {
-	put_text(j, "result", result);
-	json_key(j, "status");
-	json_bool(j, status);
-	json_key(j, "code");
-	json_int(j, code);
+	json_member_str(j, "result", result);
+	json_member_bool(j, "status", status);
+	json_member_int(j, "code", code);
 	json_key(j, "res");
 	json_open(j, '[');
 }

@@ -66,12 +66,6 @@ static void json_type(struct json *j, const struct ab_btf *btf, uint32_t id)
 	json_str(j, name.p ? name.p : "");
 }
 
-static void json_named(struct json *j, const char *key, const char *value)
-{
-	json_key(j, key);
-	json_str(j, value);
-}
-
 /* ---- func ---- */
 
 static void put_func(const struct ab_btf *btf, const struct btf_type *func, struct json *j)
@@ -81,7 +75,7 @@ static void put_func(const struct ab_btf *btf, const struct btf_type *func, stru
 	uint32_t n = ab_btf_kind(proto) == BTF_KIND_FUNC_PROTO ? ab_btf_vlen(proto) : 0;
 
 	json_open(j, '{');
-	json_named(j, "func", ab_btf_name(btf, func));
+	json_member_str(j, "func", ab_btf_name(btf, func));
 	json_key(j, "args");
 	json_open(j, '[');
 	for (uint32_t i = 0; i < n; i++)
@@ -94,9 +88,8 @@ static void put_func(const struct ab_btf *btf, const struct btf_type *func, stru
 	json_close(j, ']');
 	json_key(j, "ret");
 	json_type(j, btf, proto->type);
-	json_key(j, "line");
-	json_int(j, 0);
-	json_named(j, "file", "");
+	json_member_int(j, "line", 0);
+	json_member_str(j, "file", "");
 	json_close(j, '}');
 }
 
@@ -193,12 +186,10 @@ static void put_cell(struct cells *c, const char *name, uint32_t type, uint32_t 
 	json_open(c->j, '{');
 	json_key(c->j, "type");
 	json_type(c->j, c->btf, element);
-	json_key(c->j, "offset");
-	json_uint(c->j, bit / 8);
-	json_key(c->j, "size");
-	json_uint(c->j, ab_btf_size(c->btf, type));
-	json_named(c->j, "bits", where.p ? where.p : "");
-	json_named(c->j, "name", name);
+	json_member_uint(c->j, "offset", bit / 8);
+	json_member_uint(c->j, "size", ab_btf_size(c->btf, type));
+	json_member_str(c->j, "bits", where.p ? where.p : "");
+	json_member_str(c->j, "name", name);
 	json_close(c->j, '}');
 }
 
@@ -238,11 +229,9 @@ static void put_struct(const struct ab_btf *btf, const char *name, uint32_t id, 
 
 	walk_cells(&count, id, "", 0, 0);
 	json_open(j, '{');
-	json_named(j, "name", name);
-	json_key(j, "members");
-	json_uint(j, count.count);
-	json_key(j, "size");
-	json_uint(j, ab_btf_size(btf, id));
+	json_member_str(j, "name", name);
+	json_member_uint(j, "members", count.count);
+	json_member_uint(j, "size", ab_btf_size(btf, id));
 	if (with_cells) {
 		json_key(j, "cell");
 		json_open(j, '[');
@@ -290,10 +279,9 @@ void ab_lbc_query_struct(const struct ab_btf *btf, const char *name, struct json
 static void put_type(struct json *j, const char *name, const char *alias, size_t size)
 {
 	json_open(j, '{');
-	json_named(j, "name", name);
-	json_named(j, "type", alias);
-	json_key(j, "size");
-	json_uint(j, size);
+	json_member_str(j, "name", name);
+	json_member_str(j, "type", alias);
+	json_member_uint(j, "size", size);
 	json_close(j, '}');
 }
 

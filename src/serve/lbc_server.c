@@ -15,12 +15,6 @@ static const char *request_arch(const char *arch)
 	return str_starts(arch, "armv") ? "arm" : arch;
 }
 
-static void put_word(struct json *j, const char *key, const char *word)
-{
-	json_key(j, key);
-	json_str(j, word);
-}
-
 /* As somebody would have sent it to /v1/build: checked there, and the same result for the same question. */
 static int make_request(const struct lbc_build *b, size_t files_limit, struct build_request **ret, struct ab_error *err)
 {
@@ -28,7 +22,7 @@ static int make_request(const struct lbc_build *b, size_t files_limit, struct bu
 	struct json j = { &text };
 
 	json_open(&j, '{');
-	put_word(&j, "source", "lbc.bpf.c");
+	json_member_str(&j, "source", "lbc.bpf.c");
 	json_key(&j, "files");
 	json_open(&j, '{');
 	json_key(&j, "lbc.bpf.c");
@@ -36,7 +30,7 @@ static int make_request(const struct lbc_build *b, size_t files_limit, struct bu
 	json_close(&j, '}');
 	json_key(&j, "options");
 	json_open(&j, '{');
-	put_word(&j, "arch", request_arch(b->arch));
+	json_member_str(&j, "arch", request_arch(b->arch));
 	json_key(&j, "defines");
 	json_open(&j, '[');
 	for (const char *const *d = b->defines; d && *d; d++)

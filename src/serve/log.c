@@ -73,8 +73,7 @@ void ab_log(const char *level, const char *event, const char *fmt, ...)
 		message = NULL;
 	va_end(args);
 	ab_log_begin(&line, level, event);
-	json_key(&line.json, "message");
-	json_str(&line.json, message);
+	json_member_str(&line.json, "message", message);
 	ab_log_end(&line);
 }
 
@@ -95,10 +94,8 @@ int ab_audit_open(const char *path, struct ab_error *err)
 
 static void add_member(struct json *j, const char *key, const char *value)
 {
-	if (!value)
-		return;
-	json_key(j, key);
-	json_str(j, value);
+	if (value)
+		json_member_str(j, key, value);
 }
 
 void ab_audit(const char *event, const char *token, const char *address, const char *request, const char *detail)

@@ -350,34 +350,21 @@ static void log_request(const struct request *q, enum MHD_RequestTerminationCode
 	struct log_line line;
 
 	ab_log_begin(&line, "info", "request");
-	json_key(&line.json, "id");
-	json_str(&line.json, q->id);
-	json_key(&line.json, "address");
-	json_str(&line.json, q->address);
-	if (q->token.id) {
-		json_key(&line.json, "token");
-		json_str(&line.json, q->token.name);
-	}
-	json_key(&line.json, "method");
-	json_str(&line.json, q->method);
+	json_member_str(&line.json, "id", q->id);
+	json_member_str(&line.json, "address", q->address);
+	if (q->token.id)
+		json_member_str(&line.json, "token", q->token.name);
+	json_member_str(&line.json, "method", q->method);
 	json_key(&line.json, "path");
 	json_strn(&line.json, q->path, strnlen(q->path, 256));
-	json_key(&line.json, "status");
-	json_uint(&line.json, q->status);
-	json_key(&line.json, "in");
-	json_uint(&line.json, q->body.n);
-	json_key(&line.json, "out");
-	json_uint(&line.json, q->size);
-	json_key(&line.json, "us");
-	json_uint(&line.json, us);
-	if (q->cache_status) {
-		json_key(&line.json, "cache");
-		json_str(&line.json, q->cache_status);
-	}
-	if (code != MHD_REQUEST_TERMINATED_COMPLETED_OK) {
-		json_key(&line.json, "aborted");
-		json_bool(&line.json, true);
-	}
+	json_member_uint(&line.json, "status", q->status);
+	json_member_uint(&line.json, "in", q->body.n);
+	json_member_uint(&line.json, "out", q->size);
+	json_member_uint(&line.json, "us", us);
+	if (q->cache_status)
+		json_member_str(&line.json, "cache", q->cache_status);
+	if (code != MHD_REQUEST_TERMINATED_COMPLETED_OK)
+		json_member_bool(&line.json, "aborted", true);
 	ab_log_end(&line);
 }
 

@@ -33,10 +33,8 @@ static void write_degraded(struct server *server, struct json *j)
 	if (server->shared && !ab_shared_connected(server->shared))
 		json_str(j, "shared: Redis is away, this server works alone");
 	json_close(j, ']');
-	if (server->shared) {
-		json_key(j, "shared");
-		json_str(j, ab_shared_connected(server->shared) ? "connected" : "away");
-	}
+	if (server->shared)
+		json_member_str(j, "shared", ab_shared_connected(server->shared) ? "connected" : "away");
 }
 
 static enum MHD_Result answer_ready(struct request *q)
@@ -47,12 +45,9 @@ static enum MHD_Result answer_ready(struct request *q)
 
 	ab_jobs_stats(q->server->jobs, &jobs);
 	json_open(&j, '{');
-	json_key(&j, "status");
-	json_str(&j, "ready");
-	json_key(&j, "waiting");
-	json_uint(&j, jobs.waiting);
-	json_key(&j, "running");
-	json_uint(&j, jobs.running);
+	json_member_str(&j, "status", "ready");
+	json_member_uint(&j, "waiting", jobs.waiting);
+	json_member_uint(&j, "running", jobs.running);
 	write_degraded(q->server, &j);
 	json_close(&j, '}');
 	text_putc(&out, '\n');
@@ -65,14 +60,10 @@ static enum MHD_Result answer_version(struct request *q)
 	struct json j = { .out = &out };
 
 	json_open(&j, '{');
-	json_key(&j, "version");
-	json_str(&j, ANYBPF_VERSION);
-	json_key(&j, "library");
-	json_str(&j, ab_version());
-	json_key(&j, "compiler");
-	json_str(&j, ab_jobs_compiler(q->server->jobs));
-	json_key(&j, "toolchain");
-	json_str(&j, ab_jobs_toolchain(q->server->jobs));
+	json_member_str(&j, "version", ANYBPF_VERSION);
+	json_member_str(&j, "library", ab_version());
+	json_member_str(&j, "compiler", ab_jobs_compiler(q->server->jobs));
+	json_member_str(&j, "toolchain", ab_jobs_toolchain(q->server->jobs));
 	json_close(&j, '}');
 	text_putc(&out, '\n');
 	return ab_answer_text(q, MHD_HTTP_OK, JSON, &out);

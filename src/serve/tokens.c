@@ -364,14 +364,10 @@ static void list_json(sqlite3_stmt *s, struct text *out)
 
 	ab_scopes_write(sqlite3_column_int(s, 1), &scopes);
 	json_open(&j, '{');
-	json_key(&j, "name");
-	json_str(&j, (const char *)sqlite3_column_text(s, 0));
-	json_key(&j, "scopes");
-	json_str(&j, scopes.p);
-	for (int i = 0; i < (int)ARRAY_SIZE(numbers); i++) {
-		json_key(&j, numbers[i]);
-		json_int(&j, sqlite3_column_int64(s, 2 + i));
-	}
+	json_member_str(&j, "name", (const char *)sqlite3_column_text(s, 0));
+	json_member_str(&j, "scopes", scopes.p);
+	for (int i = 0; i < (int)ARRAY_SIZE(numbers); i++)
+		json_member_int(&j, numbers[i], sqlite3_column_int64(s, 2 + i));
 	json_close(&j, '}');
 	text_putc(out, '\n');
 }
