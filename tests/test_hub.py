@@ -254,5 +254,5 @@ def test_modules_come_with_their_kernel(kernel, tmp_path):
 
 def test_mistakes(tmp_path):
     assert "--pack FILE or --output DIR" in hub("import", "x", status=2).stderr
-    assert "which files?" in hub("import", "-o", tmp_path, status=2).stderr
-    assert "there are import, crawl and status" in hub("dance", status=2).stderr
+    assert "it is 'anybpf hub import FILE...'" in hub("import", "-o", tmp_path, status=2).stderr
+    assert "it is import, crawl or status" in hub("dance", status=2).stderr

@@ -16,7 +16,13 @@ struct btf_opts {
 
 #define O(field) offsetof(struct btf_opts, field)
 
-static const char *const words[] = { "min", "header", NULL };
+enum { VERB_MIN, VERB_HEADER };
+
+static const struct verb verbs[] = {
+	[VERB_MIN] = { "min", "FILE -o OUT", 1, 1 },
+	[VERB_HEADER] = { "header", "[KERNEL|FILE]", 0, 1 },
+	{},
+};
 
 static const struct opt options[] = {
 	{ "output", 'o', OPT_STRING, O(output), "OUT", "min: a directory for RELEASE.btf files, a file .btf for one "
@@ -256,8 +262,6 @@ static int run_min(struct cli *cli, struct ab_error *err)
 	size_t size = 0, written;
 	int r;
 
-	if (cli->operand_count != 2)
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "btf: it is 'anybpf btf min FILE -o OUT'");
 	if (!job.opts->output)
 		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "btf: option '--output' is missing: where the types are to go");
 	if (cli->json && !strcmp(job.opts->output, "-"))
@@ -299,8 +303,6 @@ static int run_header(struct cli *cli, struct ab_error *err)
 	size_t size;
 	int r;
 
-	if (cli->operand_count > 2)
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "btf: it is 'anybpf btf header [KERNEL|FILE]'");
 	r = btf_file_whole(cli, cli->operand_count == 2 ? cli->operands[1] : NULL, opts->pack, &btf, err);
 	builder_opts.btf_path = btf.path;
 	if (!r)
@@ -320,17 +322,11 @@ static int run_header(struct cli *cli, struct ab_error *err)
 
 static int run_btf(struct cli *cli, struct ab_error *err)
 {
-	struct nearest nearest = { .wanted = cli->operands[0] };
+	int verb = verb_find(cli->command, cli->operands[0], cli->operand_count - 1, err);
 
-	if (!strcmp(cli->operands[0], "min"))
-		return run_min(cli, err);
-	if (!strcmp(cli->operands[0], "header"))
-		return run_header(cli, err);
-	for (size_t i = 0; words[i]; i++)
-		nearest_try(&nearest, words[i]);
-	return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "btf: there is no '%s'%s%s%s", cli->operands[0],
-		       nearest.name ? "; did you mean '" : ": it is min or header", nearest.name ? nearest.name : "",
-		       nearest.name ? "'?" : "");
+	if (verb < 0)
+		return verb;
+	return verb == VERB_MIN ? run_min(cli, err) : run_header(cli, err);
 }
 
 const struct command cli_btf = {
@@ -340,7 +336,7 @@ const struct command cli_btf = {
 	.min_operands = 1,
 	.max_operands = 2,
 	.hint = HINT_WORDS,
-	.words = words,
+	.verbs = verbs,
 	.options = options,
 	.opts_size = sizeof(struct btf_opts),
 	.run = run_btf,

@@ -2,7 +2,9 @@
 /* anybpf completion: scripts for bash and zsh, generated from the option tables. */
 #include "cli.h"
 
-static const char *const shells[] = { "bash", "zsh", NULL };
+enum { VERB_BASH, VERB_ZSH };
+
+static const struct verb shells[] = { [VERB_BASH] = { "bash", "" }, [VERB_ZSH] = { "zsh", "" }, {} };
 
 static const struct opt options[] = {
 	HELP_OPTION,
@@ -14,10 +16,13 @@ static bool has_argument(const struct opt *o)
 	return o->metavar != NULL;
 }
 
-static void add_words(struct out *out, const char *const *words)
+/* Of an option, or of a command. */
+static void add_words(struct out *out, const char *const *words, const struct verb *verbs)
 {
-	for (size_t i = 0; words[i]; i++)
+	for (size_t i = 0; words && words[i]; i++)
 		out_printf(out, "%s%s", i ? " " : "", words[i]);
+	for (size_t i = 0; verbs && verbs[i].name; i++)
+		out_printf(out, "%s%s", i ? " " : "", verbs[i].name);
 }
 
 static void add_command_names(struct out *out)
@@ -28,7 +33,7 @@ static void add_command_names(struct out *out)
 
 /* ---- bash ---- */
 
-static void bash_hint(struct out *out, enum opt_hint hint, const char *const *words)
+static void bash_hint(struct out *out, enum opt_hint hint, const char *const *words, const struct verb *verbs)
 {
 	switch (hint) {
 	case HINT_FILE:
@@ -53,7 +58,7 @@ static void bash_hint(struct out *out, enum opt_hint hint, const char *const *wo
 		break;
 	case HINT_WORDS:
 		out_puts(out, "COMPREPLY=($(compgen -W '");
-		add_words(out, words);
+		add_words(out, words, verbs);
 		out_puts(out, "' -- \"$cur\"))");
 		break;
 	case HINT_NONE:
@@ -72,7 +77,7 @@ static void bash_command(struct out *out, const struct command *command)
 		if (o->letter)
 			out_printf(out, "|-%c", o->letter);
 		out_puts(out, ") ");
-		bash_hint(out, o->hint, o->words);
+		bash_hint(out, o->hint, o->words, NULL);
 		out_puts(out, "; return ;;\n");
 	}
 	out_puts(out, "\t\tesac\n\t\tcase $cur in\n\t\t-*) COMPREPLY=($(compgen -W '");
@@ -80,7 +85,7 @@ static void bash_command(struct out *out, const struct command *command)
 		if (opt_is_here(o))
 			out_printf(out, "%s--%s", o == command->options ? "" : " ", o->name);
 	out_puts(out, "' -- \"$cur\")) ;;\n\t\t*) ");
-	bash_hint(out, command->hint, command->words);
+	bash_hint(out, command->hint, NULL, command->verbs);
 	out_puts(out, " ;;\n\t\tesac\n\t\t;;\n");
 }
 
@@ -119,7 +124,7 @@ static void zsh_text(struct out *out, const char *s)
 	}
 }
 
-static void zsh_hint(struct out *out, enum opt_hint hint, const char *const *words)
+static void zsh_hint(struct out *out, enum opt_hint hint, const char *const *words, const struct verb *verbs)
 {
 	switch (hint) {
 	case HINT_FILE:
@@ -144,7 +149,7 @@ static void zsh_hint(struct out *out, enum opt_hint hint, const char *const *wor
 		break;
 	case HINT_WORDS:
 		out_puts(out, "(");
-		add_words(out, words);
+		add_words(out, words, verbs);
 		out_puts(out, ")");
 		break;
 	case HINT_NONE:
@@ -169,7 +174,7 @@ static void zsh_option(struct out *out, const struct opt *o)
 			out_puts(out, ":");
 			zsh_text(out, o->metavar);
 			out_puts(out, ":");
-			zsh_hint(out, o->hint, o->words);
+			zsh_hint(out, o->hint, o->words, NULL);
 		}
 		out_puts(out, "'");
 	}
@@ -183,7 +188,7 @@ static void zsh_command(struct out *out, const struct command *command)
 			zsh_option(out, o);
 	if (command->operands) {
 		out_puts(out, " \\\n\t\t'*:argument:");
-		zsh_hint(out, command->hint, command->words);
+		zsh_hint(out, command->hint, NULL, command->verbs);
 		out_puts(out, "'");
 	}
 	out_puts(out, " ;;\n");
@@ -207,13 +212,14 @@ static void print_zsh(struct out *out)
 
 static int run_completion(struct cli *cli, struct ab_error *err)
 {
-	if (!strcmp(cli->operands[0], "bash"))
+	int verb = verb_find(cli->command, cli->operands[0], cli->operand_count - 1, err);
+
+	if (verb < 0)
+		return verb;
+	if (verb == VERB_BASH)
 		print_bash(&cli->out);
-	else if (!strcmp(cli->operands[0], "zsh"))
-		print_zsh(&cli->out);
 	else
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL,
-			       "completion: there is a script for bash and for zsh, not for '%s'", cli->operands[0]);
+		print_zsh(&cli->out);
 	return 0;
 }
 
@@ -224,7 +230,7 @@ const struct command cli_completion = {
 	.min_operands = 1,
 	.max_operands = 1,
 	.hint = HINT_WORDS,
-	.words = shells,
+	.verbs = shells,
 	.options = options,
 	.opts_size = sizeof(struct common_opts),
 	.run = run_completion,

@@ -4,7 +4,12 @@
 
 #define O(field) offsetof(struct hub_opts, field)
 
-static const char *const words[] = { "import", "crawl", "status", NULL };
+static const struct verb verbs[] = {
+	[HUB_IMPORT] = { "import", "FILE...", 1, SIZE_MAX },
+	[HUB_CRAWL] = { "crawl", "SOURCES", 1, 1 },
+	[HUB_STATUS] = { "status", "", 0, 0 },
+	{},
+};
 
 static const struct opt options[] = {
 	{ "pack", 'p', OPT_STRING, O(pack), "PACK", "add what is found to this pack, which need not exist", HINT_FILE },
@@ -43,7 +48,7 @@ const struct command cli_hub = {
 	.min_operands = 1,
 	.max_operands = SIZE_MAX,
 	.hint = HINT_WORDS,
-	.words = words,
+	.verbs = verbs,
 	.options = options,
 	.opts_size = sizeof(struct hub_opts),
 	.run = run_hub,

@@ -5,6 +5,8 @@
 
 #include "cli.h"
 
+enum { HUB_IMPORT, HUB_CRAWL, HUB_STATUS };
+
 struct hub_opts {
 	struct common_opts common;
 	const char *pack, *output, *state, *cache, *queue, *tmp_dir;

@@ -165,9 +165,6 @@ int hub_import(struct hub_run *run, const char *const *inputs, size_t count, str
 
 	if (!o->pack && !o->output)
 		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "where to? --pack FILE or --output DIR says it");
-	if (!count)
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL,
-			       "which files? 'anybpf hub import --pack FILE linux-image-*.deb'");
 	r = o->pack ? ab_pack_writer_open(o->pack, &run->writer, err) : 0;
 	if (r == 0)
 		r = ab_import(inputs, count, &opts, &result, err);
@@ -184,22 +181,16 @@ int hub_import(struct hub_run *run, const char *const *inputs, size_t count, str
 int run_hub(struct cli *cli, struct ab_error *err)
 {
 	struct hub_run run = { .cli = cli, .opts = cli->opts, .progress = !cli->quiet && isatty(STDERR_FILENO) };
-	const char *what = cli->operands[0];
-	int r;
+	int r = verb_find(cli->command, cli->operands[0], cli->operand_count - 1, err);
 
 	pthread_mutex_init(&run.lock, NULL);
 	pthread_rwlock_init(&run.writing, NULL);
-	if (!strcmp(what, "import"))
+	if (r == HUB_IMPORT)
 		r = hub_import(&run, cli->operands + 1, cli->operand_count - 1, err);
-	else if (!strcmp(what, "crawl") && cli->operand_count == 2)
+	else if (r == HUB_CRAWL)
 		r = hub_crawl(&run, cli->operands[1], err);
-	else if (!strcmp(what, "crawl"))
-		r = ab_fail(err, AB_ERROR_USAGE, -EINVAL,
-			    "a crawl needs one file of sources: 'anybpf hub crawl SOURCES --pack FILE'");
-	else if (!strcmp(what, "status"))
+	else if (r == HUB_STATUS)
 		r = hub_status(&run, err);
-	else
-		r = ab_fail(err, AB_ERROR_USAGE, -EINVAL, "hub: '%s': there are import, crawl and status", what);
 	pthread_rwlock_destroy(&run.writing);
 	pthread_mutex_destroy(&run.lock);
 	return r;

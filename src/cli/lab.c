@@ -8,7 +8,14 @@
 
 static const char *const arch_words[] = { "amd64", "arm64", NULL };
 static const char *const accel_words[] = { "kvm", "tcg", NULL };
-static const char *const lab_words[] = { "kernels", "fetch", "shell", "survey", "clean", NULL };
+static const struct verb lab_verbs[] = {
+	[LAB_KERNELS] = { "kernels", "[KERNEL...]", 0, SIZE_MAX },
+	[LAB_FETCH] = { "fetch", "KERNEL...", 1, SIZE_MAX },
+	[LAB_SHELL] = { "shell", "[KERNEL]", 0, 1 },
+	[LAB_SURVEY] = { "survey", "[KERNEL...]", 0, SIZE_MAX },
+	[LAB_CLEAN] = { "clean", "", 0, 0 },
+	{},
+};
 
 #define LAB_OPTIONS                                                                                                     \
 	{ "kernel", 'K', OPT_LIST, L(kernel_files), "FILE", "a kernel of your own: bzImage, vmlinux or Image, with "    \
@@ -54,7 +61,7 @@ const struct command cli_lab = {
 	.min_operands = 1,
 	.max_operands = SIZE_MAX,
 	.hint = HINT_WORDS,
-	.words = lab_words,
+	.verbs = lab_verbs,
 	.options = lab_options,
 	.opts_size = sizeof(struct lab_opts),
 	.run = run_lab,

@@ -17,6 +17,8 @@ struct lab_common {
 	bool offline;
 };
 
+enum { LAB_KERNELS, LAB_FETCH, LAB_SHELL, LAB_SURVEY, LAB_CLEAN };
+
 struct lab_opts {
 	struct lab_common lab;
 	const char *output;

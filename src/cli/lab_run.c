@@ -184,13 +184,9 @@ static int list_kernels(struct lab_run *run, struct ab_error *err)
 
 static int fetch_kernels(struct lab_run *run, struct ab_error *err)
 {
-	_free_ char *spec = NULL;
-	int r;
+	_free_ char *spec = join_operands(run->cli, "");
+	int r = spec ? lab_run_add_kernels(run, spec, err) : ab_fail_memory(err);
 
-	if (run->cli->operand_count < 2)
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "which kernels? 'anybpf lab fetch oldest,6.1,latest'");
-	spec = join_operands(run->cli, "");
-	r = spec ? lab_run_add_kernels(run, spec, err) : ab_fail_memory(err);
 	for (size_t i = 0; r == 0 && i < run->image_count; i++)
 		out_printf(&run->cli->out, "%s %s\n", ab_image_name(run->images[i]), ab_image_path(run->images[i]));
 	return r;
@@ -389,25 +385,31 @@ int lab_run_find_guest(struct lab_run *run, struct ab_error *err)
 int run_lab(struct cli *cli, struct ab_error *err)
 {
 	const struct lab_opts *opts = cli->opts;
-	const char *verb = cli->operands[0];
+	int verb = verb_find(cli->command, cli->operands[0], cli->operand_count - 1, err), r;
 	struct lab_run run;
-	int r = lab_run_open(cli, &opts->lab, &run, err);
 
+	if (verb < 0)
+		return verb;
+	r = lab_run_open(cli, &opts->lab, &run, err);
 	if (r < 0)
 		return r;
-	if (!strcmp(verb, "kernels"))
+	switch (verb) {
+	case LAB_KERNELS:
 		r = list_kernels(&run, err);
-	else if (!strcmp(verb, "fetch"))
+		break;
+	case LAB_FETCH:
 		r = fetch_kernels(&run, err);
-	else if (!strcmp(verb, "shell"))
+		break;
+	case LAB_SHELL:
 		r = run_shell(&run, opts, err);
-	else if (!strcmp(verb, "survey"))
+		break;
+	case LAB_SURVEY:
 		r = run_survey(&run, opts, err);
-	else if (!strcmp(verb, "clean"))
+		break;
+	case LAB_CLEAN:
 		r = clean_cache(&run, err);
-	else
-		r = ab_fail(err, AB_ERROR_USAGE, -EINVAL, "'anybpf lab' takes kernels, fetch, shell, survey or clean, not '%s'",
-			    verb);
+		break;
+	}
 	lab_run_close(&run);
 	free(run.guest_anybpf);
 	return r;

@@ -171,6 +171,29 @@ int opts_fail_unknown(const struct command *command, const char *name, const cha
 		       name, command->name);
 }
 
+int verb_find(const struct command *command, const char *name, size_t operands, struct ab_error *err)
+{
+	struct nearest nearest = { .wanted = name };
+	_text_ struct text all = {};
+
+	for (const struct verb *v = command->verbs; v->name; v++) {
+		if (strcmp(v->name, name)) {
+			nearest_try(&nearest, v->name);
+			text_printf(&all, "%s%s", v == command->verbs ? "" : v[1].name ? ", " : " or ", v->name);
+			continue;
+		}
+		if (operands >= v->min && operands <= v->max)
+			return (int)(v - command->verbs);
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "%s: it is 'anybpf %s %s%s%s'", command->name,
+			       command->name, v->name, *v->operands ? " " : "", v->operands);
+	}
+	if (nearest.name)
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "%s: there is no '%s'; did you mean '%s'?", command->name,
+			       name, nearest.name);
+	return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "%s: there is no '%s': it is %s", command->name, name,
+		       all.p ? all.p : "another");
+}
+
 /* Returns how many arguments behind argv[0] were taken. */
 static int parse_long(struct parse *p, const char *arg, const char *next, struct ab_error *err)
 {

@@ -59,6 +59,13 @@ struct list {
 int list_add(struct list *list, const char *item, struct ab_error *err);
 bool list_has(const struct list *list, const char *item);
 
+/* What a command is to do, where its first operand says it: "list" of 'anybpf pack list PACK'. */
+struct verb {
+	const char *name;     /* NULL ends a table */
+	const char *operands; /* behind it, for messages */
+	size_t min, max;      /* how many of them */
+};
+
 struct cli;
 
 struct command {
@@ -67,7 +74,7 @@ struct command {
 	const char *operands;  /* for the usage line: "FILE" */
 	size_t min_operands, max_operands;
 	enum opt_hint hint;    /* what operands complete to */
-	const char *const *words; /* HINT_WORDS: the operands that there are */
+	const struct verb *verbs; /* HINT_WORDS: what the first operand may be */
 	const struct opt *options;
 	size_t opts_size;
 	const void *defaults;  /* an options struct; NULL: zeros */
@@ -97,6 +104,9 @@ void opts_free(const struct command *command, void *opts);
 /* "unknown option '--x'", with the nearest name of the table, of the `extra` names or of both. */
 int opts_fail_unknown(const struct command *command, const char *name, const char *const *extra, size_t extra_count,
 		      struct ab_error *err);
+
+/* The row of the command's verbs that is named so and takes so many operands behind it. Errors: USAGE. */
+int verb_find(const struct command *command, const char *name, size_t operands, struct ab_error *err);
 
 /* The nearest of the names seen so far, for "did you mean". */
 struct nearest {

@@ -17,7 +17,19 @@ struct pack_opts {
 
 #define O(field) offsetof(struct pack_opts, field)
 
-static const char *const words[] = { "add", "list", "extract", "verify", "merge", "stat", "drop", "diff", NULL };
+enum { VERB_ADD, VERB_LIST, VERB_EXTRACT, VERB_VERIFY, VERB_MERGE, VERB_STAT, VERB_DROP, VERB_DIFF };
+
+static const struct verb verbs[] = {
+	[VERB_ADD] = { "add", "PACK FILE...", 2, SIZE_MAX },
+	[VERB_LIST] = { "list", "PACK", 1, 1 },
+	[VERB_EXTRACT] = { "extract", "PACK KERNEL", 2, 2 },
+	[VERB_VERIFY] = { "verify", "PACK", 1, 1 },
+	[VERB_MERGE] = { "merge", "PACK OTHER...", 2, SIZE_MAX },
+	[VERB_STAT] = { "stat", "PACK", 1, 1 },
+	[VERB_DROP] = { "drop", "PACK KERNEL...", 2, SIZE_MAX },
+	[VERB_DIFF] = { "diff", "PACK (OTHER | KERNEL KERNEL)", 2, 3 },
+	{},
+};
 
 static const struct opt options[] = {
 	{ "release", 0, OPT_STRING, O(release), "RELEASE", "add: the kernel's release, where nothing in the file says it" },
@@ -174,8 +186,6 @@ static int run_add(struct cli *cli, struct ab_error *err)
 	struct ab_pack_writer *writer;
 	int r;
 
-	if (cli->operand_count < 3)
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "which files? 'anybpf pack add PACK linux-image-*.deb'");
 	if (cli->operand_count > 3 || !o->release || !is_plain(cli->operands[2]))
 		return start_hub(cli, err);
 	r = ab_pack_writer_open(cli->operands[1], &writer, err);
@@ -289,8 +299,6 @@ static int run_extract(struct cli *cli, struct ab_pack *pack, struct ab_error *e
 	void *btf;
 	int r;
 
-	if (cli->operand_count != 3)
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "which kernel? 'anybpf pack extract PACK 5.10.0-8-amd64 -o FILE'");
 	if (!o->output && isatty(STDOUT_FILENO))
 		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "BTF is nothing for a terminal: name a file with -o");
 	kernel = ab_pack_find(pack, cli->operands[2], o->arch, err);
@@ -330,16 +338,12 @@ static int drop_one(struct cli *cli, struct ab_pack_writer *writer, const struct
 	return kernel < 0 ? (int)kernel : ab_pack_writer_drop(writer, ab_pack_kernel(pack, kernel), err);
 }
 
-static int run_change(struct cli *cli, struct ab_error *err)
+static int run_change(struct cli *cli, bool drop, struct ab_error *err)
 {
-	bool drop = !strcmp(cli->operands[0], "drop");
 	struct ab_pack_writer *writer;
 	struct ab_pack *pack = NULL;
 	int r;
 
-	if (cli->operand_count < 3)
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, drop ? "which kernels? 'anybpf pack drop PACK KERNEL...'" :
-			       "which packs? 'anybpf pack merge PACK OTHER...' adds the others to the first");
 	if (drop && access(cli->operands[1], F_OK) < 0)
 		return ab_fail_errno(err, -errno, "'%s'", cli->operands[1]);
 	r = ab_pack_writer_open(cli->operands[1], &writer, err);
@@ -441,8 +445,6 @@ static int run_diff(struct cli *cli, struct ab_pack *pack, struct ab_error *err)
 	struct diff d = { .cli = cli, .j = &j };
 	int r;
 
-	if (cli->operand_count != 3 && cli->operand_count != 4)
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "what with what? 'anybpf pack diff PACK KERNEL KERNEL', or two packs");
 	json_open(&j, '{');
 	json_key(&j, "differences");
 	json_open(&j, '[');
@@ -465,47 +467,35 @@ static int run_diff(struct cli *cli, struct ab_pack *pack, struct ab_error *err)
 
 static int run_pack(struct cli *cli, struct ab_error *err)
 {
-	static const struct {
-		const char *word;
-		int (*run)(struct cli *cli, struct ab_pack *pack, struct ab_error *err);
-	} readers[] = {
-		{ "list", run_list }, { "extract", run_extract }, { "verify", run_verify }, { "stat", run_stat },
-		{ "diff", run_diff },
+	static int (*const readers[])(struct cli *cli, struct ab_pack *pack, struct ab_error *err) = {
+		[VERB_LIST] = run_list, [VERB_EXTRACT] = run_extract, [VERB_VERIFY] = run_verify, [VERB_STAT] = run_stat,
+		[VERB_DIFF] = run_diff,
 	};
-	const char *word = cli->operands[0];
-	struct nearest nearest = { .wanted = word };
+	int verb = verb_find(cli->command, cli->operands[0], cli->operand_count - 1, err), r;
 	struct ab_pack *pack;
-	int r;
 
-	if (!strcmp(word, "add"))
+	if (verb < 0)
+		return verb;
+	if (verb == VERB_ADD)
 		return run_add(cli, err);
-	if (!strcmp(word, "merge") || !strcmp(word, "drop"))
-		return run_change(cli, err);
-	for (size_t i = 0; i < ARRAY_SIZE(readers); i++) {
-		if (strcmp(word, readers[i].word))
-			continue;
-		r = ab_pack_open(cli->operands[1], &pack, err);
-		if (r == 0) {
-			r = readers[i].run(cli, pack, err);
-			ab_pack_close(pack);
-		}
-		return r;
+	if (verb == VERB_MERGE || verb == VERB_DROP)
+		return run_change(cli, verb == VERB_DROP, err);
+	r = ab_pack_open(cli->operands[1], &pack, err);
+	if (r == 0) {
+		r = readers[verb](cli, pack, err);
+		ab_pack_close(pack);
 	}
-	for (size_t i = 0; words[i]; i++)
-		nearest_try(&nearest, words[i]);
-	return ab_fail(err, AB_ERROR_USAGE, -EINVAL,
-		       "pack: '%s' is none of add, list, extract, verify, merge, stat, drop, diff%s%s%s", word,
-		       nearest.name ? "; did you mean '" : "", nearest.name ? nearest.name : "", nearest.name ? "'?" : "");
+	return r;
 }
 
 const struct command cli_pack = {
 	.name = "pack",
 	.summary = "keep the types of many kernels in one file",
 	.operands = "add|list|extract|verify|merge|stat|drop|diff PACK [FILE...|KERNEL...]",
-	.min_operands = 2,
+	.min_operands = 1,
 	.max_operands = SIZE_MAX,
 	.hint = HINT_WORDS,
-	.words = words,
+	.verbs = verbs,
 	.options = options,
 	.opts_size = sizeof(struct pack_opts),
 	.run = run_pack,

@@ -6,7 +6,15 @@ struct trust_opts {
 	struct common_opts common;
 };
 
-static const char *const words[] = { "add", "list", "remove", "verify", NULL };
+enum { VERB_ADD, VERB_LIST, VERB_REMOVE, VERB_VERIFY };
+
+static const struct verb verbs[] = {
+	[VERB_ADD] = { "add", "KEY|SERVER [SERVER]", 1, 2 },
+	[VERB_LIST] = { "list", "", 0, 0 },
+	[VERB_REMOVE] = { "remove", "KEY", 1, 1 },
+	[VERB_VERIFY] = { "verify", "FILE...", 1, SIZE_MAX },
+	{},
+};
 
 static const struct opt options[] = {
 	JSON_OPTION("list: print one JSON array"),
@@ -14,49 +22,17 @@ static const struct opt options[] = {
 	{},
 };
 
-static const struct verb {
-	const char *name, *operands;
-	size_t min, max; /* operands behind it */
-} verbs[] = {
-	{ "add", "KEY|SERVER [SERVER]", 1, 2 },
-	{ "list", "", 0, 0 },
-	{ "remove", "KEY", 1, 1 },
-	{ "verify", "FILE...", 1, SIZE_MAX },
-};
-
-static const struct verb *find_verb(const struct cli *cli, struct ab_error *err)
-{
-	struct nearest nearest = { .wanted = cli->operands[0] };
-	size_t n = cli->operand_count - 1;
-
-	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
-		const struct verb *v = &verbs[i];
-
-		nearest_try(&nearest, v->name);
-		if (strcmp(v->name, cli->operands[0]))
-			continue;
-		if (n >= v->min && n <= v->max)
-			return v;
-		ab_fail(err, AB_ERROR_USAGE, -EINVAL, "trust: it is 'anybpf trust %s %s'", v->name, v->operands);
-		return NULL;
-	}
-	ab_fail(err, AB_ERROR_USAGE, -EINVAL, "trust: there is no '%s'%s%s%s", cli->operands[0], nearest.name ?
-		"; did you mean '" :
-		": it is add, list, remove or verify", nearest.name ? nearest.name : "", nearest.name ? "'?" : "");
-	return NULL;
-}
-
 static int run_trust(struct cli *cli, struct ab_error *err)
 {
-	const struct verb *verb = find_verb(cli, err);
+	int verb = verb_find(cli->command, cli->operands[0], cli->operand_count - 1, err);
 	struct list args = {};
-	int r = verb ? list_add(&args, "anybpf-remote", err) : -EINVAL;
+	int r = verb < 0 ? verb : list_add(&args, "anybpf-remote", err);
 
-	if (!r && strcmp(verb->name, "verify"))
+	if (!r && verb != VERB_VERIFY)
 		r = list_add(&args, "trust", err);
 	for (size_t i = 0; !r && i < cli->operand_count; i++)
 		r = list_add(&args, cli->operands[i], err);
-	if (!r && !strcmp(verb->name, "list") && cli->json)
+	if (!r && verb == VERB_LIST && cli->json)
 		r = list_add(&args, "json", err);
 	if (!r)
 		r = remote_run(cli, args.items, err);
@@ -71,7 +47,7 @@ const struct command cli_trust = {
 	.min_operands = 1,
 	.max_operands = SIZE_MAX,
 	.hint = HINT_WORDS,
-	.words = words,
+	.verbs = verbs,
 	.options = options,
 	.opts_size = sizeof(struct trust_opts),
 	.run = run_trust,

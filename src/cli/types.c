@@ -12,7 +12,16 @@ struct types_opts {
 
 #define O(field) offsetof(struct types_opts, field)
 
-static const char *const words[] = { "show", "diff", "history", "func", "find", NULL };
+enum { VERB_SHOW, VERB_DIFF, VERB_HISTORY, VERB_FUNC, VERB_FIND };
+
+static const struct verb verbs[] = {
+	[VERB_SHOW] = { "show", "TYPE|FUNCTION|GLOB", 1, 1 },
+	[VERB_DIFF] = { "diff", "TYPE KERNEL KERNEL", 3, 3 },
+	[VERB_HISTORY] = { "history", "TYPE[.MEMBER]", 1, 1 },
+	[VERB_FUNC] = { "func", "FUNCTION|GLOB", 1, 1 },
+	[VERB_FIND] = { "find", "[GLOB]", 0, 1 },
+	{},
+};
 
 static const struct opt options[] = {
 	{ "pack", 'p', OPT_STRING, O(pack), "FILE", "a pack of many kernels' types, or a file with the BTF of one; default: "
@@ -41,46 +50,24 @@ struct query {
 	size_t size;
 };
 
-static int run_show(struct query *q, struct ab_error *err)
+static int ask(struct query *q, int verb, struct ab_error *err)
 {
-	return ab_types_show(q->types, q->args[0], &q->how, &q->text, &q->size, err);
-}
+	const char **args = q->args;
 
-static int run_diff(struct query *q, struct ab_error *err)
-{
-	return ab_types_diff(q->types, q->args[0], q->args[1], q->args[2], &q->how, &q->text, &q->size, err);
+	switch (verb) {
+	case VERB_SHOW:
+		return ab_types_show(q->types, args[0], &q->how, &q->text, &q->size, err);
+	case VERB_DIFF:
+		return ab_types_diff(q->types, args[0], args[1], args[2], &q->how, &q->text, &q->size, err);
+	case VERB_HISTORY:
+		return ab_types_history(q->types, args[0], &q->how, &q->text, &q->size, err);
+	case VERB_FUNC:
+		return ab_types_func(q->types, args[0], &q->how, &q->text, &q->size, err);
+	}
+	if (!q->opts->returns && !q->opts->takes && !args[0])
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "types: find needs '--returns', '--takes' or a glob of names");
+	return ab_types_find(q->types, args[0], q->opts->returns, q->opts->takes, &q->how, &q->text, &q->size, err);
 }
-
-static int run_history(struct query *q, struct ab_error *err)
-{
-	return ab_types_history(q->types, q->args[0], &q->how, &q->text, &q->size, err);
-}
-
-static int run_func(struct query *q, struct ab_error *err)
-{
-	return ab_types_func(q->types, q->args[0], &q->how, &q->text, &q->size, err);
-}
-
-static int run_find(struct query *q, struct ab_error *err)
-{
-	if (!q->opts->returns && !q->opts->takes && !q->args[0])
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL,
-			       "types: find needs '--returns', '--takes' or a glob of names");
-	return ab_types_find(q->types, q->args[0], q->opts->returns, q->opts->takes, &q->how, &q->text, &q->size, err);
-}
-
-static const struct verb {
-	const char *name, *operands;
-	size_t min, max; /* operands behind it */
-	bool is_about_many; /* kernels */
-	int (*run)(struct query *q, struct ab_error *err);
-} verbs[] = {
-	{ "show", "TYPE|FUNCTION|GLOB", 1, 1, false, run_show },
-	{ "diff", "TYPE KERNEL KERNEL", 3, 3, true, run_diff },
-	{ "history", "TYPE[.MEMBER]", 1, 1, true, run_history },
-	{ "func", "FUNCTION|GLOB", 1, 1, true, run_func },
-	{ "find", "[GLOB]", 0, 1, false, run_find },
-};
 
 /* "show struct sock" without quotation marks means "struct sock". */
 static char *join_operands(const char **operands, size_t n)
@@ -94,31 +81,12 @@ static char *join_operands(const char **operands, size_t n)
 
 static bool is_keyword(const char *s)
 {
-	return !strcmp(s, "struct") || !strcmp(s, "union") || !strcmp(s, "enum") || !strcmp(s, "typedef") ||
-			!strcmp(s, "func") ||
-	       !strcmp(s, "var");
-}
+	static const char *const keywords[] = { "struct", "union", "enum", "typedef", "func", "var" };
 
-static const struct verb *find_verb(const struct cli *cli, size_t n, struct ab_error *err)
-{
-	struct nearest nearest = { .wanted = cli->operands[0] };
-
-	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
-		const struct verb *v = &verbs[i];
-
-		nearest_try(&nearest, v->name);
-		if (strcmp(v->name, cli->operands[0]))
-			continue;
-		if (n >= v->min && n <= v->max)
-			return v;
-		ab_fail(err, AB_ERROR_USAGE, -EINVAL, "types: it is 'anybpf types %s %s'", v->name, v->operands);
-		return NULL;
-	}
-	ab_fail(err, AB_ERROR_USAGE, -EINVAL, "types: there is no '%s'%s%s%s", cli->operands[0], nearest.name ?
-		"; did you mean '" :
-		": it is show, diff, history, func or find", nearest.name ? nearest.name : "",
-				nearest.name ? "'?" : "");
-	return NULL;
+	for (size_t i = 0; i < ARRAY_SIZE(keywords); i++)
+		if (!strcmp(s, keywords[i]))
+			return true;
+	return false;
 }
 
 static int print_answer(struct cli *cli, struct query *q, struct ab_error *err)
@@ -130,15 +98,16 @@ static int print_answer(struct cli *cli, struct query *q, struct ab_error *err)
 }
 
 /* Where nothing is named, what is about several kernels is asked of the default pack, the rest of the running kernel. */
-static int open_types(struct query *q, const struct verb *verb, struct ab_pack **ret_pack, struct ab_types **ret_types,
+static int open_types(struct query *q, int verb, struct ab_pack **ret_pack, struct ab_types **ret_types,
 		      struct ab_error *err)
 {
 	const char *env = getenv("ANYBPF_PACK"), *path = q->opts->pack ? q->opts->pack : env && *env ? env : NULL;
-	bool needs_pack = q->opts->kernel || verb->run == run_diff;
+	bool is_about_many = verb == VERB_DIFF || verb == VERB_HISTORY || verb == VERB_FUNC;
+	bool needs_pack = q->opts->kernel || verb == VERB_DIFF;
 	struct ab_error why = {};
 	int r;
 
-	if (path || (!needs_pack && !verb->is_about_many))
+	if (path || (!needs_pack && !is_about_many))
 		return ab_types_open(path, ret_types, err);
 	r = ab_min_open_pack(NULL, ret_pack, &why);
 	if (!r)
@@ -160,19 +129,19 @@ static int run_types(struct cli *cli, struct ab_error *err)
 	bool split = cli->operand_count > 2 && is_keyword(cli->operands[1]);
 	_free_ char *joined = split ? join_operands(cli->operands + 1, 2) : NULL;
 	size_t skip = split ? 2 : 1, n = cli->operand_count - skip;
-	const struct verb *verb = find_verb(cli, n, err);
+	int verb = verb_find(cli->command, cli->operands[0], n, err);
 	struct query q = { .opts = opts, .how = how, .args = args };
 	struct ab_types *types = NULL;
 	struct ab_pack *pack = NULL;
-	int r = verb ? 0 : -EINVAL;
+	int r = verb < 0 ? verb : 0;
 
-	for (size_t i = 0; verb && i < n; i++)
+	for (size_t i = 0; !r && i < n; i++)
 		args[i] = split && i == 0 ? joined : cli->operands[i + skip];
 	if (!r)
 		r = open_types(&q, verb, &pack, &types, err);
 	q.types = types;
 	if (!r)
-		r = verb->run(&q, err);
+		r = ask(&q, verb, err);
 	if (!r)
 		r = print_answer(cli, &q, err);
 	free(q.text);
@@ -189,7 +158,7 @@ const struct command cli_types = {
 	.min_operands = 1,
 	.max_operands = 5,
 	.hint = HINT_WORDS,
-	.words = words,
+	.verbs = verbs,
 	.options = options,
 	.opts_size = sizeof(struct types_opts),
 	.run = run_types,
