@@ -114,8 +114,22 @@ struct strmap_entry *strmap_find(const struct strmap *m, const char *s, size_t n
 struct strmap_entry *strmap_put(struct strmap *m, const char *s, size_t n, bool *ret_new);
 void strmap_clear(struct strmap *m);
 
-/* Edit distance capped at `limit` + 1, for "did you mean"; case matters little. */
+/* ---- "did you mean" ---- */
+
+/* Edit distance capped at `limit` + 1; case matters little. */
 int str_distance(const char *a, const char *b, int limit);
+
+/* The nearest in spelling of the names that were tried. */
+struct nearest {
+	const char *wanted;
+	int limit;        /* how many edits away it may be; 0: by its length */
+	const char *name; /* NULL: none is near enough */
+	int distance;
+};
+
+void nearest_try(struct nearest *nearest, const char *name);
+/* Three arguments for "%s%s%s": "; did you mean 'NAME'?", or nothing where it is NULL. */
+#define DID_YOU_MEAN(name) (name) ? "; did you mean '" : "", (name) ? (name) : "", (name) ? "'?" : ""
 
 /* ---- files ---- */
 

@@ -108,3 +108,15 @@ int str_distance(const char *a, const char *b, int limit)
 	}
 	return row[nb];
 }
+
+void nearest_try(struct nearest *nearest, const char *name)
+{
+	int far = nearest->limit ? nearest->limit : (int)strlen(nearest->wanted) / 3 + 1;
+	int limit = nearest->name ? nearest->distance - 1 : far;
+	int distance = limit < 0 ? 0 : str_distance(nearest->wanted, name, limit);
+
+	if (limit >= 0 && distance <= limit) {
+		nearest->name = name;
+		nearest->distance = distance;
+	}
+}

@@ -108,20 +108,14 @@ static int match_kernel(const struct ab_kernel *k, const char *pattern)
 
 static int fail_none(const struct ab_pack *pack, const char *pattern, struct ab_error *err)
 {
-	const char *nearest = NULL;
-	int best = (int)strlen(pattern) / 2 + 1;
+	struct nearest nearest = { .wanted = pattern, .limit = (int)strlen(pattern) / 2 + 1 };
 
-	for (uint32_t i = 0; i < pack->n_kernels; i++) {
-		int distance = str_distance(pattern, pack->kernels[i].key.release, best);
-
-		if (distance <= best && !*pack->kernels[i].key.module) {
-			nearest = pack->kernels[i].key.release;
-			best = distance - 1;
-		}
-	}
-	if (nearest)
+	for (uint32_t i = 0; i < pack->n_kernels; i++)
+		if (!*pack->kernels[i].key.module)
+			nearest_try(&nearest, pack->kernels[i].key.release);
+	if (nearest.name)
 		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "no kernel '%s' in '%s'; did you mean '%s'?", pattern,
-			       pack->path, nearest);
+			       pack->path, nearest.name);
 	return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT,
 		       "no kernel '%s' in '%s'; 'anybpf pack list' shows those that there are", pattern,
 		       pack->path);

@@ -201,24 +201,15 @@ static void take_best(const struct ab_types *types, const char *pattern, const c
 
 static int fail_kernel(const struct ab_types *types, const char *pattern, const char *arch, struct ab_error *err)
 {
-	const char *nearest = NULL;
-	int distance = 8;
+	struct nearest nearest = { .wanted = pattern, .limit = 7 };
 
 	if (!pattern)
 		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "the pack has no kernels%s%s", arch ? " of " : "",
 			       arch ? arch : "");
-	for (size_t i = 0; i < kernel_count(types); i++) {
-		const char *release = ab_types_kernel(types, i)->release;
-		int d = str_distance(release, pattern, distance);
-
-		if (d < distance) {
-			distance = d;
-			nearest = release;
-		}
-	}
-	return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "there is no kernel '%s'%s%s%s%s%s", pattern, arch ? " of " :
-		       "", arch ? arch : "",
-		       nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
+	for (size_t i = 0; i < kernel_count(types); i++)
+		nearest_try(&nearest, ab_types_kernel(types, i)->release);
+	return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "there is no kernel '%s'%s%s%s%s%s", pattern,
+		       arch ? " of " : "", arch ? arch : "", DID_YOU_MEAN(nearest.name));
 }
 
 int ab_types_select(const struct ab_types *types, const char *pattern, const char *arch, struct kernels *ret,
@@ -446,8 +437,7 @@ int ab_types_missing(const struct ab_types *types, size_t index, const char *nam
 		ab_types_put_name(nearest.kind, nearest.name, &meant);
 	free(nearest.name);
 	return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "kernel %s has no type or function '%s'%s%s%s",
-		       ab_types_kernel(types, index)->release,
-		       name, meant.p ? "; did you mean '" : "", meant.p ? meant.p : "", meant.p ? "'?" : "");
+		       ab_types_kernel(types, index)->release, name, DID_YOU_MEAN(meant.p));
 }
 
 /* ---- show ---- */

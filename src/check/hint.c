@@ -281,20 +281,14 @@ static void say_enumerator(const struct ab_core_spec *spec, const struct ab_btf 
 {
 	const struct btf_type *t = ab_btf_type(types, root);
 	const struct btf_enum *e = ab_btf_data(t);
-	const char *name = spec->n_accessors ? spec->accessors[0].name : "", *type = ab_btf_name(types, t), *near = NULL;
-	int distance = 3;
+	const char *name = spec->n_accessors ? spec->accessors[0].name : "", *type = ab_btf_name(types, t);
+	struct nearest nearest = { .wanted = name, .limit = 2 };
 
 	text_printf(message, "enum %s has no '%.*s'", type, (int)ab_core_name_length(name), name);
-	for (uint32_t i = 0; ab_btf_kind(t) == BTF_KIND_ENUM && i < ab_btf_vlen(t); i++) {
-		int d = str_distance(name, ab_btf_str(types, e[i].name_off), distance - 1);
-
-		if (d < distance) {
-			distance = d;
-			near = ab_btf_str(types, e[i].name_off);
-		}
-	}
-	if (near)
-		text_printf(hint, "it may be called '%s' there; ", near);
+	for (uint32_t i = 0; ab_btf_kind(t) == BTF_KIND_ENUM && i < ab_btf_vlen(t); i++)
+		nearest_try(&nearest, ab_btf_str(types, e[i].name_off));
+	if (nearest.name)
+		text_printf(hint, "it may be called '%s' there; ", nearest.name);
 	text_puts(hint, "guard it with bpf_core_enum_value_exists()");
 }
 

@@ -23,17 +23,6 @@ bool list_has(const struct list *list, const char *item)
 	return false;
 }
 
-void nearest_try(struct nearest *nearest, const char *name)
-{
-	int limit = nearest->name ? nearest->distance - 1 : (int)strlen(nearest->wanted) / 3 + 1;
-	int distance = limit < 0 ? 0 : str_distance(nearest->wanted, name, limit);
-
-	if (limit >= 0 && distance <= limit) {
-		nearest->name = name;
-		nearest->distance = distance;
-	}
-}
-
 bool duration_parse(const char *s, uint64_t *ret_ns)
 {
 	static const struct { const char *unit; double ns; } units[] = {

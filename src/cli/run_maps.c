@@ -61,8 +61,7 @@ static int fail_map(struct run *run, const char *name, struct ab_error *err)
 	for (size_t i = 0; i < ab_object_map_count(run->object); i++)
 		nearest_try(&nearest, ab_map_name(ab_object_map(run->object, i)));
 	return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "no map '%s' in '%s'%s%s%s", name, ab_object_name(run->object),
-		       nearest.name ? "; did you mean '" : "", nearest.name ? nearest.name : "",
-		       nearest.name ? "'?" : "");
+		       DID_YOU_MEAN(nearest.name));
 }
 
 int run_check_maps(struct run *run, struct ab_error *err)

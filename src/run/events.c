@@ -56,7 +56,7 @@ int ab_events_set_type(struct ab_object *object, const char *channel, const char
 	if (!ab_btf_find_c(object->btf, type)) {
 		nearest = ab_btf_nearest(object->btf, type);
 		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "'%s' has no type '%.100s'%s%s%s", object->name, type,
-			       nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
+			       DID_YOU_MEAN(nearest));
 	}
 	copy = strdup(type);
 	if (!copy)

@@ -63,5 +63,5 @@ int ab_format_new(struct ab_object *object, const char *type, struct ab_format *
 		return ab_format_make(object, btf, id, NULL, NULL, ret_format, err);
 	nearest = btf ? ab_btf_nearest(btf, type) : NULL;
 	return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "no type '%.100s' in '%s'%s%s%s", type, ab_object_name(object),
-		       nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
+		       DID_YOU_MEAN(nearest));
 }

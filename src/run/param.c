@@ -191,30 +191,24 @@ static int parse_integer(const struct param *p, const struct scalar *s, const ch
 static int parse_enumerator(const struct ab_btf *btf, const struct param *p, const struct scalar *s,
 			    const char *value, uint64_t *ret, struct ab_error *err)
 {
-	const char *nearest = NULL;
-	int distance = 4;
+	struct nearest nearest = { .wanted = value };
 	uint32_t name;
 
 	for (uint32_t i = 0; i < ab_btf_vlen(s->type); i++) {
 		uint64_t v = enumerator(s, i, &name);
 		const char *known = ab_btf_str(btf, name);
-		int d;
 
 		if (!strcmp(known, value)) {
 			*ret = v;
 			return 0;
 		}
-		d = str_distance(known, value, distance - 1);
-		if (d < distance) {
-			distance = d;
-			nearest = known;
-		}
+		nearest_try(&nearest, known);
 	}
 	if (isdigit((unsigned char)*value) || *value == '-')
 		return parse_integer(p, s, value, ret, err);
-	if (nearest)
+	if (nearest.name)
 		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "'%s' is not a value for '%s' of type %s: did you mean '%s'?",
-			       value, p->pub.name, p->pub.type, nearest);
+			       value, p->pub.name, p->pub.type, nearest.name);
 	return no_value(p, value, err);
 }
 
@@ -414,20 +408,13 @@ const struct ab_param *ab_object_param(const struct ab_object *object, size_t in
 
 static int no_param(const struct ab_object *object, const char *name, struct ab_error *err)
 {
-	const char *nearest = NULL;
-	int distance = 4;
+	struct nearest nearest = { .wanted = name };
 
-	for (size_t i = 0; i < object->param_count; i++) {
-		int d = str_distance(object->params[i].pub.name, name, distance - 1);
-
-		if (d < distance) {
-			distance = d;
-			nearest = object->params[i].pub.name;
-		}
-	}
-	if (nearest)
+	for (size_t i = 0; i < object->param_count; i++)
+		nearest_try(&nearest, object->params[i].pub.name);
+	if (nearest.name)
 		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "'%s' has no parameter '%s': did you mean '%s'?",
-			       object->name, name, nearest);
+			       object->name, name, nearest.name);
 	return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "'%s' has no parameter '%s'%s", object->name, name,
 		       object->param_count ? "" : ", nor any other");
 }

@@ -47,20 +47,13 @@ static const struct event {
 
 static int unknown_event(struct ab_error *err, const char *name)
 {
-	const char *nearest = NULL;
-	int distance = 4;
+	struct nearest nearest = { .wanted = name };
 
-	for (size_t i = 0; i < ARRAY_SIZE(events); i++) {
-		int d = str_distance(events[i].name, name, distance - 1);
-
-		if (d < distance) {
-			distance = d;
-			nearest = events[i].name;
-		}
-	}
-	return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "no perf event '%s'%s%s%s", name,
-		       nearest ? ": did you mean '" : " (docs/attach.md lists them)", nearest ? nearest : "",
-		       nearest ? "'?" : "");
+	for (size_t i = 0; i < ARRAY_SIZE(events); i++)
+		nearest_try(&nearest, events[i].name);
+	if (nearest.name)
+		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "no perf event '%s': did you mean '%s'?", name, nearest.name);
+	return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "no perf event '%s' (docs/attach.md lists them)", name);
 }
 
 static int parse_event(const char *target, struct perf_event_attr *attr, struct ab_error *err)

@@ -286,18 +286,11 @@ static int find_in_packs(struct kernels *k, const char *pattern, const char *arc
 
 static const char *nearest_file(const struct kernels *k, const char *pattern)
 {
-	const char *best = NULL;
-	int distance = 8;
+	struct nearest nearest = { .wanted = pattern, .limit = 7 };
 
-	for (size_t i = 0; i < k->n_files; i++) {
-		int d = str_distance(pattern, k->files[i]->kernel.release, distance);
-
-		if (d < distance) {
-			distance = d;
-			best = k->files[i]->kernel.release;
-		}
-	}
-	return best;
+	for (size_t i = 0; i < k->n_files; i++)
+		nearest_try(&nearest, k->files[i]->kernel.release);
+	return nearest.name;
 }
 
 int ab_kernels_find(struct kernels *k, const char *pattern, const char *arch, const struct types **ret_types, struct ab_error *err)
