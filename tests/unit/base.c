@@ -67,6 +67,21 @@ TEST(json_escapes_and_separates)
 			"\"list\":[18446744073709551615,-9223372036854775808,{},true,null]}");
 }
 
+TEST(json_members_are_keys_with_values)
+{
+	_text_ struct text t = {};
+	struct json j = { .out = &t };
+
+	json_open(&j, '{');
+	json_member_str(&j, "s", "x");
+	json_member_str(&j, "none", NULL);
+	json_member_int(&j, "i", -1);
+	json_member_uint(&j, "u", UINT64_MAX);
+	json_member_bool(&j, "b", true);
+	json_close(&j, '}');
+	ASSERT_STR(t.p, "{\"s\":\"x\",\"none\":null,\"i\":-1,\"u\":18446744073709551615,\"b\":true}");
+}
+
 TEST(json_refuses_overlong_and_surrogate_utf8)
 {
 	_text_ struct text t = {};
@@ -98,6 +113,29 @@ TEST(distance_is_capped)
 	ASSERT_INT(str_distance("task_strct", "task_struct", 2), 1);
 	ASSERT_INT(str_distance("Pid", "pid", 2), 0);
 	ASSERT_INT(str_distance("abc", "xyz", 2), 3);
+}
+
+TEST(nearest_is_the_first_of_the_nearest_that_are_near_enough)
+{
+	struct nearest nearest = { .wanted = "extrakt" }, close = { .wanted = "extrakt", .limit = 1 };
+	char said[64];
+
+	nearest_try(&nearest, "list");
+	ASSERT(!nearest.name);
+	nearest_try(&nearest, "extra");
+	nearest_try(&nearest, "extract");
+	nearest_try(&nearest, "extrakts");
+	nearest_try(&nearest, "add");
+	ASSERT_STR(nearest.name, "extract");
+	nearest_try(&nearest, "extrakt");
+	nearest_try(&nearest, "Extrakt");
+	ASSERT_STR(nearest.name, "extrakt");
+	nearest_try(&close, "extra");
+	ASSERT(!close.name);
+	snprintf(said, sizeof(said), "%s%s%s", DID_YOU_MEAN(nearest.name));
+	ASSERT_STR(said, "; did you mean 'extrakt'?");
+	snprintf(said, sizeof(said), "%s%s%s", DID_YOU_MEAN(close.name));
+	ASSERT_STR(said, "");
 }
 
 TEST(file_write_replaces_whole_and_leaves_nothing_on_failure)
