@@ -304,6 +304,31 @@ static void encode_unnamed(struct encoder *e, uint32_t id, const struct btf_type
 	}
 }
 
+/* Of what is one step to another type; false if it is something else. */
+static inline bool encode_step(struct encoder *e, const struct btf_type *t)
+{
+	switch (ab_btf_kind(t)) {
+	case BTF_KIND_PTR:
+		put_byte(e, OP_PTR);
+		e->behind++;
+		return true;
+	case BTF_KIND_CONST:
+		put_byte(e, OP_CONST);
+		return true;
+	case BTF_KIND_VOLATILE:
+		put_byte(e, OP_VOLATILE);
+		return true;
+	case BTF_KIND_RESTRICT:
+		put_byte(e, OP_RESTRICT);
+		return true;
+	case BTF_KIND_TYPE_TAG:
+		put_byte(e, ab_btf_kflag(t) ? OP_TYPE_TAG_KFLAG : OP_TYPE_TAG);
+		put_str(e, t->name_off);
+		return true;
+	}
+	return false;
+}
+
 static void encode_expr(struct encoder *e, uint32_t holder, uint32_t id)
 {
 	unsigned depth = e->depth, behind = e->behind;
@@ -311,7 +336,6 @@ static void encode_expr(struct encoder *e, uint32_t holder, uint32_t id)
 	while (!e->fault) {
 		const struct btf_array *array;
 		const struct btf_type *t;
-		uint32_t kind;
 
 		if (!id) {
 			put_byte(e, OP_VOID);
@@ -331,12 +355,11 @@ static void encode_expr(struct encoder *e, uint32_t holder, uint32_t id)
 			break;
 		}
 		t = type_at(e, id);
-		kind = ab_btf_kind(t);
 		if (e->first_tag && e->first_tag[id]) {
 			put_byte(e, OP_TAGGED);
 			encode_tags(e, id);
 		}
-		if (kind == BTF_KIND_ARRAY) {
+		if (ab_btf_kind(t) == BTF_KIND_ARRAY) {
 			array = ab_btf_data(t);
 			put_byte(e, OP_ARRAY);
 			put_number(e, array->nelems);
@@ -345,29 +368,9 @@ static void encode_expr(struct encoder *e, uint32_t holder, uint32_t id)
 			id = array->index_type;
 			continue;
 		}
-		switch (kind) {
-		case BTF_KIND_PTR:
-			put_byte(e, OP_PTR);
-			e->behind++;
-			break;
-		case BTF_KIND_CONST:
-			put_byte(e, OP_CONST);
-			break;
-		case BTF_KIND_VOLATILE:
-			put_byte(e, OP_VOLATILE);
-			break;
-		case BTF_KIND_RESTRICT:
-			put_byte(e, OP_RESTRICT);
-			break;
-		case BTF_KIND_TYPE_TAG:
-			put_byte(e, ab_btf_kflag(t) ? OP_TYPE_TAG_KFLAG : OP_TYPE_TAG);
-			put_str(e, t->name_off);
-			break;
-		default:
+		if (!encode_step(e, t)) {
 			encode_unnamed(e, id, t);
-			e->depth = depth;
-			e->behind = behind;
-			return;
+			break;
 		}
 		holder = id;
 		id = t->type;
