@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include "server.h"
 
+enum { GONE_MS = 500 };
+
 struct address {
 	struct lru_entry lru;
 	unsigned connections;
@@ -176,6 +178,24 @@ static void expire(struct connection *c, int phase)
 	(void)shutdown(c->fd, SHUT_RDWR);
 }
 
+/*
+ * A client that ended in the middle of its request. The HTTP library may not hear of it: epoll(7) tells an edge once, and where the end
+ * came together with the last bytes, the library reads those and waits for more. What it has read and not handled yet is
+ * no reason to close, hence the time.
+ */
+static bool is_client_gone(struct connection *c, int phase, uint64_t now)
+{
+	char byte;
+
+	if ((phase != PHASE_HEADER && phase != PHASE_BODY) || recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0) {
+		c->gone_since = 0;
+		return false;
+	}
+	if (!c->gone_since)
+		c->gone_since = now;
+	return now - c->gone_since > GONE_MS;
+}
+
 void ab_connections_expire(struct connections *all)
 {
 	struct config *config = ab_server_config(all->server);
@@ -187,7 +207,7 @@ void ab_connections_expire(struct connections *all)
 		int phase = __atomic_load_n(&c->phase, __ATOMIC_ACQUIRE);
 		uint64_t since = __atomic_load_n(&c->since, __ATOMIC_RELAXED), limit = phase_ms(config, phase);
 
-		if (now > since && now - since > limit)
+		if ((now > since && now - since > limit) || is_client_gone(c, phase, now))
 			expire(c, phase);
 	}
 	pthread_mutex_unlock(&all->lock);

@@ -45,6 +45,7 @@ struct connection {
 	bool is_tls, is_unix, is_loopback;
 	int phase;                   /* enum phase; atomic */
 	uint64_t since;              /* ms; atomic */
+	uint64_t gone_since;         /* ms when its client was first seen to send no more, or 0; of ab_connections_expire() */
 	char address[INET6_ADDRSTRLEN]; /* "unix" for the unix socket */
 	bool is_client_checked;      /* its certificate, where one is needed */
 	const char *refusal;         /* kind of problem that every request gets, or NULL */

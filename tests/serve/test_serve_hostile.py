@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import signal
 import socket
 import struct
 import time
@@ -233,6 +234,23 @@ def test_gone_while_it_builds(new_server):
 def test_half_a_body(server):
     assert status_of(server.raw(HEAD + b"Content-Length: 100\r\n\r\n{", 1, half_close=True)) in (None, 400, 408)
     is_fine(server)
+
+
+def test_gone_in_the_middle_of_a_request(new_server):
+    """The end comes together with the last bytes: no edge of epoll tells of it."""
+    s = new_server()
+    s.signal(signal.SIGSTOP)
+    held = []
+    for data in (HEAD + b"Content-Length: 100\r\n\r\n{", b"GET /version HTTP/1.1\r\nHost: x\r\n") * 5:
+        held.append(socket.create_connection(s.address))
+        held[-1].sendall(data)
+        held[-1].shutdown(socket.SHUT_WR)
+    s.signal(signal.SIGCONT)
+    deadline = time.time() + 8  # far less than the time for a header or a body
+    while (now := (s.metric("anybpfd_requests_active"), s.metric("anybpfd_connections"))) != (1, 1):
+        assert time.time() < deadline, now
+        time.sleep(0.1)
+    assert s.stop() == 0
 
 
 def test_many_idle_connections(new_server):
