@@ -195,7 +195,7 @@ def test_version():
     (["doctor", "x"], "doctor: 'x' is one argument too many"),
     (["doctor", "--json=1"], "option '--json' takes no argument"),
     (["completion"], "completion: bash|zsh is missing; 'anybpf completion --help' shows how it is used"),
-    (["completion", "fish"], "completion: there is no 'fish': it is bash or zsh"),
+    (["completion", "powershell"], "completion: there is no 'powershell': it is bash or zsh"),
     (["help", "rum"], "unknown command 'rum'; 'anybpf help' lists the commands"),
     (["run"], "run: FILE is missing; 'anybpf run --help' shows how it is used"),
     (["run", "--durtion", "5"], "unknown option '--durtion'; did you mean '--duration'?"),

@@ -176,11 +176,8 @@ int verb_find(const struct command *command, const char *name, size_t operands, 
 		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "%s: it is 'anybpf %s %s%s%s'", command->name,
 			       command->name, v->name, *v->operands ? " " : "", v->operands);
 	}
-	if (nearest.name)
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "%s: there is no '%s'; did you mean '%s'?", command->name,
-			       name, nearest.name);
-	return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "%s: there is no '%s': it is %s", command->name, name,
-		       all.p ? all.p : "another");
+	return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "%s: there is no '%s': it is %s%s%s%s", command->name, name,
+		       all.p ? all.p : "another", DID_YOU_MEAN(nearest.name));
 }
 
 /* Returns how many arguments behind argv[0] were taken. */
