@@ -70,12 +70,20 @@ struct ab_min_opts {
 	const char *pack;       /* NULL: as ab_min_open_pack() */
 	const char *cache;      /* directory; NULL: $XDG_CACHE_HOME/anybpf/btf, ~/.cache/anybpf/btf; "": keep nothing */
 	const struct ab_kernel *kernel; /* NULL: the running one */
+	/*
+	 * Asked at last, when the types that the object needs are nowhere else, as by asking a server; NULL: nobody is.
+	 * 1: *ret_btf is minimized BTF for free(), which is kept in the cache, and *ret_source says where it came from;
+	 * 0: it has none, and *ret_source says who was asked. An error ends the search.
+	 */
+	int (*fetch)(void *ctx, const struct ab_kernel *kernel, void **ret_btf, size_t *ret_size, char **ret_source,
+		     struct ab_error *err);
+	void *ctx;
 	size_t :0;
 };
 
 /*
- * Finds what the object needs of a kernel's types: in itself, in the cache, then in a pack; what comes from a pack goes into
- * the cache. `*ret_btf` is minimized BTF for free(); `*ret_source`, for free(), says where it came from: "the object",
+ * Finds what the object needs of a kernel's types: in itself, in the cache, in a pack, then by `fetch`; what comes from
+ * these two goes into the cache. `*ret_btf` is minimized BTF for free(); `*ret_source`, for free(), says where it came from: "the object",
  * "'/usr/share/anybpf/kernels.pack' (debian/5.10.0-8-amd64/x86_64)". Errors: -ENOENT/NO_TYPES says where was looked;
  * -ENOENT/NOT_FOUND what was named does not exist; -EBADMSG/FORMAT.
  */

@@ -42,6 +42,12 @@ struct ab_kernel {
 AB_API int ab_kernel_compare(const struct ab_kernel *a, const struct ab_kernel *b);
 
 /*
+ * Whether what `kernel` names is the kernel that runs as `running`: 2: it is the same build; 1: release and architecture are
+ * the same (or its own architecture is not known), and no build id speaks against it; 0: it is another.
+ */
+AB_API int ab_kernel_fits(const struct ab_kernel *kernel, const struct ab_kernel *running);
+
+/*
  * Opens a pack: maps it and verifies header and directory; the rest is verified when it is read. Errors: -ENOENT;
  * -EBADMSG/FORMAT with the offset.
  */

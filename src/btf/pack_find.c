@@ -57,6 +57,16 @@ int ab_kernel_compare(const struct ab_kernel *a, const struct ab_kernel *b)
 	return r;
 }
 
+int ab_kernel_fits(const struct ab_kernel *kernel, const struct ab_kernel *running)
+{
+	if (*kernel->module)
+		return 0;
+	if (kernel->build_id_size && running->build_id_size)
+		return kernel->build_id_size == running->build_id_size &&
+		       !memcmp(kernel->build_id, running->build_id, running->build_id_size) ? 2 : 0;
+	return !strcmp(kernel->release, running->release) && (!*kernel->arch || !strcmp(kernel->arch, running->arch));
+}
+
 bool ab_kernel_is_base(const struct ab_kernel *kernel, const struct ab_kernel *module)
 {
 	return !*kernel->module && !strcmp(kernel->release, module->release) && !strcmp(kernel->arch, module->arch) &&

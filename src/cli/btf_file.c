@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include "btf_file.h"
+#include "remote.h"
 
 static int put_in_memory(const void *data, size_t size, struct btf_file *ret, struct ab_error *err)
 {
@@ -59,11 +60,41 @@ int btf_file_whole(struct cli *cli, const char *name, const char *pack, struct b
 	return r;
 }
 
-/* Where neither --btf nor a place has them, libbpf may still find a vmlinux: it is for loading to fail. */
-int btf_file_min(struct cli *cli, const char *name, const void *object, size_t size, struct btf_file *ret,
-		 struct ab_error *err)
+struct fetch {
+	struct cli *cli;
+	const char *server;
+	const void *object;
+	size_t size;
+};
+
+/* A server that is away or does not know the kernel is one more place that has none. */
+static int fetch_types(void *ctx, const struct ab_kernel *kernel, void **ret_btf, size_t *ret_size, char **ret_source,
+		       struct ab_error *err)
 {
-	AB_OPTS(ab_min_opts, opts, .types = without_auto(name));
+	const struct fetch *fetch = ctx;
+	struct ab_error why = {};
+	_text_ struct text source = {};
+	int r = remote_types(fetch->cli, fetch->server, kernel, fetch->object, fetch->size, ret_btf, ret_size, &why);
+
+	if (r < 0 && r != -EHOSTUNREACH && why.kind != AB_ERROR_NOT_FOUND) {
+		*err = why;
+		return r;
+	}
+	if (r < 0)
+		text_puts(&source, why.msg);
+	else
+		text_printf(&source, "server '%s'", fetch->server);
+	ab_error_clear(&why);
+	*ret_source = text_take(&source);
+	return !*ret_source ? ab_fail_memory(err) : !r;
+}
+
+/* Where neither --btf nor a place has them, libbpf may still find a vmlinux: it is for loading to fail. */
+int btf_file_min(struct cli *cli, const char *name, const char *server, const void *object, size_t size,
+		 struct btf_file *ret, struct ab_error *err)
+{
+	struct fetch fetch = { cli, server, object, size };
+	AB_OPTS(ab_min_opts, opts, .types = without_auto(name), .fetch = server ? fetch_types : NULL, .ctx = &fetch);
 	struct ab_error why = {};
 	struct ab_min *min;
 	_free_ char *source = NULL;

@@ -20,9 +20,12 @@ struct btf_file {
 
 /* All types of what is named, or of this kernel from a pack where it has none and `name` is NULL. -v: says where from. */
 int btf_file_whole(struct cli *cli, const char *name, const char *pack, struct btf_file *ret, struct ab_error *err);
-/* The same, minimized for an object, and always said. An object that needs none gets none. */
-int btf_file_min(struct cli *cli, const char *name, const void *object, size_t size, struct btf_file *ret,
-		 struct ab_error *err);
+/*
+ * The same, minimized for an object, and always said; a server (NULL: none) is asked for what is nowhere here. An object that needs
+ * none gets none.
+ */
+int btf_file_min(struct cli *cli, const char *name, const char *server, const void *object, size_t size,
+		 struct btf_file *ret, struct ab_error *err);
 void btf_file_close(struct btf_file *file);
 
 #endif

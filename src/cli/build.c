@@ -31,7 +31,7 @@ static const struct opt options[] = {
 	  HINT_FILE },
 	{ "full-header", 0, OPT_FLAG, O(full_header), NULL,
 	  "compile against all kernel types, not those that FILE names" },
-	SERVER_OPTION(O(server)),
+	SERVER_OPTION("compile on", O(server)),
 	{ "kernel", 0, OPT_STRING, O(kernel), "KERNEL",
 	  "with --server: whose types to compile against, one of the server's; default: its own choice" },
 	JSON_OPTION("print one JSON object a file"),

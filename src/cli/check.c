@@ -28,7 +28,7 @@ static const struct opt options[] = {
 	  "(repeatable)",
 	  HINT_FILE },
 	{ "html", 0, OPT_STRING, O(html), "OUT.html", "write a page that shows kernels by programs", HINT_FILE },
-	SERVER_OPTION(O(server)),
+	SERVER_OPTION("compile on", O(server)),
 	{ "define", 'D', OPT_LIST, O(defines), "NAME[=VALUE]", "define a macro when compiling (repeatable)",
 	  .needs_compiler = true },
 	{ "include", 'I', OPT_LIST, O(include_dirs), "DIR", "look for #include files here when compiling (repeatable)",

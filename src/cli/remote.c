@@ -236,6 +236,27 @@ int remote_build(struct cli *cli, const struct remote_request *request, struct r
 	return r;
 }
 
+int remote_types(struct cli *cli, const char *server, const struct ab_kernel *kernel, const void *object, size_t size,
+		 void **ret_btf, size_t *ret_size, struct ab_error *err)
+{
+	char build_id[2 * sizeof(kernel->build_id) + 1] = "";
+	const char *const args[] = { "anybpf-remote", "types", server, kernel->release, kernel->arch, build_id, NULL };
+	struct remote_result result = {};
+	int r;
+
+	for (size_t i = 0; i < kernel->build_id_size; i++)
+		snprintf(build_id + 2 * i, 3, "%02x", kernel->build_id[i]);
+	r = run(cli, args, object, size, &result, err);
+	if (!r && !result.data)
+		r = ab_fail(err, AB_ERROR_INTERNAL, -EPROTO, "anybpf-remote ended before it was done");
+	if (!r) {
+		*ret_size = result.size;
+		*ret_btf = TAKE(result.data);
+	}
+	remote_result_clear(&result);
+	return r;
+}
+
 int remote_run(struct cli *cli, const char *const *args, struct ab_error *err)
 {
 	struct remote_result result = {};

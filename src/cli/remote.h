@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
-/* Builds on a server (docs/service.md), which anybpf-remote does for anybpf. */
+/* Builds and types by a server (docs/service.md), which anybpf-remote asks for anybpf. */
 #ifndef AB_CLI_REMOTE_H
 #define AB_CLI_REMOTE_H
 
+#include <anybpf/pack.h>
 #include "cli.h"
 
-#define SERVER_OPTION(offset)                                                                           \
-	{ "server", 0, OPT_STRING, offset, "URL", "compile on this anybpfd, https://HOST[:PORT]; "      \
+#define SERVER_OPTION(what, offset)                                                                     \
+	{ "server", 0, OPT_STRING, offset, "URL", what " this anybpfd, https://HOST[:PORT]; "           \
 	  "default: $ANYBPF_SERVER if it is set" }
 
 struct remote_request {
@@ -35,6 +36,13 @@ const char *remote_server(const char *option);
 int remote_build(struct cli *cli, const struct remote_request *request, struct remote_result *ret,
 		 struct ab_error *err);
 void remote_result_clear(struct remote_result *result);
+
+/*
+ * What an object needs of a kernel's types, raw BTF for free(); what comes back is verified. Errors: -EHOSTUNREACH/IO the server
+ * is not there; NOT_FOUND it has no types of that kernel; UNTRUSTED; UNSUPPORTED there is no anybpf-remote.
+ */
+int remote_types(struct cli *cli, const char *server, const struct ab_kernel *kernel, const void *object, size_t size,
+		 void **ret_btf, size_t *ret_size, struct ab_error *err);
 
 /*
  * Whether what `path` holds may be loaded: it may unless PATH.sig is there and does not verify. Errors: UNTRUSTED with

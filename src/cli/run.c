@@ -45,7 +45,7 @@ static const struct opt options[] = {
 	{ "set", 's', OPT_LIST, O(set), "NAME=VALUE", "set a parameter; the same as --NAME VALUE (repeatable)" },
 	{ "btf", 0, OPT_STRING, O(btf), "FILE|KERNEL|auto", "the kernel's types: a file with BTF, a pack, or a kernel of the "
 	  "pack; auto: as if the kernel had none, from the object, the cache or a pack", HINT_FILE },
-	SERVER_OPTION(O(server)),
+	SERVER_OPTION("compile on, and get types that this kernel lacks from,", O(server)),
 	{ "define", 'D', OPT_LIST, O(defines), "NAME[=VALUE]", "define a macro when compiling (repeatable)",
 	  .needs_compiler = true },
 	{ "include", 0, OPT_LIST, O(include_dirs), "DIR", "look for #include files here when compiling (repeatable)",

@@ -31,7 +31,8 @@ static int open_object(struct run *run, const char *path, const void *data, size
 	int r = data ? 0 : file_read(path, INPUT_LIMIT, &file, &size, err);
 
 	if (r == 0)
-		r = btf_file_min(run->cli, run->opts->btf, data ? data : file, size, &run->btf, err);
+		r = btf_file_min(run->cli, run->opts->btf, remote_server(run->opts->server), data ? data : file, size, &run->btf,
+				 err);
 	if (r < 0)
 		return r;
 	opts.btf_path = run->btf.path;

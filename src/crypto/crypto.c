@@ -61,6 +61,17 @@ bool ab_is_hex_digest(const char *s)
 	return strlen(s) == HEX_DIGEST_SIZE - 1 && strspn(s, "0123456789abcdef") == HEX_DIGEST_SIZE - 1;
 }
 
+int ab_types_message(const struct types_question *q, const void *types, size_t size, struct text *out)
+{
+	char object_hex[HEX_DIGEST_SIZE], types_hex[HEX_DIGEST_SIZE];
+
+	ab_digest_of(q->object, q->object_size, object_hex);
+	ab_digest_of(types, size, types_hex);
+	text_printf(out, "anybpf-types-v1\n%s\n%s\n%s\nsha256:%s\nsha256:%s\n", q->kernel, q->arch ? q->arch : "",
+		    q->build_id ? q->build_id : "", object_hex, types_hex);
+	return out->failed ? -ENOMEM : 0;
+}
+
 int ab_base64_add(struct text *out, const void *data, size_t size)
 {
 	gnutls_datum_t in = { (unsigned char *)data, size }, encoded = {};

@@ -21,6 +21,16 @@ bool ab_is_hex_digest(const char *s);
 int ab_base64_add(struct text *out, const void *data, size_t size);
 /* -EBADMSG if it is not base64; the caller frees. */
 int ab_base64_decode(const char *text, size_t n, char **ret_data, size_t *ret_size);
+/*
+ * Appends what is signed of types that were made of a kernel's for an object (docs/format-signature.md): the question and the
+ * answer. NULL: was not asked. -ENOMEM.
+ */
+struct types_question {
+	const char *kernel, *arch, *build_id;
+	const void *object;
+	size_t object_size;
+};
+int ab_types_message(const struct types_question *question, const void *types, size_t size, struct text *out);
 /* n random bytes as 2 * n hexadecimal digits and a NUL. */
 void ab_random_hex(char *out, size_t n);
 

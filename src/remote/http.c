@@ -8,7 +8,7 @@ enum { CONNECT_SECONDS = 5, TOTAL_SECONDS = 120 };
 
 struct http {
 	CURL *curl;
-	struct curl_slist *headers;
+	struct curl_slist *headers, *bytes_headers; /* the latter for bodies that are bytes */
 	char *origin, *base; /* base: with the path of a server that is not at the top */
 	char error[CURL_ERROR_SIZE];
 };
@@ -54,27 +54,29 @@ static int split_url(const char *url, char **ret_origin, char **ret_base, struct
 	return 0;
 }
 
-static void add_header(struct http *http, const char *line)
+static void add_header(struct curl_slist **headers, const char *line)
 {
-	struct curl_slist *more = curl_slist_append(http->headers, line);
+	struct curl_slist *more = curl_slist_append(*headers, line);
 
 	if (more)
-		http->headers = more;
+		*headers = more;
 }
 
-static void add_headers(struct http *http)
+static struct curl_slist *make_headers(const char *type)
 {
 	const char *token = getenv("ANYBPF_TOKEN");
+	struct curl_slist *headers = NULL;
 	_text_ struct text line = {};
 
-	add_header(http, "Content-Type: application/json");
-	add_header(http, "Accept: application/json, application/problem+json, application/octet-stream");
-	add_header(http, "Expect:");
+	add_header(&headers, type);
+	add_header(&headers, "Accept: application/json, application/problem+json, application/octet-stream");
+	add_header(&headers, "Expect:");
 	if (!token || !*token || strpbrk(token, "\r\n"))
-		return;
+		return headers;
 	text_printf(&line, "Authorization: Bearer %s", token);
 	if (line.p)
-		add_header(http, line.p);
+		add_header(&headers, line.p);
+	return headers;
 }
 
 int ab_http_open(const char *url, struct http **ret_http, struct ab_error *err)
@@ -89,9 +91,9 @@ int ab_http_open(const char *url, struct http **ret_http, struct ab_error *err)
 		ab_http_close(http);
 		return r;
 	}
-	add_headers(http);
+	http->headers = make_headers("Content-Type: application/json");
+	http->bytes_headers = make_headers("Content-Type: application/octet-stream");
 	curl_easy_setopt(http->curl, CURLOPT_ERRORBUFFER, http->error);
-	curl_easy_setopt(http->curl, CURLOPT_HTTPHEADER, http->headers);
 	curl_easy_setopt(http->curl, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_SECONDS);
 	curl_easy_setopt(http->curl, CURLOPT_TIMEOUT, (long)TOTAL_SECONDS);
 	curl_easy_setopt(http->curl, CURLOPT_NOSIGNAL, 1L);
@@ -109,6 +111,7 @@ void ab_http_close(struct http *http)
 		return;
 	curl_easy_cleanup(http->curl);
 	curl_slist_free_all(http->headers);
+	curl_slist_free_all(http->bytes_headers);
 	free(http->origin);
 	free(http->base);
 	free(http);
@@ -161,8 +164,8 @@ static size_t take_header(char *data, size_t size, size_t n, void *ctx)
 	return n * size;
 }
 
-int ab_http_ask(struct http *http, const char *path, const char *body, size_t size, struct http_answer *ret,
-		struct ab_error *err)
+static int ask(struct http *http, struct curl_slist *headers, const char *path, const char *body, size_t size,
+	       struct http_answer *ret, struct ab_error *err)
 {
 	struct http_answer answer = {};
 	_text_ struct text url = {};
@@ -173,6 +176,7 @@ int ab_http_ask(struct http *http, const char *path, const char *body, size_t si
 		return ab_fail_memory(err);
 	*http->error = '\0';
 	curl_easy_setopt(http->curl, CURLOPT_URL, url.p);
+	curl_easy_setopt(http->curl, CURLOPT_HTTPHEADER, headers);
 	if (body) {
 		curl_easy_setopt(http->curl, CURLOPT_POST, 1L);
 		curl_easy_setopt(http->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)size);
@@ -193,6 +197,28 @@ int ab_http_ask(struct http *http, const char *path, const char *body, size_t si
 	curl_easy_getinfo(http->curl, CURLINFO_RESPONSE_CODE, &answer.status);
 	*ret = answer;
 	return 0;
+}
+
+int ab_http_ask(struct http *http, const char *path, const char *body, size_t size, struct http_answer *ret,
+		struct ab_error *err)
+{
+	return ask(http, http->headers, path, body, size, ret, err);
+}
+
+int ab_http_post(struct http *http, const char *path, const void *bytes, size_t size, struct http_answer *ret,
+		 struct ab_error *err)
+{
+	return ask(http, http->bytes_headers, path, bytes, size, ret, err);
+}
+
+int ab_http_escape(struct http *http, const char *s, struct text *out, struct ab_error *err)
+{
+	char *escaped = curl_easy_escape(http->curl, s, 0);
+
+	if (escaped)
+		text_puts(out, escaped);
+	curl_free(escaped);
+	return !escaped || out->failed ? ab_fail_memory(err) : 0;
 }
 
 void ab_http_answer_clear(struct http_answer *answer)

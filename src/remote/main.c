@@ -2,6 +2,7 @@
 /*
  * anybpf-remote: what anybpf has it do. Started by anybpf, which has parsed the command line:
  *	anybpf-remote build SERVER OUTPUT SOURCE [-DNAME]... [-IDIR]... [--arch=A] [--isa=V] [--kernel=K] [--full-header]
+ *	anybpf-remote types SERVER RELEASE ARCH BUILD_ID <OBJECT
  *	anybpf-remote verify FILE...
  *	anybpf-remote trust add KEY|SERVER [SERVER] | list | remove KEY
  */
@@ -249,6 +250,8 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	if (argc > 1 && !strcmp(argv[1], "build"))
 		r = run_build(argc - 2, argv + 2, &err);
+	else if (argc == 6 && !strcmp(argv[1], "types"))
+		r = ab_remote_types(argv[2], argv[3], argv[4], argv[5], &err);
 	else if (argc > 1 && !strcmp(argv[1], "verify"))
 		r = run_verify(argc - 2, argv + 2, &err);
 	else if (argc > 1 && !strcmp(argv[1], "trust"))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * anybpf-remote: builds on a server (docs/service.md) and trusts what is signed (docs/format-trust.md). A program of
- * its own, started by anybpf, so that nothing else needs an HTTP client and cryptography. What it has to say it writes
+ * anybpf-remote: has a server build, and give types (docs/service.md), and trusts what is signed (docs/format-trust.md).
+ * A program of its own, started by anybpf, so that nothing else needs an HTTP client and cryptography. What it has to say it writes
  * to standard output as frames: "WORD LENGTH\n" and LENGTH bytes (answer.c; src/cli/remote.c reads them).
  */
 #ifndef AB_REMOTE_H
@@ -34,9 +34,14 @@ int ab_http_open(const char *url, struct http **ret_http, struct ab_error *err);
 void ab_http_close(struct http *http);
 /* "https://host:port", in canonical form. */
 const char *ab_http_origin(const struct http *http);
-/* One request; `body` NULL: GET. Errors: -EHOSTUNREACH/IO the server is not there or does not answer. */
+/* One request, its body JSON; `body` NULL: GET. Errors: -EHOSTUNREACH/IO the server is not there or does not answer. */
 int ab_http_ask(struct http *http, const char *path, const char *body, size_t size, struct http_answer *ret,
 		struct ab_error *err);
+/* The same with a body of bytes. */
+int ab_http_post(struct http *http, const char *path, const void *bytes, size_t size, struct http_answer *ret,
+		 struct ab_error *err);
+/* Appends a part of a path or an argument, as a URL has it. */
+int ab_http_escape(struct http *http, const char *s, struct text *out, struct ab_error *err);
 void ab_http_answer_clear(struct http_answer *answer);
 /* What a problem document says, as an error. */
 int ab_http_problem(const struct http *http, const struct http_answer *answer, struct ab_error *err);
@@ -100,6 +105,9 @@ int ab_trust_expect(const struct trust *trust, const char *origin, struct ab_err
  */
 int ab_trust_verify(struct trust *trust, const char *origin, struct http *http, const char *hex, const char *signature,
 		    struct ab_error *err);
+/* The same of any message that is signed. */
+int ab_trust_verify_message(struct trust *trust, const char *origin, struct http *http, const char *message, size_t size,
+			    const char *signature, struct ab_error *err);
 /* Checks the base64 of a public key and tells its id. */
 bool ab_key_id(const char *key, char ret_id[KEY_ID_SIZE]);
 /* A key as text "ed25519:…", bare base64, or a PEM file. Errors: USAGE. */
@@ -114,5 +122,13 @@ struct remote_options {
 	bool full_header;
 };
 int ab_remote_build(const struct remote_options *opts, struct ab_error *err);
+
+/* ---- types (types.c) ---- */
+
+/*
+ * What the object on standard input needs of the types of a kernel that runs. Errors: NOT_FOUND the server has none of that
+ * kernel; those of requests and signatures.
+ */
+int ab_remote_types(const char *server, const char *release, const char *arch, const char *build_id, struct ab_error *err);
 
 #endif

@@ -388,15 +388,23 @@ int ab_trust_expect(const struct trust *trust, const char *origin, struct ab_err
 	if (has_pins(trust, origin))
 		return 0;
 	return reject(err, origin, origin ?
-		      "no key of it is pinned, so what it builds cannot be trusted; 'anybpf trust add' pins one" :
+		      "no key of it is pinned, so what it gives cannot be trusted; 'anybpf trust add' pins one" :
 					    "no key is pinned; 'anybpf trust add' pins one");
 }
 
 int ab_trust_verify(struct trust *trust, const char *origin, struct http *http, const char *hex, const char *signature,
 		    struct ab_error *err)
 {
-	char id[KEY_ID_SIZE], message[128], why[160];
+	char message[128];
 	int n = snprintf(message, sizeof(message), "anybpf-artifact-v1\nsha256:%s\n", hex);
+
+	return ab_trust_verify_message(trust, origin, http, message, n, signature, err);
+}
+
+int ab_trust_verify_message(struct trust *trust, const char *origin, struct http *http, const char *message, size_t size,
+			    const char *signature, struct ab_error *err)
+{
+	char id[KEY_ID_SIZE], why[160];
 	const struct pin *pin;
 	const char *bytes;
 
@@ -414,7 +422,7 @@ int ab_trust_verify(struct trust *trust, const char *origin, struct http *http, 
 			 "it is signed by key %s, which is not pinned and which no pinned key endorses", id);
 		return reject(err, origin, why);
 	}
-	if (!verify(pin->key, message, n, bytes)) {
+	if (!verify(pin->key, message, size, bytes)) {
 		snprintf(why, sizeof(why), "the signature by key %s does not belong to these bytes", id);
 		return reject(err, origin, why);
 	}

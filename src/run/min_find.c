@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * Types for a kernel that has none: from the object, from what was kept before, from a pack. What is kept is minimized BTF, one
- * file for each kernel and set of needs, which only its owner can have written.
+ * Types for a kernel that has none: from the object, from what was kept before, from a pack, from whom the caller knows to ask.
+ * What is kept is minimized BTF, one file for each kernel and set of needs, which only its owner can have written.
  */
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,6 +16,9 @@ struct find {
 	const struct ab_min *min; /* NULL: all types */
 	const char *types, *pack, *cache;
 	const struct ab_kernel *kernel;
+	int (*fetch)(void *ctx, const struct ab_kernel *kernel, void **ret_btf, size_t *ret_size, char **ret_source,
+		     struct ab_error *err);
+	void *ctx;
 	void *btf;
 	size_t size;
 	struct text source, tried;
@@ -32,7 +35,8 @@ static void put_pack_source(struct find *f, const char *path, const struct ab_ke
 static int fail_none(struct find *f)
 {
 	return ab_fail(f->err, AB_ERROR_NO_TYPES, -ENOENT,
-		       "no types for kernel %s (%s): looked in %s; 'anybpf pack add' makes a pack, --btf names one or a file",
+		       "no types for kernel %s (%s): looked in %s; 'anybpf pack add' makes a pack, --btf names one or a file, "
+		       "--server asks for them",
 		       f->kernel->release, f->kernel->arch, f->tried.p ? f->tried.p : "nothing");
 }
 
@@ -43,28 +47,18 @@ static void note_tried(struct find *f, const char *what)
 
 /* ---- packs ---- */
 
-/* Whether the kernel in the pack is the one that is wanted, not only one of the same release. */
-static bool is_same_build(const struct ab_kernel *a, const struct ab_kernel *b)
-{
-	return a->build_id_size == b->build_id_size && !memcmp(a->build_id, b->build_id, a->build_id_size);
-}
-
-/* By build id, else by release and architecture unless the build ids speak against it. */
 static long find_kernel(const struct ab_pack *pack, const struct ab_kernel *kernel)
 {
 	long found = -ENOENT;
+	int best = 0;
 
 	for (size_t i = 0; i < ab_pack_count(pack); i++) {
-		const struct ab_kernel *k = ab_pack_kernel(pack, i);
+		int fits = ab_kernel_fits(ab_pack_kernel(pack, i), kernel);
 
-		if (*k->module)
-			continue;
-		if (kernel->build_id_size && is_same_build(k, kernel))
-			return i;
-		if (strcmp(k->release, kernel->release) || (*k->arch && strcmp(k->arch, kernel->arch)))
-			continue;
-		if (!k->build_id_size || !kernel->build_id_size)
-			found = found < 0 ? (long)i : found;
+		if (fits > best) {
+			best = fits;
+			found = i;
+		}
 	}
 	return found;
 }
@@ -274,6 +268,27 @@ static int minimize(struct find *f)
 	return r;
 }
 
+/* Bytes of somebody else: they are types before they are kept. */
+static int take_fetched(struct find *f)
+{
+	_free_ char *source = NULL;
+	struct ab_btf *btf;
+	int r = f->fetch ? f->fetch(f->ctx, f->kernel, &f->btf, &f->size, &source, f->err) : 0;
+
+	if (!r && source)
+		note_tried(f, source);
+	if (r <= 0)
+		return r ? r : fail_none(f);
+	r = ab_btf_open_mem(f->btf, f->size, &btf, f->err);
+	if (r < 0) {
+		ab_error_prefix(f->err, "types from %s", source);
+		return r;
+	}
+	ab_btf_close(btf);
+	text_puts(&f->source, source);
+	return 0;
+}
+
 static int find_for_object(struct find *f)
 {
 	_free_ char *path = cache_path(f);
@@ -288,10 +303,10 @@ static int find_for_object(struct find *f)
 	if (r)
 		return r;
 	r = take_from_packs(f, NULL);
-	if (!r)
-		return fail_none(f);
 	if (r > 0)
 		r = minimize(f);
+	else if (!r)
+		r = take_fetched(f);
 	if (r < 0)
 		return r;
 	put_cached(f, path);
@@ -332,7 +347,7 @@ int ab_min_find(const struct ab_min *min, const struct ab_min_opts *opts, void *
 		struct ab_error *err)
 {
 	struct find f = { .min = min, .types = OPT(opts, types), .pack = OPT(opts, pack), .cache = OPT(opts, cache),
-			  .kernel = OPT(opts, kernel), .err = err };
+			  .kernel = OPT(opts, kernel), .fetch = OPT(opts, fetch), .ctx = OPT(opts, ctx), .err = err };
 
 	f.kernel = f.kernel ? f.kernel : ab_min_running();
 	return find(&f, ret_btf, ret_size, ret_source);

@@ -146,6 +146,8 @@ enum MHD_Result ab_answer_blob(struct request *q, unsigned status, const char *t
 	}
 	q->size = blob->size;
 	add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+	if (q->work_signature.n)
+		add_header(response, "Anybpf-Signature", q->work_signature.p);
 	return ab_answer(q, status, response);
 }
 

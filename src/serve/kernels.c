@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sys/utsname.h>
 #include <unistd.h>
+#include <anybpf/min.h>
 #include <bpf/btf.h>
 #include "kernels.h"
 
@@ -87,6 +88,10 @@ static int name_file(struct types *t, const char *source, bool is_host)
 					.distribution = "",
 					.flavour = "",
 					.module = "" };
+	if (is_host) {
+		t->kernel.build_id_size = ab_min_running()->build_id_size;
+		memcpy(t->kernel.build_id, ab_min_running()->build_id, sizeof(t->kernel.build_id));
+	}
 	return 0;
 }
 
@@ -312,6 +317,46 @@ int ab_kernels_find(struct kernels *k, const char *pattern, const char *arch, co
 	ab_error_clear(err);
 	return ab_fail(err, AB_ERROR_NOT_FOUND, r, "the server has no kernel '%.128s'%s%s", pattern,
 		       near ? "; the nearest is " : "", near ? near : ": GET /v1/kernels lists those that it has");
+}
+
+/* Where the types of that kernel are: a file, or in a pack. */
+struct place {
+	const struct types *file;
+	const struct ab_pack *pack;
+	size_t index;
+	int fits;
+};
+
+static void try_place(const struct ab_kernel *running, const struct ab_kernel *kernel, struct place at, struct place *best)
+{
+	at.fits = ab_kernel_fits(kernel, running);
+	if (at.fits > best->fits)
+		*best = at;
+}
+
+int ab_kernels_find_running(struct kernels *k, const struct ab_kernel *running, const struct types **ret_types,
+			    struct ab_error *err)
+{
+	struct place best = {};
+	int r;
+
+	for (size_t i = 0; i < k->n_files; i++)
+		try_place(running, &k->files[i]->kernel, (struct place){ .file = k->files[i] }, &best);
+	for (size_t i = 0; i < k->n_packs; i++)
+		for (size_t n = 0; n < ab_pack_count(k->packs[i]); n++)
+			try_place(running, ab_pack_kernel(k->packs[i], n), (struct place){ .pack = k->packs[i], .index = n },
+				  &best);
+	if (!best.fits)
+		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "the server has no types of kernel %.128s (%.64s)",
+			       running->release, running->arch);
+	if (best.file) {
+		*ret_types = best.file;
+		return 0;
+	}
+	pthread_mutex_lock(&k->lock);
+	r = find_extracted(k, best.pack, best.index, ret_types, err);
+	pthread_mutex_unlock(&k->lock);
+	return r;
 }
 
 int ab_kernels_read(struct kernels *k, const struct types *t, char **ret_data, size_t *ret_size, struct ab_error *err)

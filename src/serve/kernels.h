@@ -29,6 +29,9 @@ void ab_kernels_close(struct kernels *kernels);
 /* `pattern` NULL: the default. `arch` NULL: any. Errors: -ENOENT/NOT_FOUND with the nearest; -ENOTUNIQ/USAGE. */
 int ab_kernels_find(struct kernels *kernels, const char *pattern, const char *arch, const struct types **ret_types,
 		    struct ab_error *err);
+/* The kernel that runs: by build id, else by release and architecture (ab_kernel_fits()). Errors: -ENOENT/NOT_FOUND. */
+int ab_kernels_find_running(struct kernels *kernels, const struct ab_kernel *running, const struct types **ret_types,
+			    struct ab_error *err);
 /* The raw BTF, for free(). */
 int ab_kernels_read(struct kernels *kernels, const struct types *types, char **ret_data, size_t *ret_size, struct ab_error *err);
 /* Appends the members of GET /v1/kernels. */

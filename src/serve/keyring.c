@@ -235,16 +235,22 @@ static void make_message(char out[128], const char *what, const char *hex)
 	snprintf(out, 128, "anybpf-%s-v1\nsha256:%s\n", what, hex);
 }
 
-static int sign_digest(struct keyring *k, const char *what, const char *hex, struct text *out)
+int ab_keyring_sign_types(struct keyring *k, const char *message, struct text *out)
 {
-	char message[128];
 	int r;
 
-	make_message(message, what, hex);
 	pthread_mutex_lock(&k->lock);
 	r = sign(&k->keys[k->n - 1], message, out);
 	pthread_mutex_unlock(&k->lock);
 	return r;
+}
+
+static int sign_digest(struct keyring *k, const char *what, const char *hex, struct text *out)
+{
+	char message[128];
+
+	make_message(message, what, hex);
+	return ab_keyring_sign_types(k, message, out);
 }
 
 int ab_keyring_sign(struct keyring *k, const char *hex, struct text *out)

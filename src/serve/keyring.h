@@ -15,6 +15,8 @@ void ab_keyring_unref(struct keyring *keyring);
 const char *ab_keyring_active(const struct keyring *keyring);
 /* Appends the signature line for an artifact's digest. */
 int ab_keyring_sign(struct keyring *keyring, const char *hex, struct text *out);
+/* The same for a message as ab_types_message() makes it. */
+int ab_keyring_sign_types(struct keyring *keyring, const char *message, struct text *out);
 /* The same for a record of the shared cache: a line by which servers that have a key in common believe each other. */
 int ab_keyring_seal(struct keyring *keyring, const char *hex, struct text *out);
 bool ab_keyring_is_sealed(struct keyring *keyring, const char *line, size_t n, const char *hex);

@@ -387,6 +387,7 @@ void ab_request_done(void *server, struct MHD_Connection *mhd, void **request, e
 	ab_stream_unref(q->stream);
 	ab_build_request_free(q->build);
 	ab_blob_unref(q->work_result);
+	text_clear(&q->work_signature);
 	ab_error_clear(&q->work_error);
 	ab_config_unref(q->config);
 	text_clear(&q->body);

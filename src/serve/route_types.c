@@ -63,22 +63,81 @@ enum MHD_Result ab_route_btf(struct request *q)
 	return ab_answer_bytes(q, blob, etag, "no-cache", NULL);
 }
 
+/* "c0ffee…" of an even number of digits, or nothing. */
+static int parse_build_id(const char *hex, struct ab_kernel *kernel, struct ab_error *err)
+{
+	size_t n = strlen(hex);
+
+	if (n % 2 || n > 2 * sizeof(kernel->build_id) || strspn(hex, "0123456789abcdef") != n)
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "build_id: '%.64s' is none", hex);
+	for (size_t i = 0; i < n; i += 2) {
+		const char digits[] = { hex[i], hex[i + 1], '\0' };
+
+		kernel->build_id[i / 2] = (uint8_t)strtoul(digits, NULL, 16);
+	}
+	kernel->build_id_size = (uint8_t)(n / 2);
+	return 0;
+}
+
+/* With a build id, even one that is not known, the kernel that runs; without, the one that a pattern means. */
+static int find_kernel(struct request *q, const struct types_question *asked, const struct types **ret, struct ab_error *err)
+{
+	struct ab_kernel kernel = { .release = asked->kernel, .arch = asked->arch ? asked->arch : "", .distribution = "",
+				    .flavour = "", .module = "" };
+	int r;
+
+	if (!asked->build_id)
+		return ab_kernels_find(q->server->kernels, asked->kernel, asked->arch, ret, err);
+	r = parse_build_id(asked->build_id, &kernel, err);
+	return r ? r : ab_kernels_find_running(q->server->kernels, &kernel, ret, err);
+}
+
+/* What the client asked goes into the signature, a line each. */
+static int check_question(const struct types_question *asked, struct ab_error *err)
+{
+	const char *const parts[] = { asked->kernel, asked->arch, asked->build_id };
+
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+		if (parts[i] && strpbrk(parts[i], "\r\n"))
+			return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "the name of a kernel has one line");
+	return 0;
+}
+
+static int sign_types(struct request *q, const struct types_question *asked, const void *btf, size_t size, struct ab_error *err)
+{
+	struct keyring *keyring = ab_server_keyring(q->server);
+	_text_ struct text message = {};
+	int r = ab_types_message(asked, btf, size, &message);
+
+	if (!r)
+		r = ab_keyring_sign_types(keyring, message.p, &q->work_signature);
+	ab_keyring_unref(keyring);
+	return r == -ENOMEM ? ab_fail_memory(err) : r ? ab_fail(err, AB_ERROR_INTERNAL, r, "signing failed") : 0;
+}
+
 static void minimize(struct request *q)
 {
-	const struct types *types;
+	const struct types_question asked = { .kernel = q->argument, .arch = argument(q, "arch"),
+					      .build_id = argument(q, "build_id"), .object = q->body.p ? q->body.p : "",
+					      .object_size = q->body.n };
 	struct ab_error *err = &q->work_error;
+	const struct types *types;
 	_free_ char *whole = NULL;
 	_free_ void *btf = NULL;
 	struct ab_min *min = NULL;
 	size_t whole_size, size = 0;
-	int r = ab_kernels_find(q->server->kernels, q->argument, argument(q, "arch"), &types, err);
+	int r = check_question(&asked, err);
 
+	if (!r)
+		r = find_kernel(q, &asked, &types, err);
 	if (!r)
 		r = ab_kernels_read(q->server->kernels, types, &whole, &whole_size, err);
 	if (!r)
-		r = ab_min_new(q->body.p ? q->body.p : "", q->body.n, &min, err);
+		r = ab_min_new(asked.object, asked.object_size, &min, err);
 	if (!r)
 		r = ab_min_btf(min, whole, whole_size, &btf, &size, err);
+	if (!r)
+		r = sign_types(q, &asked, btf, size, err);
 	ab_min_free(min);
 	take_result(q, r, "application/octet-stream", btf, size);
 }

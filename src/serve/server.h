@@ -108,6 +108,7 @@ struct request {
 	bool is_worked;
 	struct blob *work_result;    /* NULL: work_error, or work_problem */
 	const char *work_type;       /* of work_result */
+	struct text work_signature;  /* for Anybpf-Signature; empty: it is not signed */
 	struct ab_error work_error;
 	const char *work_problem;
 	struct build_request *build;

@@ -70,8 +70,9 @@ class Proxy:
 
             def handle_any(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                proxy.requests.append((self.path, json.loads(body) if body else None))
-                answer = server.request(self.command, self.path, body or None, {"Content-Type": "application/json"})
+                kind = self.headers.get("Content-Type")
+                proxy.requests.append((self.path, body if kind != "application/json" else json.loads(body) if body else None))
+                answer = server.request(self.command, self.path, body or None, {"Content-Type": kind})
                 data, headers = answer.body, dict(answer.headers)
                 status = answer.status
                 if change:
@@ -206,6 +207,93 @@ def test_token(home, new_server):
     home.env["ANYBPF_TOKEN"] = subprocess.run([BUILD / "anybpfd", "--state", s.state, "token", "add", "me", "--scopes", "read,build"], check=True,
                                               capture_output=True, text=True).stdout.strip()
     home.build(url(s))
+
+
+# ---- types ----
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    """An object that asks for kernel types; one source of many objects with the same types and other bytes."""
+    out = tmp_path_factory.mktemp("types") / "execsnoop.bpf.o"
+    subprocess.run([BUILD / "anybpf", "build", ROOT / "tools/execsnoop.bpf.c", "-o", out], check=True, env={**os.environ, "ANYBPF_LIBDIR": str(BUILD)})
+    return out
+
+
+def run_without_types(home, server, program, *args, status=0):
+    return home.anybpf("run", "--btf", "auto", "--server", url(server), program, "--duration", "100ms", *args, status=status)
+
+
+def kept_types(home):
+    return list(home.path.glob(".cache/anybpf/btf/*"))
+
+
+@needs_bpf
+def test_types_from_a_server(home, new_server, program):
+    s = new_server()
+    home.anybpf("trust", "add", url(s))
+    assert f"kernel types from server '{url(s)}'" in run_without_types(home, s, program).stderr
+    kept, = kept_types(home)
+    assert kept.name.startswith(os.uname().release) and kept.stat().st_size < 2000 and kept.stat().st_mode & 0o777 == 0o600
+    home.anybpf("btf", "min", program, "--btf", "/sys/kernel/btf/vmlinux", "-o", "min.btf")
+    assert kept.read_bytes() == (home.work / "min.btf").read_bytes()
+    s.stop()
+    assert f"kernel types from '{kept}'" in run_without_types(home, s, program).stderr
+    kept.unlink()
+    said = run_without_types(home, s, program, status=7).stderr
+    assert f"no types for kernel {os.uname().release}" in said and f"server '{url(s)}': " in said and said.count("\n") == 1
+
+
+@needs_bpf
+def test_types_on_a_kernel_without(trusting, server, program):
+    """The kernel's own types hidden by an empty directory over them, which only this run has."""
+    trusting.env["ANYBPF_SERVER"] = url(server)
+    script = 'mount -t tmpfs none /sys/kernel/btf && exec "$0" run "$1" --duration 100ms'
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script, BUILD / "anybpf", program], capture_output=True, text=True, env=trusting.env, timeout=60)
+    assert done.returncode == 0 and f"kernel types from server '{url(server)}'" in done.stderr, done.stderr
+
+
+def test_types_of_no_kernel_of_the_server(home, new_server, program, tmp_path):
+    (tmp_path / "4.19.btf").symlink_to("/sys/kernel/btf/vmlinux")
+    s = new_server("--kernels-btf", tmp_path / "4.19.btf")
+    home.anybpf("trust", "add", url(s))
+    assert "the server has no types of kernel" in run_without_types(home, s, program, status=7).stderr
+
+
+def test_objects_are_not_sent_to_strangers(home, server, proxied, program):
+    proxy = proxied(server, trust=False)
+    assert "no key of it is pinned" in run_without_types(home, proxy, program, status=5).stderr
+    assert proxy.requests == [] and not kept_types(home)
+
+
+def replaced_types(where, server, program):
+    other = program.read_bytes() + b"\0"
+    release = os.uname().release
+
+    def change(path, status, data, headers):
+        if not path.startswith("/v1/btf/") or status != 200:
+            return status, data, headers
+        signature = headers.pop("Anybpf-Signature")
+        if where == "bytes":
+            data = data[:30] + bytes([data[30] ^ 1]) + data[31:]
+        if where == "other object":
+            signature = server.request("POST", path, other, {"Content-Type": "application/octet-stream"}).headers["Anybpf-Signature"]
+        if where == "other question":
+            answer = server.request("POST", f"/v1/btf/{release}", program.read_bytes(), {"Content-Type": "application/octet-stream"})
+            signature = answer.headers["Anybpf-Signature"]
+        if where == "signature":
+            signature = flip(signature)
+        if where == "no signature":
+            return status, data, headers
+        return status, data, {**headers, "Anybpf-Signature": signature}
+    return change
+
+
+@pytest.mark.parametrize("where", ["bytes", "other object", "other question", "signature", "no signature"])
+def test_types_changed_on_the_way(home, server, proxied, program, where):
+    proxy = proxied(server, replaced_types(where, server, program))
+    said = run_without_types(home, proxy, program, status=5).stderr
+    assert ("not signed" if where == "no signature" else "does not belong to these bytes") in said and said.count("\n") == 1
+    assert not kept_types(home) and proxy.requests[0][1] == program.read_bytes()
 
 
 # ---- without the server ----

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 """What a server says about kernels: BTF whole and minimized, checks, questions; from the host's types and from a pack."""
+import hashlib
 import json
 import pathlib
 import shutil
@@ -9,6 +10,7 @@ import pytest
 
 from anybpfd import BUILD, HELLO, OPEN, ROOT, Server, data_of
 from test_openapi import validate
+from test_serve_build import verify
 
 HOST = pathlib.Path("/sys/kernel/btf/vmlinux")
 OBJECT = {"Content-Type": "application/octet-stream"}
@@ -73,6 +75,34 @@ def test_minimized_btf(packed, program):
         assert b.status == status
         validate(b, "/v1/btf/{kernel}", "post")
     assert packed.request("POST", "/v1/btf/5.10.0-8", program, {"Content-Type": "text/plain"}).status == 415
+
+
+RUNNING = "%s?arch=x86_64&build_id=%s"
+
+
+def test_types_for_a_kernel_that_runs(packed, program, tmp_path):
+    """By build id, else by the very release; the signature is over the question too."""
+    def ask(question):
+        return packed.request("POST", "/v1/btf/" + question, program, OBJECT)
+
+    host = packed.get("/v1/kernels").json()["kernels"][0]
+    own = ask(RUNNING % (host["release"], host["build_id"]))
+    assert own.status == 200 and host["build_id"]
+    assert ask(RUNNING % ("another-name", host["build_id"])).body == own.body
+    for release, build_id, status in (("5.10.0-8-amd64", "c0ffee00", 200), ("5.10.0-8-amd64", "", 200), ("5.10.0-8", "", 404), ("5.10*", "", 404),
+                                      (host["release"], "c0ffee00", 404), ("5.10.0-8-amd64", "c0f", 400), ("5.10.0-8-amd64", "x0", 400),
+                                      ("5.10.0-8-amd64", "00" * 21, 400), ("5.10.0-8-amd64%0a", "", 400)):
+        answer = ask(RUNNING % (release, build_id))
+        assert answer.status == status, (release, build_id, answer.body)
+        validate(answer, "/v1/btf/{kernel}", "post")
+    assert ask("5.10.0-8-amd64?arch=aarch64&build_id=").status == 404
+    message = "anybpf-types-v1\n%s\nx86_64\n%s\nsha256:%s\nsha256:%s\n" % (
+        host["release"], host["build_id"], hashlib.sha256(program).hexdigest(), hashlib.sha256(own.body).hexdigest())
+    key = next(k for k in packed.get("/v1/keys").json()["keys"] if k["active"])
+    algorithm, key_id, signature = own.headers["Anybpf-Signature"].split(":")
+    assert (algorithm, key_id) == ("ed25519", key["id"])
+    assert verify(tmp_path, key["public"], signature, message.encode())
+    assert not verify(tmp_path, key["public"], signature, message.replace("x86_64", "aarch64").encode())
 
 
 def test_check(packed, program):
