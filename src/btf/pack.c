@@ -231,8 +231,12 @@ int ab_pack_def(const struct ab_pack *pack, uint32_t def, struct pack_def *ret, 
 
 static void flip(uint64_t *bits, uint64_t from, uint64_t n)
 {
-	for (; n && from % 64; n--, from++)
-		bits[from / 64] ^= 1ull << from % 64;
+	uint64_t head = MIN(n, -from % 64);
+
+	if (head)
+		bits[from / 64] ^= ((1ull << head) - 1) << from % 64;
+	from += head;
+	n -= head;
 	for (; n >= 64; n -= 64, from += 64)
 		bits[from / 64] ^= ~0ull;
 	if (n)
@@ -261,22 +265,69 @@ static int apply_set(const struct ab_pack *pack, uint32_t kernel, uint64_t *bits
 	return 0;
 }
 
-int ab_pack_set(const struct ab_pack *pack, uint32_t kernel, uint64_t **ret_bits, struct ab_error *err)
+/* The kernels whose differences make up the set of this one, itself first. */
+static uint32_t list_links(const struct ab_pack *pack, uint32_t kernel, uint32_t links[PACK_MAX_LINKS + 1])
 {
-	_free_ uint64_t *bits = array_new(PACK_BITS(pack->n_defs), sizeof(*bits));
 	uint32_t n = 0;
-	int r = bits ? 0 : ab_fail_memory(err);
 
-	/* Differences commute. */
-	for (uint32_t k = kernel + 1; k && r == 0; k = pack->kernels[k - 1].relative)
-		r = apply_set(pack, k - 1, bits, err);
+	for (uint32_t k = kernel + 1; k; k = pack->kernels[k - 1].relative)
+		links[n++] = k - 1;
+	return n;
+}
+
+/* Differences commute: to go from one kernel's set to another's, those are enough that only one of the two chains has. */
+static int go_to_set(const struct ab_pack *pack, struct recent_set *set, uint32_t kernel, struct ab_error *err)
+{
+	uint32_t from[PACK_MAX_LINKS + 1], to[PACK_MAX_LINKS + 1];
+	uint32_t n_from = set->is_empty ? 0 : list_links(pack, set->kernel, from), n_to = list_links(pack, kernel, to);
+	uint32_t n = 0;
+	int r = 0;
+
+	while (n_from && n_to && from[n_from - 1] == to[n_to - 1]) {
+		n_from--;
+		n_to--;
+	}
+	while (n_from && r == 0)
+		r = apply_set(pack, from[--n_from], set->bits, err);
+	while (n_to && r == 0)
+		r = apply_set(pack, to[--n_to], set->bits, err);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < PACK_BITS(pack->n_defs); i++)
-		n += __builtin_popcountll(bits[i]);
+		n += __builtin_popcountll(set->bits[i]);
 	if (n != pack->kernels[kernel].n_defs)
 		return ab_pack_damaged(pack, pack->chunks[pack->kernels[kernel].chunk].offset, "a set of another size", err);
-	*ret_bits = TAKE(bits);
+	set->kernel = kernel;
+	set->is_empty = false;
+	return 0;
+}
+
+int ab_pack_set(const struct ab_pack *pack, uint32_t kernel, uint64_t **ret_bits, struct ab_error *err)
+{
+	/* The pack is constant in what it says, not in what it has at hand. Another thread makes a set of its own meanwhile. */
+	struct recent_set **recent = (struct recent_set **)&pack->recent;
+	struct recent_set *set = __atomic_exchange_n(recent, NULL, __ATOMIC_ACQ_REL);
+	size_t size = PACK_BITS(pack->n_defs) * sizeof(uint64_t);
+	uint64_t *bits = NULL;
+	int r = 0;
+
+	if (!set) {
+		set = calloc(1, sizeof(*set) + size);
+		if (set)
+			set->is_empty = true;
+	}
+	r = set ? go_to_set(pack, set, kernel, err) : ab_fail_memory(err);
+	if (r == 0) {
+		bits = malloc(size ? size : 1);
+		r = bits ? 0 : ab_fail_memory(err);
+	}
+	if (r < 0) {
+		free(set);
+		return r;
+	}
+	memcpy(bits, set->bits, size);
+	free(__atomic_exchange_n(recent, set, __ATOMIC_ACQ_REL));
+	*ret_bits = bits;
 	return 0;
 }
 
@@ -518,6 +569,7 @@ void ab_pack_close(struct ab_pack *pack)
 	else
 		free((void *)pack->map);
 	ab_pack_names_free(pack->names);
+	free(pack->recent);
 	free(pack->loaded);
 	free(pack->chunks);
 	free(pack->lists);

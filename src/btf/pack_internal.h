@@ -187,6 +187,13 @@ struct kernel_row {
 	uint32_t relative, base; /* kernel number plus 1, 0 for none */
 };
 
+/* The set that was asked for last. */
+struct recent_set {
+	uint32_t kernel;
+	bool is_empty; /* of no kernel yet */
+	uint64_t bits[];
+};
+
 struct ab_pack {
 	char *path;
 	const uint8_t *map;
@@ -201,6 +208,7 @@ struct ab_pack {
 	uint32_t *lists, n_of_kind[CHUNK_SETS + 1];
 	const uint32_t *of_kind[CHUNK_SETS + 1];
 	struct pack_names *names; /* definitions by name, made when first asked for; atomic */
+	struct recent_set *recent; /* where the next set is reached from, NULL while a thread has it; atomic */
 };
 
 struct pack_def {
