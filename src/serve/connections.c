@@ -24,7 +24,8 @@ struct connections {
 };
 
 static const char too_late[] =
-	"{\"type\":\"/problems/timeout\",\"title\":\"the request took too long to arrive\",\"status\":408}\n";
+	"{\"type\":\"/problems/timeout\",\"title\":\"the request took too long to arrive\",\"status\":408,"
+	"\"detail\":\"its header or its body was not whole when the time for it was up\"}\n";
 
 struct connections *ab_connections_new(struct server *server)
 {
@@ -85,17 +86,15 @@ static unsigned *count_of(struct connections *all, const char *address)
 	return &a->connections;
 }
 
-struct connection *ab_connection_opened(struct connections *all, struct MHD_Connection *mhd, bool is_tls)
+struct connection *ab_connection_opened(struct connections *all, const struct sockaddr *address, int fd, bool is_tls)
 {
-	const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
 	struct connection *c = array_new(1, sizeof(*c));
 	struct config *config = ab_server_config(all->server);
 	unsigned *count;
 
 	if (c) {
-		read_address(c, info ? info->client_addr : NULL);
-		info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
-		c->fd = info ? info->connect_fd : -1;
+		read_address(c, address);
+		c->fd = fd;
 		c->all = all;
 		c->is_tls = is_tls;
 		c->since = ab_now_ms();
@@ -116,6 +115,14 @@ struct connection *ab_connection_opened(struct connections *all, struct MHD_Conn
 	}
 	ab_config_unref(config);
 	return c;
+}
+
+struct connection *ab_connection_opened_mhd(struct connections *all, struct MHD_Connection *mhd, bool is_tls)
+{
+	const union MHD_ConnectionInfo *address = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	const union MHD_ConnectionInfo *fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+	return ab_connection_opened(all, address ? address->client_addr : NULL, fd ? fd->connect_fd : -1, is_tls);
 }
 
 void ab_connection_closed(struct connection *c)

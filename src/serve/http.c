@@ -35,7 +35,7 @@ static void notice_connection(void *cls, struct MHD_Connection *c, void **contex
 	struct listener *l = cls;
 
 	if (code == MHD_CONNECTION_NOTIFY_STARTED)
-		*context = ab_connection_opened(l->server->connections, c, l->is_tls);
+		*context = ab_connection_opened_mhd(l->server->connections, c, l->is_tls);
 	else if (*context)
 		ab_connection_closed(*context);
 }

@@ -61,14 +61,15 @@ void ab_lbc_query_type(const struct ab_btf *btf, const char *name, struct json *
 
 /* ---- lbc_door.c: the ports ---- */
 struct lbc_doors;
-/* Each place is "http:ADDRESS:PORT" or "tcp:ADDRESS:PORT"; `body` is the limit of a request. Logs where it listens. */
-int ab_lbc_open(struct lbc *lbc, char *const *places, size_t n, size_t body, struct lbc_doors **ret_doors,
-		struct ab_error *err);
+struct server;
+/* Opens those of the configuration, each "http:ADDRESS:PORT" or "tcp:ADDRESS:PORT". Logs where it listens. */
+int ab_lbc_open(struct server *server, struct lbc *lbc, struct lbc_doors **ret_doors, struct ab_error *err);
 /* Takes no new connections and waits for those that are answered, at most `seconds`. NULL is allowed. */
-void ab_lbc_close(struct lbc_doors *doors, unsigned seconds);
+void ab_lbc_drain(struct lbc_doors *doors, unsigned seconds);
+/* Then, when compiles have come to their end. NULL is allowed. */
+void ab_lbc_close(struct lbc_doors *doors);
 
 /* ---- lbc_server.c: what the server does for it ---- */
-struct server;
 struct lbc_backend ab_lbc_backend(struct server *server);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
  * The ports of coolbpf's protocols. Their clients are few and each asks once, so every connection has a thread, and
- * there is a limit to connections: HTTP by libmicrohttpd, frames by hand.
+ * there is a limit to connections: HTTP by libmicrohttpd, frames by hand. Addresses have the limits here that they have at the server's
+ * own ports, and all their connections and requests count together.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -12,7 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include "lbc.h"
-#include "log.h"
+#include "server.h"
 
 enum { CONNECTIONS_MAX = 64, TIMEOUT_SECONDS = 30, STACK_SIZE = 1 << 20 };
 
@@ -25,8 +26,8 @@ struct door {
 };
 
 struct lbc_doors {
+	struct server *server;
 	struct lbc *lbc;
-	size_t body;
 	unsigned connections;     /* with frames; atomic */
 	int stop[2];              /* a pipe: closed for writing when all shall end */
 	struct door *doors;
@@ -88,10 +89,30 @@ static void log_listening(const char *protocol, int fd)
 	ab_log("info", "listen", strchr(host, ':') ? "lbc %s [%s]:%s" : "lbc %s %s:%s", protocol, host, port);
 }
 
+/* ---- who may ask ---- */
+
+/* The kind of problem that a request gets, or NULL; *ret_seconds: when to come again. */
+static const char *refuse_address(struct lbc_doors *all, const struct connection *c, const char *address, unsigned *ret_seconds)
+{
+	const struct token nobody = {};
+	struct config *config = ab_server_config(all->server);
+
+	*ret_seconds = ab_tokens_take(all->server->tokens, &nobody, address, config->rate);
+	ab_config_unref(config);
+	if (c->refusal) {
+		*ret_seconds = RETRY_SECONDS;
+		return c->refusal;
+	}
+	if (*ret_seconds)
+		ab_count(COUNT_RATE_LIMITED);
+	return *ret_seconds ? "rate" : NULL;
+}
+
 /* ---- frames ---- */
 
 struct visit {
 	struct lbc_doors *all;
+	struct connection *connection;
 	int fd;
 };
 
@@ -161,6 +182,7 @@ static void *run_visit(void *ctx)
 	struct visit *v = ctx;
 
 	answer_visit(v);
+	ab_connection_closed(v->connection);
 	close(v->fd);
 	__atomic_fetch_sub(&v->all->connections, 1, __ATOMIC_ACQ_REL);
 	free(v);
@@ -180,19 +202,26 @@ static int start_thread(pthread_t *ret, bool detached, void *(*run)(void *), voi
 	return -r;
 }
 
-static void take_visit(struct lbc_doors *all, int fd)
+/* The protocol has no words for a refusal: the connection ends. */
+static void take_visit(struct lbc_doors *all, int fd, const struct sockaddr *address)
 {
+	struct connection *c = ab_connection_opened(all->server->connections, address, fd, false);
+	bool is_room = __atomic_fetch_add(&all->connections, 1, __ATOMIC_ACQ_REL) < CONNECTIONS_MAX;
 	struct visit *v = NULL;
 	pthread_t thread;
+	unsigned seconds;
 
-	if (__atomic_fetch_add(&all->connections, 1, __ATOMIC_ACQ_REL) < CONNECTIONS_MAX)
+	/* Its time is kept here. */
+	if (c && ab_connection_enter(c, PHASE_WORK) && is_room && !refuse_address(all, c, c->address, &seconds))
 		v = malloc(sizeof(*v));
 	if (v) {
-		*v = (struct visit){ .all = all, .fd = fd };
+		*v = (struct visit){ .all = all, .connection = c, .fd = fd };
 		if (!start_thread(&thread, true, run_visit, v))
 			return;
 	}
 	free(v);
+	if (c)
+		ab_connection_closed(c);
 	close(fd);
 	__atomic_fetch_sub(&all->connections, 1, __ATOMIC_ACQ_REL);
 }
@@ -203,13 +232,15 @@ static void *run_door(void *ctx)
 	struct pollfd fds[] = { { .fd = d->fd, .events = POLLIN }, { .fd = d->all->stop[0] } };
 
 	for (;;) {
+		struct sockaddr_storage address = {};
+		socklen_t size = sizeof(address);
 		int n = poll(fds, ARRAY_SIZE(fds), -1), fd;
 
 		if (n > 0 && fds[1].revents)
 			return NULL;
-		fd = n > 0 ? accept4(d->fd, NULL, NULL, SOCK_CLOEXEC) : -1;
+		fd = n > 0 ? accept4(d->fd, (struct sockaddr *)&address, &size, SOCK_CLOEXEC) : -1;
 		if (fd >= 0)
-			take_visit(d->all, fd);
+			take_visit(d->all, fd, (struct sockaddr *)&address);
 		else if (n > 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
 			poll(NULL, 0, 100); /* until somebody leaves */
 	}
@@ -218,79 +249,131 @@ static void *run_door(void *ctx)
 /* ---- HTTP ---- */
 
 struct post {
+	struct connection *connection;
 	struct text body;
-	bool too_large;
+	size_t limit;           /* of the body */
+	const char *refusal;    /* kind of problem, or NULL */
+	unsigned retry_seconds; /* with it */
 };
 
-static enum MHD_Result respond(struct MHD_Connection *c, unsigned status, const char *type, char *text, size_t size)
+static enum MHD_Result respond(const struct post *post, struct MHD_Connection *c, unsigned status, const char *type, char *text,
+			       size_t size)
 {
 	struct MHD_Response *response = MHD_create_response_from_buffer(size, text, MHD_RESPMEM_MUST_FREE);
+	char seconds[16];
 	enum MHD_Result r;
 
 	if (!response) {
 		free(text);
 		return MHD_NO;
 	}
+	snprintf(seconds, sizeof(seconds), "%u", post->retry_seconds);
 	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
 	if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
 		MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "POST");
+	if (post->retry_seconds)
+		MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
+	if (post->connection->refusal)
+		MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+	(void)ab_connection_enter(post->connection, PHASE_SEND);
 	r = MHD_queue_response(c, status, response);
 	MHD_destroy_response(response);
 	return r;
 }
 
-static enum MHD_Result refuse(struct MHD_Connection *c, unsigned status, const char *why)
+static enum MHD_Result refuse(const struct post *post, struct MHD_Connection *c, unsigned status, const char *why)
 {
 	char *text = strdup(why);
 
-	return text ? respond(c, status, "text/plain", text, strlen(text)) : MHD_NO;
+	return text ? respond(post, c, status, "text/plain", text, strlen(text)) : MHD_NO;
 }
 
 static enum MHD_Result answer_post(struct lbc_doors *all, struct MHD_Connection *c, struct post *post)
 {
 	struct text answer = {};
 
-	if (post->too_large)
-		return refuse(c, MHD_HTTP_CONTENT_TOO_LARGE, "the request is too large\n");
 	ab_lbc_answer(all->lbc, post->body.p ? post->body.p : "", post->body.n, &answer);
 	if (answer.failed || post->body.failed) {
 		text_clear(&answer);
-		return refuse(c, MHD_HTTP_INTERNAL_SERVER_ERROR, "memory ran out\n");
+		return refuse(post, c, MHD_HTTP_INTERNAL_SERVER_ERROR, "memory ran out\n");
 	}
-	return respond(c, MHD_HTTP_OK, "application/json", answer.p, answer.n);
+	return respond(post, c, MHD_HTTP_OK, "application/json", answer.p, answer.n);
+}
+
+static struct post *begin_post(struct lbc_doors *all, struct MHD_Connection *c)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	struct config *config = ab_server_config(all->server);
+	struct post *post = array_new(1, sizeof(*post));
+	char address[INET6_ADDRSTRLEN];
+
+	if (post && info && info->socket_context && ab_connection_enter(info->socket_context, PHASE_BODY)) {
+		post->connection = info->socket_context;
+		post->limit = config->body;
+		ab_client_address(config, c, post->connection, address);
+		post->refusal = refuse_address(all, post->connection, address, &post->retry_seconds);
+	} else {
+		free(post);
+		post = NULL;
+	}
+	ab_config_unref(config);
+	return post;
+}
+
+/* Of a body that is refused nothing is kept. */
+static void take_body(struct post *post, const char *upload, size_t size)
+{
+	if (!post->refusal && size > post->limit - post->body.n)
+		post->refusal = "limit";
+	if (!post->refusal)
+		text_add(&post->body, upload, size);
 }
 
 static enum MHD_Result handle(void *ctx, struct MHD_Connection *c, const char *url, const char *method,
 			      const char *version, const char *upload, size_t *upload_size, void **state)
 {
-	struct lbc_doors *all = ctx;
 	struct post *post = *state;
 
 	if (!post) {
-		*state = array_new(1, sizeof(*post));
+		*state = begin_post(ctx, c);
 		return *state ? MHD_YES : MHD_NO;
 	}
 	if (*upload_size) {
-		post->too_large |= *upload_size > all->body - MIN(all->body, post->body.n);
-		if (!post->too_large)
-			text_add(&post->body, upload, *upload_size);
+		take_body(post, upload, *upload_size);
 		*upload_size = 0;
 		return MHD_YES;
 	}
+	if (!ab_connection_enter(post->connection, PHASE_WORK))
+		return MHD_NO;
+	if (post->refusal)
+		return refuse(post, c, ab_problem_status(post->refusal),
+			      !strcmp(post->refusal, "limit") ? "the request is too large\n" : "too many requests or connections\n");
 	if (strcmp(url, "/lbc"))
-		return refuse(c, MHD_HTTP_NOT_FOUND, "only /lbc is here\n");
+		return refuse(post, c, MHD_HTTP_NOT_FOUND, "only /lbc is here\n");
 	if (strcmp(method, "POST"))
-		return refuse(c, MHD_HTTP_METHOD_NOT_ALLOWED, "only POST is taken\n");
-	return answer_post(all, c, post);
+		return refuse(post, c, MHD_HTTP_METHOD_NOT_ALLOWED, "only POST is taken\n");
+	return answer_post(ctx, c, post);
 }
 
 static void forget_post(void *ctx, struct MHD_Connection *c, void **state, enum MHD_RequestTerminationCode code)
 {
 	struct post *post = *state;
 
-	if (post)
-		text_clear(&post->body);
+	if (!post)
+		return;
+	(void)ab_connection_enter(post->connection, PHASE_IDLE);
+	text_clear(&post->body);
 	free(post);
+}
+
+static void notice_connection(void *ctx, struct MHD_Connection *c, void **context, enum MHD_ConnectionNotificationCode code)
+{
+	struct lbc_doors *all = ctx;
+
+	if (code == MHD_CONNECTION_NOTIFY_STARTED)
+		*context = ab_connection_opened_mhd(all->server->connections, c, false);
+	else if (*context)
+		ab_connection_closed(*context);
 }
 
 static int start_http(struct door *d, struct ab_error *err)
@@ -301,7 +384,8 @@ static int start_http(struct door *d, struct ab_error *err)
 				   MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
 				   MHD_OPTION_CONNECTION_TIMEOUT, TIMEOUT_SECONDS, MHD_OPTION_THREAD_STACK_SIZE,
 						   (size_t)STACK_SIZE,
-				   MHD_OPTION_NOTIFY_COMPLETED, forget_post, NULL, MHD_OPTION_END);
+				   MHD_OPTION_NOTIFY_COMPLETED, forget_post, NULL,
+				   MHD_OPTION_NOTIFY_CONNECTION, notice_connection, d->all, MHD_OPTION_END);
 	return d->http ? 0 : ab_fail(err, AB_ERROR_IO, -EIO, "lbc: libmicrohttpd does not start");
 }
 
@@ -332,33 +416,40 @@ static int open_door(struct lbc_doors *all, const char *place, struct ab_error *
 	return r;
 }
 
-int ab_lbc_open(struct lbc *lbc, char *const *places, size_t n, size_t body, struct lbc_doors **ret_doors,
-		struct ab_error *err)
+int ab_lbc_open(struct server *server, struct lbc *lbc, struct lbc_doors **ret_doors, struct ab_error *err)
 {
+	const struct strings *places = &server->config->lbc;
 	struct lbc_doors *all = array_new(1, sizeof(*all));
 	int r = 0;
 
 	if (!all)
 		return ab_fail_memory(err);
-	*all = (struct lbc_doors){ .lbc = lbc, .body = body, .stop = { -1, -1 },
-				   .doors = array_new(n, sizeof(*all->doors)) };
+	*all = (struct lbc_doors){ .server = server, .lbc = lbc, .stop = { -1, -1 },
+				   .doors = array_new(places->n, sizeof(*all->doors)) };
 	if (!all->doors || pipe2(all->stop, O_CLOEXEC) < 0)
 		r = ab_fail_memory(err);
-	for (size_t i = 0; !r && i < n; i++)
-		r = open_door(all, places[i], err);
+	for (size_t i = 0; !r && i < places->n; i++)
+		r = open_door(all, places->v[i], err);
 	if (r < 0) {
-		ab_lbc_close(all, 0);
+		ab_lbc_drain(all, 0);
+		ab_lbc_close(all);
 		return r;
 	}
 	*ret_doors = all;
 	return 0;
 }
 
-void ab_lbc_close(struct lbc_doors *all, unsigned seconds)
+static bool wait_for_visits(struct lbc_doors *all, uint64_t ms)
 {
-	uint64_t until = ab_now_ms() + seconds * 1000ull;
-	bool empty;
+	uint64_t until = ab_now_ms() + ms;
 
+	while (__atomic_load_n(&all->connections, __ATOMIC_ACQUIRE) && ab_now_ms() < until)
+		poll(NULL, 0, 10);
+	return !__atomic_load_n(&all->connections, __ATOMIC_ACQUIRE);
+}
+
+void ab_lbc_drain(struct lbc_doors *all, unsigned seconds)
+{
 	if (!all)
 		return;
 	for (size_t i = 0; i < all->n; i++)
@@ -371,13 +462,17 @@ void ab_lbc_close(struct lbc_doors *all, unsigned seconds)
 			pthread_join(all->doors[i].thread, NULL);
 		ab__close(&all->doors[i].fd);
 	}
-	while (!(empty = !__atomic_load_n(&all->connections, __ATOMIC_ACQUIRE)) && ab_now_ms() < until)
-		poll(NULL, 0, 10);
+	(void)wait_for_visits(all, seconds * 1000ull);
+}
+
+void ab_lbc_close(struct lbc_doors *all)
+{
+	if (!all)
+		return;
 	for (size_t i = 0; i < all->n; i++)
 		if (all->doors[i].http)
 			MHD_stop_daemon(all->doors[i].http);
-	if (!empty)
-		return; /* threads still use it; the process ends */
+	(void)wait_for_visits(all, UINT32_MAX);
 	ab__close(&all->stop[0]);
 	free(all->doors);
 	free(all);

@@ -229,26 +229,6 @@ static int run_command(const struct config *config, struct command_line *line, s
 
 /* ---- the server ---- */
 
-struct config *ab_server_config(struct server *s)
-{
-	struct config *config;
-
-	pthread_rwlock_rdlock(&s->lock);
-	config = ab_config_ref(s->config);
-	pthread_rwlock_unlock(&s->lock);
-	return config;
-}
-
-struct keyring *ab_server_keyring(struct server *s)
-{
-	struct keyring *keyring;
-
-	pthread_rwlock_rdlock(&s->lock);
-	keyring = ab_keyring_ref(s->keyring);
-	pthread_rwlock_unlock(&s->lock);
-	return keyring;
-}
-
 /* Connections are descriptors: as many as the system lets us have. */
 static void raise_limits(void)
 {
@@ -437,7 +417,7 @@ static int open_lbc(struct server *s, struct lbc **ret_lbc, struct lbc_doors **r
 	if (!s->config->lbc.n)
 		return 0;
 	r = ab_lbc_new(&backend, ret_lbc, err);
-	return r ? r : ab_lbc_open(*ret_lbc, s->config->lbc.v, s->config->lbc.n, s->config->body, ret_doors, err);
+	return r ? r : ab_lbc_open(s, *ret_lbc, ret_doors, err);
 }
 
 static int run_server(struct config *config, int argc, char **argv, struct ab_error *err)
@@ -468,10 +448,11 @@ static int run_server(struct config *config, int argc, char **argv, struct ab_er
 		notify("READY=1");
 		serve(&server, http, &signals, argc, argv);
 		notify("STOPPING=1");
-		ab_lbc_close(doors, server.config->drain_seconds);
+		ab_lbc_drain(doors, server.config->drain_seconds);
 		drain(&server);
 	}
 	ab_http_stop(http);
+	ab_lbc_close(doors);
 	ab_lbc_free(lbc);
 	close_parts(&server);
 	return r;

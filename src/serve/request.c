@@ -33,30 +33,31 @@ static void choose_id(struct request *q)
 		ab_random_hex(q->id, 8);
 }
 
-static bool is_trusted_proxy(const struct request *q)
+static bool is_trusted_proxy(const struct config *config, const char *address)
 {
-	for (size_t i = 0; i < q->config->trusted_proxies.n; i++)
-		if (!strcmp(q->config->trusted_proxies.v[i], q->connection->address))
+	for (size_t i = 0; i < config->trusted_proxies.n; i++)
+		if (!strcmp(config->trusted_proxies.v[i], address))
 			return true;
 	return false;
 }
 
 /* The address that a trusted proxy put last into X-Forwarded-For; what stands before it is the client's own claim. */
-static void find_address(struct request *q)
+void ab_client_address(const struct config *config, struct MHD_Connection *mhd, const struct connection *connection,
+		       char out[INET6_ADDRSTRLEN])
 {
-	const char *list = header(q, "X-Forwarded-For"), *last;
+	const char *list = MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "X-Forwarded-For"), *last;
 	struct in6_addr parsed;
 	char one[INET6_ADDRSTRLEN];
 
-	strcpy(q->address, q->connection->address);
-	if (!list || !is_trusted_proxy(q))
+	strcpy(out, connection->address);
+	if (!list || !is_trusted_proxy(config, connection->address))
 		return;
 	last = strrchr(list, ',');
 	last = last ? last + 1 : list;
 	last += strspn(last, " \t");
 	snprintf(one, sizeof(one), "%.*s", (int)strcspn(last, " \t"), last);
 	if (inet_pton(AF_INET, one, &parsed) == 1 || inet_pton(AF_INET6, one, &parsed) == 1)
-		strcpy(q->address, one);
+		strcpy(out, one);
 }
 
 /* ---- what is asked ---- */
@@ -307,7 +308,7 @@ static struct request *new_request(struct server *server, struct MHD_Connection 
 	q->started_us = ab_now_us();
 	snprintf(q->method, sizeof(q->method), "%s", method);
 	choose_id(q);
-	find_address(q);
+	ab_client_address(q->config, mhd, q->connection, q->address);
 	__atomic_add_fetch(&server->active, 1, __ATOMIC_RELAXED);
 	return q;
 }

@@ -53,7 +53,10 @@ struct connection {
 
 struct connections *ab_connections_new(struct server *server);
 void ab_connections_free(struct connections *all);
-struct connection *ab_connection_opened(struct connections *all, struct MHD_Connection *c, bool is_tls);
+/* Of an address and a socket, or of one that the HTTP library has. */
+struct connection *ab_connection_opened(struct connections *all, const struct sockaddr *address, int fd, bool is_tls);
+struct connection *ab_connection_opened_mhd(struct connections *all, struct MHD_Connection *mhd, bool is_tls);
+/* Before the socket is closed. */
 void ab_connection_closed(struct connection *connection);
 /* False: the connection's time is up, it is being closed. */
 bool ab_connection_enter(struct connection *connection, enum phase phase);
@@ -64,6 +67,10 @@ unsigned ab_connections_count(struct connections *all);
 /* ---- requests (request.c) ---- */
 
 struct request;
+
+/* Whose request it is: the connection's address, or what a trusted proxy says. */
+void ab_client_address(const struct config *config, struct MHD_Connection *mhd, const struct connection *connection,
+		       char out[INET6_ADDRSTRLEN]);
 
 struct route {
 	const char *name;            /* for metrics */

@@ -41,8 +41,11 @@ def ask_frame(address, command):
     """The answer to a command as clients before 2022 ask, or None when there is none."""
     with socket.create_connection(address, timeout=60) as s:
         text = json.dumps(command)
-        s.sendall(b"LBC%08x" % len(text) + text.encode())
-        head = receive(s, 11)
+        try:
+            s.sendall(b"LBC%08x" % len(text) + text.encode())
+            head = receive(s, 11)
+        except (BrokenPipeError, ConnectionResetError):  # it ended before it had read all
+            return None
         if not head:
             return None
         assert head[:3] == b"LBC" and head[3:] == head[3:].lower()

@@ -24,13 +24,20 @@ COMPILED = 'anybpfd_compiles_total{outcome="ok"}'
 PING = (ROOT / "tests/lbc/pingtrace.bpf.c").read_text()
 
 
+PORTS = ("--lbc", "http:127.0.0.1:0", "--lbc", "tcp:127.0.0.1:0")
+
+
+def find_ports(s):
+    places = [e["message"] for e in s.log() if e["event"] == "listen"]
+    s.http, s.tcp = [("127.0.0.1", int(next(p for p in places if f"lbc {w} " in p).rpartition(":")[2])) for w in ("http", "tcp")]
+    return s
+
+
 @pytest.fixture(scope="module")
 def lbc(tmp_path_factory):
     from anybpfd import Server
-    with Server(tmp_path_factory.mktemp("lbc") / "state", "--lbc", "http:127.0.0.1:0", "--lbc", "tcp:127.0.0.1:0") as s:
-        places = [e["message"] for e in s.log() if e["event"] == "listen"]
-        s.http, s.tcp = [("127.0.0.1", int(next(p for p in places if f"lbc {w} " in p).rpartition(":")[2])) for w in ("http", "tcp")]
-        yield s
+    with Server(tmp_path_factory.mktemp("lbc") / "state", *PORTS, "--limits-rate", "0") as s:
+        yield find_ports(s)
 
 
 def test_off_by_default(server):
@@ -317,6 +324,71 @@ def test_slow_clients_do_not_stop_others(lbc):
         time.sleep(0.005)
     for s in waiting:
         s.close()
+
+
+# ---- limits of an address, which hold at all ports together ----
+
+TYPE = {"cmd": "type", "type": "pid_t", **KERNEL}
+
+
+def post_type(address, connection=None, **headers):
+    c = connection or http.client.HTTPConnection(*address, timeout=30)
+    c.request("POST", "/lbc", json.dumps([TYPE]), headers)
+    r = c.getresponse()
+    r.body = r.read()
+    return r
+
+
+def test_rate_of_an_address(new_server):
+    s = find_ports(new_server(*PORTS, "--limits-rate", "6", open_to_all=False))
+    assert [post_type(s.http).status for _ in range(3)] == [200] * 3
+    assert [ask_frame(s.tcp, TYPE)["log"] for _ in range(2)] == ["ok."] * 2
+    assert s.get("/v1/kernels").status == 200
+    refused = post_type(s.http)
+    assert refused.status == 429 and 1 <= int(refused.headers["Retry-After"]) <= 11 and b"too many" in refused.body
+    assert ask_frame(s.tcp, TYPE) is None
+    assert s.get("/v1/kernels").status == 429
+
+
+def test_rate_behind_a_proxy(new_server):
+    s = find_ports(new_server(*PORTS, "--limits-rate", "2", "--trusted-proxies", "127.0.0.1", open_to_all=False))
+    who = {"X-Forwarded-For": "198.51.100.7"}
+    assert [post_type(s.http, **who).status for _ in range(3)] == [200, 200, 429]
+    assert post_type(s.http, **{"X-Forwarded-For": "198.51.100.7, 198.51.100.8"}).status == 200
+
+
+def test_connections_of_an_address(new_server):
+    s = find_ports(new_server(*PORTS, "--limits-connections-per-address", "3"))
+    plain, frame, kept = s.connect(), socket.create_connection(s.tcp), http.client.HTTPConnection(*s.http, timeout=30)
+    frame.sendall(b"LBC")
+    assert s.request("GET", "/healthz", connection=plain).status == post_type(s.http, kept).status == 200
+    deadline = time.time() + 5
+    while s.request("GET", "/readyz", connection=plain).status != 200 or s.request("GET", "/metrics", connection=plain).body.count(
+            b"\nanybpfd_connections 3") != 1:
+        assert time.time() < deadline
+    over = post_type(s.http)
+    assert over.status == 429 and over.headers["Connection"] == "close" and over.headers["Retry-After"]
+    assert ask_frame(s.tcp, TYPE) is None and s.get("/healthz").status == 429
+    assert post_type(s.http, kept).status == 200
+    frame.close()
+    while (answer := ask_frame(s.tcp, TYPE)) is None:
+        assert time.time() < deadline
+    assert answer["log"] == "ok."
+
+
+@pytest.mark.parametrize("start", [b"POST /lbc HTTP/1.1\r\n", b"POST /lbc HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n["])
+def test_slow_posts_end(new_server, start):
+    s = find_ports(new_server(*PORTS, "--limits-header-seconds", "1", "--limits-body-seconds", "1"))
+    with socket.create_connection(s.http, timeout=0.2) as c:
+        c.sendall(start)
+        began, out = time.time(), b""
+        while not out and time.time() - began < 6:
+            try:
+                c.send(b"x")  # a byte now and then makes it no longer
+                out = c.recv(4096)
+            except TimeoutError:
+                pass
+        assert out.startswith(b"HTTP/1.1 408 ") and time.time() - began < 5
 
 
 def test_drains(tmp_path):
