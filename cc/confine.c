@@ -24,8 +24,15 @@
 #include "base/base.h"
 #include "confine.h"
 
-enum { NOBODY = 65534, FILTER_LIMIT = 4096, FILES_LIMIT = 64 };
-enum { NAMESPACES = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP };
+enum { NOBODY = 65534, FILTER_LIMIT = 4096, FILES_LIMIT = 64, THREADS_LIMIT = 256 };
+
+/*
+ * What has nothing in it that a job could change or find is made once, for all children: an empty root, no network. A child's own are
+ * who it is, what processes there are, and what it could leave for another.
+ */
+enum { SHARED_NAMESPACES = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWCGROUP,
+       OWN_NAMESPACES = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWIPC,
+       NAMESPACES = SHARED_NAMESPACES | OWN_NAMESPACES };
 
 static bool has_namespaces;
 static struct sock_filter filter[FILTER_LIMIT];
@@ -37,7 +44,7 @@ static struct sock_fprog program = { .filter = filter };
 static const int allowed[] = {
 	SCMP_SYS(read), SCMP_SYS(pread64), SCMP_SYS(readv), SCMP_SYS(write), SCMP_SYS(writev), SCMP_SYS(lseek), SCMP_SYS(close),
 	SCMP_SYS(recvfrom), SCMP_SYS(sendto), SCMP_SYS(poll), SCMP_SYS(ppoll),
-	SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(stat), SCMP_SYS(lstat), SCMP_SYS(statx), SCMP_SYS(fstatfs), SCMP_SYS(fcntl),
+	SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(stat), SCMP_SYS(lstat), SCMP_SYS(statx), SCMP_SYS(fstatfs),
 	SCMP_SYS(access), SCMP_SYS(faccessat), SCMP_SYS(faccessat2), SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(getcwd),
 	SCMP_SYS(getdents64), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(brk),
 	SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(sigaltstack), SCMP_SYS(restart_syscall),
@@ -47,6 +54,8 @@ static const int allowed[] = {
 	SCMP_SYS(getegid), SCMP_SYS(uname), SCMP_SYS(sysinfo), SCMP_SYS(getrusage), SCMP_SYS(getrlimit),
 	SCMP_SYS(exit), SCMP_SYS(exit_group),
 };
+
+static const int allowed_fcntl[] = { F_GETFD, F_SETFD, F_GETFL, F_DUPFD, F_DUPFD_CLOEXEC };
 
 static int allow(scmp_filter_ctx ctx, int call)
 {
@@ -65,6 +74,9 @@ static int allow_some(scmp_filter_ctx ctx)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 	if (!r)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	/* No locks, leases or notices of files, which somebody else could see. */
+	for (size_t i = 0; i < ARRAY_SIZE(allowed_fcntl) && !r; i++)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, SCMP_A1(SCMP_CMP_EQ, allowed_fcntl[i]));
 	/* Limits of its own. */
 	if (!r)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 1, SCMP_A0(SCMP_CMP_EQ, 0));
@@ -136,7 +148,7 @@ static int enter_namespaces(void)
 		return r;
 	uid = geteuid();
 	gid = getegid();
-	if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
+	if (unshare(SHARED_NAMESPACES) < 0)
 		return -errno;
 	snprintf(map, sizeof(map), "0 %u 1", uid);
 	r = write_file("/proc/self/uid_map", map);
@@ -280,7 +292,7 @@ int cc_confine_start(const char **ret_problem)
 
 pid_t cc_confined_fork(void)
 {
-	return has_namespaces ? syscall(SYS_clone, NAMESPACES | SIGCHLD, NULL, NULL, NULL, 0) : fork();
+	return has_namespaces ? syscall(SYS_clone, OWN_NAMESPACES | SIGCHLD, NULL, NULL, NULL, 0) : fork();
 }
 
 static bool drop_capabilities(void)
@@ -291,6 +303,11 @@ static bool drop_capabilities(void)
 	return syscall(SYS_capset, &head, none) == 0;
 }
 
+static bool limit_self(int what, rlim_t most)
+{
+	return setrlimit(what, &(struct rlimit){ most, most }) == 0;
+}
+
 bool cc_confine_self(void)
 {
 	static const struct { int what; rlim_t most; } limits[] = {
@@ -299,8 +316,11 @@ bool cc_confine_self(void)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(limits); i++)
-		if (setrlimit(limits[i].what, &(struct rlimit){ limits[i].most, limits[i].most }) < 0)
+		if (!limit_self(limits[i].what, limits[i].most))
 			return false;
+	/* Without a user namespace the whole machine's processes of this user would count. */
+	if (has_namespaces && !limit_self(RLIMIT_NPROC, THREADS_LIMIT))
+		return false;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || !drop_capabilities())
 		return false;
 	if (!has_namespaces && landlock())

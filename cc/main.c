@@ -382,7 +382,7 @@ static int supervise(struct child *spare, struct child *running)
 	return r;
 }
 
-/* ---- serving strangers: a child has a socket of its own, sees one job, and is dead before its answer goes on ---- */
+/* ---- serving strangers: a child has a socket of its own, sees one job, and is killed before its answer goes on ---- */
 
 struct confined {
 	pid_t pid;
@@ -420,56 +420,101 @@ static int make_confined(struct confined *c)
 	return -EAGAIN;
 }
 
-static int end_confined(struct confined *c)
+/* It runs no more and nobody listens to it any more; that its memory is gone takes longer. */
+static void kill_confined(const struct confined *c)
+{
+	(void)kill(c->pid, SIGKILL);
+	close(c->fd);
+}
+
+/* Waits for a killed child, if there is one. */
+static int bury(pid_t *pid)
 {
 	int status = 0;
 
-	(void)kill(c->pid, SIGKILL);
-	while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR)
+	while (*pid && waitpid(*pid, &status, 0) < 0 && errno == EINTR)
 		;
-	close(c->fd);
+	*pid = 0;
 	return status;
 }
 
-static int pass_on(int fd, int64_t deadline, char *body, size_t size)
-{
-	uint32_t head[] = { CC_MAGIC, size };
-	int r = cc_send(fd, deadline, &(struct text){ .p = (char *)head, .n = sizeof(head) });
+/* A message as it is passed on, in memory that children do not get: the next one must not see the last one's job. */
+struct passing {
+	char *body;
+	size_t size;
+};
 
-	return r ? r : cc_send(fd, deadline, &(struct text){ .p = body, .n = size });
+static void forget(struct passing *p)
+{
+	if (p->body)
+		(void)munmap(p->body, p->size + 1);
 }
 
-static uint32_t find_timeout(const char *body, size_t size)
+static int take_passing(int fd, int64_t deadline, size_t limit, struct passing *ret)
+{
+	struct passing p;
+	int r = cc_receive_size(fd, deadline, &p.size);
+
+	if (r || p.size > limit)
+		return r ? r : -EFBIG;
+	p.body = mmap(NULL, p.size + 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	if (p.body == MAP_FAILED)
+		return -ENOMEM;
+	r = madvise(p.body, p.size + 1, MADV_DONTFORK) < 0 ? -errno : cc_receive_body(fd, deadline, p.body, p.size);
+	if (r)
+		forget(&p);
+	else
+		*ret = p;
+	return r;
+}
+
+static int pass_on(int fd, int64_t deadline, const struct passing *p)
+{
+	uint32_t head[] = { CC_MAGIC, p->size };
+	int r = cc_send(fd, deadline, &(struct text){ .p = (char *)head, .n = sizeof(head) });
+
+	return r ? r : cc_send(fd, deadline, &(struct text){ .p = p->body, .n = p->size });
+}
+
+static uint32_t find_timeout(const struct passing *p)
 {
 	struct cc_field f;
 	size_t pos = 0;
 
-	while (cc_next(body, size, &pos, &f) > 0)
+	while (cc_next(p->body, p->size, &pos, &f) > 0)
 		if (f.tag == CC_TIMEOUT && f.size == sizeof(uint32_t))
 			return cc_u32(f.data);
 	return DEFAULT_TIMEOUT_MS;
 }
 
-static int serve_confined(struct confined *spare)
+static int say_failure(int r, int status)
 {
-	_free_ char *body = NULL, *answer = NULL;
+	bool too_large = r == -EFBIG || r == -ENOMEM || ran_out_of_memory(status);
+
+	return send_status(r == -ETIMEDOUT ? CC_TIMED_OUT : too_large ? CC_TOO_LARGE : CC_CRASHED);
+}
+
+/* While one child compiles the next is made, and the last one is done with dying. */
+static int serve_confined(struct confined *spare, pid_t *dying)
+{
 	struct confined running = *spare;
-	size_t size, answer_size;
-	int r = cc_receive(CHANNEL, -1, &body, &size), made, status;
+	struct passing request = {}, answer = {};
+	int r = take_passing(CHANNEL, -1, CC_LIMIT, &request), made;
 	int64_t deadline;
 
 	if (r)
 		return r;
-	deadline = cc_now() + find_timeout(body, size);
-	r = pass_on(running.fd, deadline, body, size);
+	deadline = cc_now() + find_timeout(&request);
+	r = pass_on(running.fd, deadline, &request);
+	forget(&request);
+	(void)bury(dying);
 	made = make_confined(spare);
 	if (!r)
-		r = cc_receive(running.fd, deadline, &answer, &answer_size);
-	status = end_confined(&running);
-	if (!r && answer_size <= CONFINED_ANSWER_LIMIT)
-		r = pass_on(CHANNEL, -1, answer, answer_size);
-	else
-		r = send_status(r == -ETIMEDOUT ? CC_TIMED_OUT : !r || ran_out_of_memory(status) ? CC_TOO_LARGE : CC_CRASHED);
+		r = take_passing(running.fd, deadline, CONFINED_ANSWER_LIMIT, &answer);
+	kill_confined(&running);
+	*dying = running.pid;
+	r = r ? say_failure(r, bury(dying)) : pass_on(CHANNEL, -1, &answer);
+	forget(&answer);
 	return r ? r : made;
 }
 
@@ -477,6 +522,7 @@ static int serve_confined(struct confined *spare)
 static int confine(void)
 {
 	struct confined spare;
+	pid_t dying = 0;
 	const char *problem = NULL;
 	int r = cc_confine_start(&problem);
 
@@ -488,7 +534,7 @@ static int confine(void)
 	if (!r)
 		r = make_confined(&spare);
 	while (!r)
-		r = serve_confined(&spare);
+		r = serve_confined(&spare, &dying);
 	return r;
 }
 

@@ -142,22 +142,36 @@ static int read_all(int fd, int64_t deadline, char *p, size_t size)
 	return 0;
 }
 
-int cc_receive(int fd, int64_t deadline, char **ret_body, size_t *ret_size)
+int cc_receive_size(int fd, int64_t deadline, size_t *ret_size)
 {
-	_free_ char *body = NULL;
 	char head[8];
-	uint32_t size;
 	int r = read_all(fd, deadline, head, sizeof(head));
 
 	if (r)
 		return r;
-	size = cc_u32(head + 4);
-	if (cc_u32(head) != CC_MAGIC || size > CC_LIMIT)
+	if (cc_u32(head) != CC_MAGIC || cc_u32(head + 4) > CC_LIMIT)
 		return -EBADMSG;
-	body = malloc(size + 1u);
+	*ret_size = cc_u32(head + 4);
+	return 0;
+}
+
+int cc_receive_body(int fd, int64_t deadline, char *body, size_t size)
+{
+	return read_all(fd, deadline, body, size);
+}
+
+int cc_receive(int fd, int64_t deadline, char **ret_body, size_t *ret_size)
+{
+	_free_ char *body = NULL;
+	size_t size;
+	int r = cc_receive_size(fd, deadline, &size);
+
+	if (r)
+		return r;
+	body = malloc(size + 1);
 	if (!body)
 		return -ENOMEM;
-	r = read_all(fd, deadline, body, size);
+	r = cc_receive_body(fd, deadline, body, size);
 	if (r)
 		return r;
 	body[size] = '\0';

@@ -39,6 +39,9 @@ uint32_t cc_u32(const char *p);
 int64_t cc_now(void);
 /* Reads one message; the caller frees the body. 0, -EPIPE at end of stream, -ETIMEDOUT, -EBADMSG, -ENOMEM, -errno. */
 int cc_receive(int fd, int64_t deadline, char **ret_body, size_t *ret_size);
+/* The same in two steps: how large the body is, and the body into room of the caller's. */
+int cc_receive_size(int fd, int64_t deadline, size_t *ret_size);
+int cc_receive_body(int fd, int64_t deadline, char *body, size_t size);
 /* Writes a built message. */
 int cc_send(int fd, int64_t deadline, const struct text *m);
 
