@@ -15,7 +15,7 @@ class Error(Structure):
 
 
 class BuilderOpts(Structure):
-    _fields_ = [("sz", c_size_t), ("btf_path", c_char_p), ("compiler", c_char_p), ("one_shot", c_bool), ("sandbox", c_bool)]
+    _fields_ = [("sz", c_size_t), ("btf_path", c_char_p), ("compiler", c_char_p), ("one_shot", c_bool), ("sandbox", c_bool), ("cgroup", c_char_p)]
 
 
 class File(Structure):
@@ -43,12 +43,12 @@ class Outcome:
 
 
 class Builder:
-    def __init__(self, sandbox, worker=BUILD / "anybpf-cc"):
+    def __init__(self, sandbox, worker=BUILD / "anybpf-cc", clang=None, cgroup=None):
         self.lib = ctypes.CDLL(str(BUILD / "libanybpf.so"))
         self.lib.ab_artifact_object.restype = c_void_p
         self.lib.ab_artifact_diagnostics.restype = self.lib.ab_builder_input.restype = c_char_p
         self.handle, err = c_void_p(), Error()
-        opts = BuilderOpts(ctypes.sizeof(BuilderOpts), None, None, False, sandbox)
+        opts = BuilderOpts(ctypes.sizeof(BuilderOpts), None, clang and str(clang).encode(), False, sandbox, cgroup and str(cgroup).encode())
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("ANYBPF_CC", str(worker))
             status = self.lib.ab_builder_new(byref(opts), byref(self.handle), byref(err))

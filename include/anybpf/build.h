@@ -38,6 +38,7 @@ struct ab_builder_opts {
 	 * system's headers and nothing else; neither does this process read a file for it. Needs the worker.
 	 */
 	bool sandbox;
+	const char *cgroup;     /* directory of the cgroup2 that the worker is put into, with all its compiles; NULL: none */
 	size_t :0;
 };
 
@@ -56,7 +57,7 @@ struct ab_build_opts {
 	const char *isa;        /* BPF instruction set "v1".."v4"; NULL: "v1", which every kernel runs */
 	bool full_header;       /* skip the header on demand: compile against all types */
 	bool color;             /* diagnostics with terminal colours */
-	uint32_t timeout_ms;    /* wall time for one compile; 0: 60000 */
+	uint32_t timeout_ms;    /* wall time for the build, be it compiled once or twice; 0: 60000 */
 	const struct ab_build_file *files; /* hide those on the disk; the source itself may be one of them */
 	size_t file_count;
 	size_t :0;

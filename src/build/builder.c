@@ -39,6 +39,7 @@ struct build {
 	size_t given_count;
 	bool color;
 	uint32_t timeout_ms;
+	int64_t deadline;          /* of all its compiles */
 };
 
 /* ---- the builder ---- */
@@ -57,7 +58,7 @@ int ab_builder_new(const struct ab_builder_opts *opts, struct ab_builder **ret_b
 		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "only the worker that stays compiles in a sandbox");
 	}
 	/* First, so that it gets warm while the types are read. */
-	r = ab_compiler_new(OPT(opts, compiler), OPT(opts, one_shot), b->sandbox, &b->compiler, err);
+	r = ab_compiler_new(OPT(opts, compiler), OPT(opts, one_shot), b->sandbox, OPT(opts, cgroup), &b->compiler, err);
 	if (!r)
 		r = btf_path ? ab_btf_open_file(btf_path, &b->btf, err) : ab_btf_open_kernel(&b->btf, err);
 	if (!r)
@@ -202,6 +203,7 @@ static int take_options(struct build *q, const struct ab_build_opts *opts, struc
 	q->scan.given_only = q->builder->sandbox;
 	q->color = OPT(opts, color);
 	q->timeout_ms = OPT(opts, timeout_ms) ? OPT(opts, timeout_ms) : DEFAULT_TIMEOUT_MS;
+	q->deadline = cc_now() + q->timeout_ms;
 	for (const char *const *d = q->defines; d && *d; d++)
 		if (!**d || **d == '=' || **d == '-')
 			return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "'%s' is not NAME or NAME=VALUE", *d);
@@ -364,7 +366,7 @@ static int compile(const struct build *q, struct compile_result *result, struct 
 	struct ab_build_file *files = array_new(q->bundled_count + 2 + q->given_count, sizeof(*files));
 	char (*names)[64] = array_new(q->bundled_count, sizeof(*names));
 	struct compile_request request = { .main_name = q->name, .triple = q->arch->triple, .isa = q->isa,
-					   .timeout_ms = q->timeout_ms, .files = files };
+					   .timeout_ms = q->timeout_ms, .deadline = q->deadline, .files = files };
 	int r = -ENOMEM;
 
 	add_arguments(&a, q);

@@ -106,9 +106,8 @@ static int collect(int fd, int64_t deadline, struct text *out)
 }
 
 /* Runs a program and gives its exit status, 256 when a signal ended it, or a negative errno. */
-static int run_program(const char *path, char *const *argv, int in, uint32_t timeout_ms, struct text *out)
+static int run_program(const char *path, char *const *argv, int in, int64_t deadline, struct text *out)
 {
-	int64_t deadline = cc_now() + timeout_ms;
 	int ends[2], r;
 	pid_t pid;
 
@@ -212,7 +211,7 @@ static bool ask_clang(struct clang *c)
 	const char *version;
 	char *line;
 
-	if (null < 0 || run_program(c->path, (char *const *)argv, null, 10000, &out) != 0 || !out.p)
+	if (null < 0 || run_program(c->path, (char *const *)argv, null, cc_now() + 10000, &out) != 0 || !out.p)
 		return false;
 	version = strstr(out.p, "clang version ");
 	line = strstr(out.p, "\"-cc1\"");
@@ -461,7 +460,7 @@ static int run_in(struct workspace *w, const struct clang *c, const struct compi
 	snprintf(object, sizeof(object), "%.*s/object.o", (int)sizeof(object) - 16, w->dir);
 	text_add(&w->made, object, strlen(object) + 1);
 	add_words(&words, c, w->dir, q);
-	r = words.failed ? -E2BIG : run_program(c->path, words.v, in, q->timeout_ms, &raw);
+	r = words.failed ? -E2BIG : run_program(c->path, words.v, in, q->deadline, &raw);
 	snprintf(inputs, sizeof(inputs), "%.*s/inputs", (int)sizeof(inputs) - 16, w->dir);
 	if (read_inputs(w, inputs, result))
 		r = -ENOMEM;

@@ -18,6 +18,7 @@ struct compiler {
 	struct clang *clang; /* NULL: the worker */
 	char *path;       /* of anybpf-cc */
 	char *name;       /* "clang 22.1.8 (worker)"; NULL: not known yet */
+	char *cgroup;     /* a directory, or NULL */
 	bool one_shot, sandbox;
 	pid_t pid;        /* 0: not running */
 	int fd;
@@ -59,38 +60,35 @@ static char *find_worker(void)
 	return NULL;
 }
 
-static int start_worker(struct compiler *c, struct ab_error *err)
-{
-	char *argv[] = { c->path, (char *)(c->sandbox ? "confine" : c->one_shot ? "once" : "serve"), NULL };
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attributes;
-	sigset_t none;
-	int ends[2], r;
+/* What a worker in a sandbox is told of the environment; the rest is not for a source that takes over the compiler. */
+static const char *const kept_variables[] = { "ANYBPF_CC_DEBUG=", "LD_LIBRARY_PATH=", "ASAN_OPTIONS=", "UBSAN_OPTIONS=" };
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
-		return ab_fail_errno(err, -errno, "unable to talk to a compiler");
-	sigemptyset(&none);
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_adddup2(&actions, ends[1], 0);
-	posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
-	if (!getenv("ANYBPF_CC_DEBUG"))
-		posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
-	/* A process group of its own: Ctrl-C at a terminal is for us, and the worker ends when its socket closes. */
-	posix_spawnattr_init(&attributes);
-	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK);
-	posix_spawnattr_setsigmask(&attributes, &none);
-	r = posix_spawn(&c->pid, c->path, &actions, &attributes, argv, environ);
-	posix_spawnattr_destroy(&attributes);
-	posix_spawn_file_actions_destroy(&actions);
-	close(ends[1]);
-	if (r) {
-		close(ends[0]);
-		c->pid = 0;
-		return ab_fail_errno(err, -r, "unable to start '%s'", c->path);
-	}
-	c->fd = ends[0];
-	c->greeted = false;
-	return 0;
+static void keep_variables(char *kept[ARRAY_SIZE(kept_variables) + 1])
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(kept_variables); i++)
+		for (char **v = environ; *v; v++)
+			if (str_starts(*v, kept_variables[i])) {
+				kept[n++] = *v;
+				break;
+			}
+	kept[n] = NULL;
+}
+
+/* Before it has made another process. */
+static int enter_cgroup(const struct compiler *c)
+{
+	char path[PATH_MAX], pid[16];
+	_close_ int fd = -1;
+
+	if (!c->cgroup)
+		return 0;
+	if ((size_t)snprintf(path, sizeof(path), "%s/cgroup.procs", c->cgroup) >= sizeof(path))
+		return -ENAMETOOLONG;
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	snprintf(pid, sizeof(pid), "%d", (int)c->pid);
+	return fd < 0 ? -errno : fd_write_all(fd, pid, strlen(pid));
 }
 
 static void stop_worker(struct compiler *c, bool by_force)
@@ -106,7 +104,57 @@ static void stop_worker(struct compiler *c, bool by_force)
 	c->fd = -1;
 }
 
-int ab_compiler_new(const char *clang, bool one_shot, bool sandbox, struct compiler **ret_compiler, struct ab_error *err)
+/* Runs it with one end of a socket for its standard input. */
+static int spawn_worker(struct compiler *c, int channel)
+{
+	char *kept[ARRAY_SIZE(kept_variables) + 1];
+	char *argv[] = { c->path, (char *)(c->sandbox ? "confine" : c->one_shot ? "once" : "serve"), NULL };
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attributes;
+	sigset_t none;
+	int r;
+
+	sigemptyset(&none);
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_adddup2(&actions, channel, 0);
+	posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
+	if (!getenv("ANYBPF_CC_DEBUG"))
+		posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
+	/* A process group of its own: Ctrl-C at a terminal is for us, and the worker ends when its socket closes. */
+	posix_spawnattr_init(&attributes);
+	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK);
+	posix_spawnattr_setsigmask(&attributes, &none);
+	keep_variables(kept);
+	r = posix_spawn(&c->pid, c->path, &actions, &attributes, argv, c->sandbox ? kept : environ);
+	posix_spawnattr_destroy(&attributes);
+	posix_spawn_file_actions_destroy(&actions);
+	return -r;
+}
+
+static int start_worker(struct compiler *c, struct ab_error *err)
+{
+	int ends[2], r;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+		return ab_fail_errno(err, -errno, "unable to talk to a compiler");
+	r = spawn_worker(c, ends[1]);
+	close(ends[1]);
+	if (r) {
+		close(ends[0]);
+		c->pid = 0;
+		return ab_fail_errno(err, r, "unable to start '%s'", c->path);
+	}
+	c->fd = ends[0];
+	c->greeted = false;
+	r = enter_cgroup(c);
+	if (!r)
+		return 0;
+	stop_worker(c, true);
+	return ab_fail_errno(err, r, "unable to put '%s' into the control group '%s'", c->path, c->cgroup);
+}
+
+int ab_compiler_new(const char *clang, bool one_shot, bool sandbox, const char *cgroup, struct compiler **ret_compiler,
+		    struct ab_error *err)
 {
 	struct compiler *c = array_new(1, sizeof(*c));
 	int r = 0;
@@ -117,7 +165,10 @@ int ab_compiler_new(const char *clang, bool one_shot, bool sandbox, struct compi
 	c->one_shot = one_shot;
 	c->sandbox = sandbox;
 	c->path = clang ? NULL : find_worker();
-	if (sandbox && !c->path)
+	c->cgroup = cgroup ? strdup(cgroup) : NULL;
+	if (cgroup && !c->cgroup)
+		r = ab_fail_memory(err);
+	else if (sandbox && !c->path)
 		r = ab_fail(err, AB_ERROR_NO_COMPILER, -ENOENT, "only anybpf-cc compiles in a sandbox, and it is not there");
 	else
 		r = c->path ? start_worker(c, err) : ab_clang_new(clang, &c->clang, err);
@@ -136,6 +187,7 @@ void ab_compiler_free(struct compiler *c)
 	stop_worker(c, true);
 	ab_clang_free(c->clang);
 	free(c->path);
+	free(c->cgroup);
 	free(c->name);
 	free(c);
 }
@@ -244,12 +296,13 @@ static void add_arg(struct text *m, const char *arg)
 
 static int build_request(const struct compiler *c, struct text *m, const struct compile_request *q)
 {
+	uint32_t left = MAX(q->deadline - cc_now(), 1);
 	_free_ char *cwd = c->sandbox ? NULL : getcwd(NULL, 0);
 
 	cc_begin(m);
 	if (cwd)
 		cc_add(m, CC_CWD, cwd, strlen(cwd));
-	cc_add(m, CC_TIMEOUT, &q->timeout_ms, sizeof(q->timeout_ms));
+	cc_add(m, CC_TIMEOUT, &left, sizeof(left));
 	add_arg(m, "-triple");
 	add_arg(m, q->triple);
 	add_arg(m, "-target-cpu");
@@ -309,7 +362,7 @@ const char *ab_compiler_name(struct compiler *c)
 static int exchange(struct compiler *c, const struct compile_request *q, struct compile_result *result,
 		    uint32_t *ret_status, struct ab_error *err)
 {
-	int64_t deadline = cc_now() + q->timeout_ms + GRACE_MS;
+	int64_t deadline = q->deadline + GRACE_MS;
 	_text_ struct text request = {};
 	_free_ char *body = NULL;
 	size_t size;

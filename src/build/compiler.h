@@ -21,7 +21,8 @@ struct compile_request {
 	size_t arg_count;
 	const struct ab_build_file *files;
 	size_t file_count;
-	uint32_t timeout_ms;
+	uint32_t timeout_ms;             /* of the whole build, for messages */
+	int64_t deadline;                /* when it is over, by cc_now() */
 };
 
 struct compile_result {
@@ -35,8 +36,12 @@ struct compile_result {
 	size_t input_count;
 };
 
-/* `clang`: a program to use in place of the worker, or NULL. Starts the worker at once but does not wait for it. */
-int ab_compiler_new(const char *clang, bool one_shot, bool sandbox, struct compiler **ret_compiler, struct ab_error *err);
+/*
+ * `clang`: a program to use in place of the worker, or NULL. Starts the worker at once but does not wait for it. `cgroup`: the
+ * directory of the control group to put it into, or NULL.
+ */
+int ab_compiler_new(const char *clang, bool one_shot, bool sandbox, const char *cgroup, struct compiler **ret_compiler,
+		    struct ab_error *err);
 /* Waits until it is ready: -EPERM/UNSUPPORTED if it cannot be confined as it should be. */
 int ab_compiler_wait(struct compiler *compiler, struct ab_error *err);
 void ab_compiler_free(struct compiler *compiler);
