@@ -31,6 +31,7 @@ struct config {
 	int64_t rate;                 /* requests a minute for an address without token; 0: unlimited */
 	int64_t cache_megabytes, memory_megabytes;
 	int64_t files;
+	int64_t compiler_megabytes, compiler_tasks, compiler_percent;
 
 	struct strings kernels;       /* "host" or files with BTF; the first is the default */
 	struct strings packs;

@@ -3,6 +3,7 @@
 #include <link.h>
 #include <sys/utsname.h>
 #include "build.h"
+#include "cgroups.h"
 #include "server.h"
 #include "shared.h"
 
@@ -38,6 +39,7 @@ struct warm {
 	struct warm *next; /* the one used last comes first */
 	struct ab_builder *builder;
 	const struct types *types;
+	char *cgroup; /* of the builder's compiler; NULL: there are none */
 };
 
 struct jobs {
@@ -49,7 +51,7 @@ struct jobs {
 	unsigned waiting, running;
 	bool is_ending;
 	struct warm *idle;
-	unsigned n_builders, n_idle;
+	unsigned n_builders;
 	pthread_t *threads;
 	unsigned n_threads;
 	char *compiler;
@@ -84,11 +86,41 @@ void ab_outcome_unref(struct outcome *o)
 
 /* ---- builders ---- */
 
-/* Takes a warm builder for these types, or makes one, for which the one that was idle longest may have to go. */
-static int take_builder(struct jobs *jobs, const struct types *types, struct ab_builder **ret_builder, struct ab_error *err)
+static void free_warm(struct warm *w)
+{
+	if (!w)
+		return;
+	ab_builder_free(w->builder);
+	ab_cgroups_give(w->cgroup);
+	free(w);
+}
+
+static int make_warm(struct jobs *jobs, const struct types *types, struct warm **ret_warm, struct ab_error *err)
 {
 	struct config *config = ab_server_config(jobs->server);
-	AB_OPTS(ab_builder_opts, opts, .btf_path = types->path, .sandbox = config->sandbox);
+	struct warm *w = array_new(1, sizeof(*w));
+	int r = w ? 0 : ab_fail_memory(err);
+
+	if (!r && jobs->server->cgroups)
+		r = ab_cgroups_take(jobs->server->cgroups, &w->cgroup, err);
+	if (!r) {
+		AB_OPTS(ab_builder_opts, opts, .btf_path = types->path, .sandbox = config->sandbox, .cgroup = w->cgroup);
+
+		w->types = types;
+		r = ab_builder_new(&opts, &w->builder, err);
+	}
+	ab_config_unref(config);
+	if (r)
+		free_warm(w);
+	else
+		*ret_warm = w;
+	return r;
+}
+
+/* Takes a warm builder for these types, or makes one, for which the one that was idle longest may have to go. */
+static int take_warm(struct jobs *jobs, const struct types *types, struct warm **ret_warm, struct ab_error *err)
+{
+	struct config *config = ab_server_config(jobs->server);
 	unsigned limit = jobs->n_threads + config->builders;
 	struct warm **at, *found = NULL, *surplus = NULL;
 	int r = 0;
@@ -106,17 +138,12 @@ static int take_builder(struct jobs *jobs, const struct types *types, struct ab_
 	if (*at)
 		*at = (*at)->next;
 	jobs->n_builders += !found && !surplus;
-	jobs->n_idle -= found || surplus;
 	pthread_mutex_unlock(&jobs->lock);
-	if (surplus)
-		ab_builder_free(surplus->builder);
-	free(surplus);
-	if (found) {
-		*ret_builder = found->builder;
-		free(found);
-		return 0;
-	}
-	r = ab_builder_new(&opts, ret_builder, err);
+	free_warm(surplus);
+	if (found)
+		*ret_warm = found;
+	else
+		r = make_warm(jobs, types, ret_warm, err);
 	if (r) {
 		pthread_mutex_lock(&jobs->lock);
 		jobs->n_builders--;
@@ -125,20 +152,11 @@ static int take_builder(struct jobs *jobs, const struct types *types, struct ab_
 	return r;
 }
 
-static void give_builder(struct jobs *jobs, const struct types *types, struct ab_builder *builder)
+static void give_warm(struct jobs *jobs, struct warm *w)
 {
-	struct warm *w = array_new(1, sizeof(*w));
-
-	if (!w)
-		ab_builder_free(builder);
 	pthread_mutex_lock(&jobs->lock);
-	if (w) {
-		*w = (struct warm){ .next = jobs->idle, .builder = builder, .types = types };
-		jobs->idle = w;
-		jobs->n_idle++;
-	} else {
-		jobs->n_builders--;
-	}
+	w->next = jobs->idle;
+	jobs->idle = w;
 	pthread_mutex_unlock(&jobs->lock);
 }
 
@@ -216,17 +234,17 @@ static struct outcome *outcome_of_error(struct ab_error *err)
 
 static struct outcome *do_job(struct jobs *jobs, struct job *job)
 {
-	struct ab_builder *builder;
+	struct warm *warm;
 	struct outcome *outcome;
 	struct ab_error err = {};
 	uint64_t begun = ab_now_us();
 
 	ab_observe(TIME_QUEUE, begun - job->queued_us);
 	tell_started(jobs, job);
-	if (take_builder(jobs, job->types, &builder, &err))
+	if (take_warm(jobs, job->types, &warm, &err))
 		return outcome_of_error(&err);
-	outcome = ab_build_run(jobs->server, builder, job->build, job->types, job->lru.key);
-	give_builder(jobs, job->types, builder);
+	outcome = ab_build_run(jobs->server, warm->builder, job->build, job->types, job->lru.key);
+	give_warm(jobs, warm);
 	ab_observe(TIME_COMPILE, ab_now_us() - begun);
 	return outcome;
 }
@@ -483,17 +501,17 @@ static int add_build_id(struct dl_phdr_info *info, size_t size, void *digest)
 static int identify_toolchain(struct jobs *jobs, struct ab_error *err)
 {
 	const struct types *types;
-	struct ab_builder *builder;
+	struct warm *warm;
 	struct digest *digest;
 	struct utsname machine;
 	int r = ab_kernels_find(jobs->server->kernels, NULL, NULL, &types, err);
 
 	if (!r)
-		r = take_builder(jobs, types, &builder, err);
+		r = take_warm(jobs, types, &warm, err);
 	if (r)
 		return r;
-	jobs->compiler = strdup(ab_builder_compiler(builder));
-	give_builder(jobs, types, builder);
+	jobs->compiler = strdup(ab_builder_compiler(warm->builder));
+	give_warm(jobs, warm);
 	uname(&machine);
 	digest = ab_digest_begin();
 	ab_digest_add_string(digest, machine.machine);
@@ -553,8 +571,7 @@ void ab_jobs_free(struct jobs *jobs)
 		struct warm *w = jobs->idle;
 
 		jobs->idle = w->next;
-		ab_builder_free(w->builder);
-		free(w);
+		free_warm(w);
 	}
 	lru_clear(&jobs->flying);
 	pthread_cond_destroy(&jobs->more);

@@ -12,6 +12,7 @@
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
+#include "cgroups.h"
 #include "http.h"
 #include "jobs.h"
 #include "keyring.h"
@@ -250,6 +251,31 @@ static int make_dir(const char *state, const char *name, char **ret, struct ab_e
 	return mkdir(path, 0700) < 0 && errno != EEXIST ? ab_fail_errno(err, -errno, "unable to make '%s'", path) : 0;
 }
 
+/* Limits of the kernel's for compilers, where it gives us any. */
+static void open_cgroups(struct server *s)
+{
+	const struct config *config = s->config;
+	struct cgroup_limits limits = { .memory = (uint64_t)config->compiler_megabytes << 20, .tasks = config->compiler_tasks,
+					.cpu_percent = config->compiler_percent };
+	struct ab_error err = {};
+
+	if (!config->sandbox)
+		return;
+	if (ab_cgroups_open(&limits, &s->cgroups, &err))
+		s->no_cgroups = strdup(err.msg);
+	ab_error_clear(&err);
+}
+
+static void log_ready(const struct server *s)
+{
+	if (s->cgroups)
+		ab_log("info", "cgroups", "each compiler has a control group");
+	else if (s->no_cgroups)
+		ab_log("info", "cgroups", "compilers have no control groups: %s", s->no_cgroups);
+	ab_log("info", "ready", "anybpfd %s, %s, key %s", ANYBPF_VERSION, ab_jobs_compiler(s->jobs),
+	       ab_keyring_active(s->keyring));
+}
+
 static int open_parts(struct server *s, struct ab_error *err)
 {
 	_free_ char *cache = NULL, *keys = NULL, *types = NULL;
@@ -277,6 +303,7 @@ static int open_parts(struct server *s, struct ab_error *err)
 	s->connections = ab_connections_new(s);
 	if (!r && (!s->state || !s->memory || !s->connections))
 		r = ab_fail_memory(err);
+	open_cgroups(s);
 	if (!r)
 		r = ab_jobs_new(s, &s->jobs, err);
 	if (!r && config->shared)
@@ -295,6 +322,8 @@ static void close_parts(struct server *s)
 	ab_store_close(s->store);
 	ab_keyring_unref(s->keyring);
 	ab_config_unref(s->config);
+	ab_cgroups_close(s->cgroups);
+	free(s->no_cgroups);
 	free(s->state);
 	pthread_rwlock_destroy(&s->lock);
 }
@@ -443,8 +472,7 @@ static int run_server(struct config *config, int argc, char **argv, struct ab_er
 	if (!r)
 		r = open_lbc(&server, &lbc, &doors, err);
 	if (!r) {
-		ab_log("info", "ready", "anybpfd %s, %s, key %s", ANYBPF_VERSION, ab_jobs_compiler(server.jobs),
-		       ab_keyring_active(server.keyring));
+		log_ready(&server);
 		notify("READY=1");
 		serve(&server, http, &signals, argc, argv);
 		notify("STOPPING=1");

@@ -50,6 +50,8 @@ static enum MHD_Result answer_ready(struct request *q)
 	json_member_uint(&j, "running", jobs.running);
 	write_degraded(q->server, &j);
 	json_close(&j, '}');
+	json_key(&j, "cgroups");
+	json_str(&j, q->server->cgroups ? "on" : "off");
 	text_putc(&out, '\n');
 	return ab_answer_text(q, MHD_HTTP_OK, JSON, &out);
 }

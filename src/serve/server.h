@@ -26,6 +26,8 @@ struct server {
 	struct jobs *jobs;
 	struct kernels *kernels;
 	struct shared *shared;     /* NULL: this server works alone */
+	struct cgroups *cgroups;   /* NULL: compilers have no control groups */
+	char *no_cgroups;          /* why not; NULL: nobody asked */
 	struct connections *connections;
 	bool draining;             /* atomic */
 	unsigned active;           /* requests that are not answered yet; atomic */

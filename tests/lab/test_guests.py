@@ -120,6 +120,20 @@ def test_what_an_older_kernel_lacks(lab, kernel, objects, tmp_path, what, reason
     assert report["tests"][0]["verdict"] == verdict and reason in report["tests"][0]["reason"]
 
 
+def test_control_groups_of_compilers(lab, kernel, objects, tmp_path):
+    """What anybpfd puts compilers into holds: there is a cgroup2 with controllers in every guest."""
+    folder = tempfile.TemporaryDirectory(dir="/var/tmp")  # guests have a /tmp of their own
+    program = shutil.copy(BUILD / "tests" / "unit" / "unit-cgroups", folder.name)
+    libraries = re.findall(r"(/\S+) \(0x", subprocess.run(["ldd", program], check=True, capture_output=True, text=True).stdout)
+    workload = ["mkdir /sys/fs/cgroup/mine", "echo '+cpu +memory +pids' > /sys/fs/cgroup/cgroup.subtree_control",
+                f"/bin/sh -c 'echo $$ > /sys/fs/cgroup/mine/cgroup.procs && ANYBPF_TEST_CGROUPS=1 exec {program} holds'"
+                " && cp /bin/busybox /tmp/cgroups-hold && /tmp/cgroups-hold"]
+    tool = copy(objects, tmp_path, "cgroups", f"files = {json.dumps([program, *libraries])}\nworkload = {json.dumps(workload)}\n"
+                '[[event]]\nwhere = { comm = "cgroups-hold" }\n')
+    report = lab.test(tool, "--kernels", kernel, status=None)
+    assert [(t["verdict"], t["reason"]) for t in report["tests"]] == [("pass", "")], report
+
+
 def test_types_for_a_kernel_without_any(lab, kernel, objects, tmp_path):
     """Out of the kernel's image into a pack; from there by the guest, and in the object."""
     folder = tempfile.TemporaryDirectory(dir="/var/tmp")  # guests have a /tmp of their own
