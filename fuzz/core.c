@@ -101,7 +101,7 @@ static void minimize(const struct input *in)
 	size_t size;
 	void *btf;
 
-	if (ab_btf_minimize(in->object, in->ext, in->kernel, &btf, &size, NULL) < 0)
+	if (ab_btf_minimize(in->object, in->ext, in->kernel, NULL, 0, &btf, &size, NULL) < 0)
 		return;
 	check(ab_btf_open_mem(btf, size, &min, NULL) == 0);
 	check(!ab_core_target_new(in->kernel, NULL, 0, &whole, NULL) && !ab_core_target_new(min, NULL, 0, &least, NULL));

@@ -5,6 +5,7 @@ import os
 import pathlib
 import subprocess
 
+import kernels
 import pytest
 from live import BUILD, TOOLS, needs_bpf
 
@@ -183,6 +184,88 @@ def test_libraries_cannot_be_changed(program, home, tmp_path):
     anybpf("build", TOOLS / "opensnoop.bpf.c", "-o", library)
     anybpf("btf", "min", library, "--btf", LIVE, "-o", tmp_path / "min.btf")
     assert "before a library is made" in refused("btf", "min", library, "--btf", LIVE, "--embed", "-o", tmp_path / "x", status=2)
+
+
+# ---- modules ----
+
+IN_MODULE = r"""
+struct task_struct;
+enum ring_state { RING_EMPTY = 1, RING_FULL = 7 };
+struct ring { int pad[5]; enum ring_state state; long head; struct task_struct *owner; };
+__attribute__((section(".modinfo"), used)) static const char info[] = "name=%s\0vermagic=%s SMP";
+int %s_push(struct ring *r) { return r->state; }
+"""
+ASKS_MODULE = r"""
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+enum ring_state___x { RING_FULL___x = 3 };
+struct ring___x { enum ring_state___x state; long head; struct task_struct *owner; };
+struct never___x { int a; };
+struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 6); __type(key, __u32); __type(value, __u64); } found SEC(".maps");
+static void put(__u32 key, __u64 value) { bpf_map_update_elem(&found, &key, &value, 0); }
+#define OFFSET(type, member) __builtin_preserve_field_info(((type *)0)->member, BPF_FIELD_BYTE_OFFSET)
+SEC("raw_tp/sched_switch") int on_switch(void *ctx)
+{
+	put(0, OFFSET(struct ring___x, head));
+	put(1, bpf_core_type_size(struct ring___x));
+	put(2, bpf_core_enum_value(enum ring_state___x, RING_FULL___x));
+	put(3, 1 + bpf_core_type_exists(struct never___x));
+	put(4, OFFSET(struct ring___x, owner));
+	put(5, OFFSET(struct task_struct, pid));
+	return 0;
+}
+char LICENSE[] SEC("license") = "GPL";
+"""
+
+
+@pytest.fixture(scope="module")
+def asking(tmp_path_factory):
+    """An object that asks for types of a module and of the kernel, a pack of the kernel alone, and one with the module too."""
+    folder = tmp_path_factory.mktemp("modules")
+    for name, text in (("ring", IN_MODULE), ("other", IN_MODULE.replace("struct ring ", "struct drum ").replace("struct ring *", "struct drum *"))):
+        (folder / f"{name}.c").write_text(text % (name, RELEASE, name))
+        kernels.run("gcc", "-g", "-c", "-o", folder / f"{name}.ko", folder / f"{name}.c")
+        kernels.run("pahole", "-J", "--btf_base", LIVE, folder / f"{name}.ko")
+    (folder / "asks.bpf.c").write_text(ASKS_MODULE)
+    for args in (("build", folder / "asks.bpf.c", "-o", folder / "asks.bpf.o"), ("pack", "add", folder / "alone.pack", LIVE),
+                 ("pack", "add", "--modules", folder / "both.pack", LIVE, folder / "other.ko", folder / "ring.ko")):
+        subprocess.run([ANYBPF, *args], check=True, capture_output=True, env={**os.environ, "ANYBPF_CC": str(BUILD / "anybpf-cc"),
+                                                                             "ANYBPF_LIBDIR": str(BUILD)})
+    return folder
+
+
+def offset_of_pid(asking):
+    shown = json.loads(anybpf("types", "show", "struct task_struct", "--json").stdout)
+    return next(m["offset"] for m in shown["members"] if m["name"] == "pid")
+
+
+@needs_bpf
+def test_types_of_modules_are_among_the_minimized(asking, home, monkeypatch, tmp_path):
+    monkeypatch.setenv("ANYBPF_PACK", str(asking / "both.pack"))
+    carries = tmp_path / "carries.bpf.o"
+    anybpf("btf", "min", asking / "asks.bpf.o", "--embed", "-o", carries)
+    for program in (asking / "asks.bpf.o", carries):
+        done = anybpf("run", program, "--btf", "auto", "--duration", "300ms", "--json")
+        maps = [line for line in map(json.loads, done.stdout.splitlines()) if line["type"] == "map"]
+        values = {e["key"]: e["value"] for e in maps[-1]["entries"]}
+        assert values == {0: 24, 1: 40, 2: 7, 3: 1, 4: 32, 5: offset_of_pid(asking)}
+    assert max(f.stat().st_size for f in (home / ".cache/anybpf/btf").iterdir()) < 1000
+
+
+@needs_bpf
+def test_without_the_module_there_are_no_such_types(asking, home, monkeypatch):
+    monkeypatch.setenv("ANYBPF_PACK", str(asking / "alone.pack"))
+    refused("run", asking / "asks.bpf.o", "--btf", "auto", status=3)
+    said = anybpf("check", asking / "asks.bpf.o", "--pack", asking / "alone.pack", status=1).stdout.decode()
+    assert "there is no struct ring" in said and "never" not in said
+
+
+def test_check_looks_at_modules_as_well(asking, home, tmp_path):
+    assert json.loads(anybpf("check", asking / "asks.bpf.o", "--pack", asking / "both.pack", "--json").stdout)["objects"][0]["native"] == 1
+    (tmp_path / "more.bpf.c").write_text(ASKS_MODULE.replace("long head;", "long head; int gone;").replace("struct ring___x, head", "struct ring___x, gone"))
+    said = anybpf("check", tmp_path / "more.bpf.c", "--pack", asking / "both.pack", status=1).stdout.decode()
+    assert "struct ring has no member 'gone'" in said and "there is no" not in said
 
 
 # ---- headers ----

@@ -35,6 +35,13 @@ AB_API bool ab_min_needed(const struct ab_min *min);
 AB_API int ab_min_btf(const struct ab_min *min, const void *btf, size_t size, void **ret_btf, size_t *ret_size,
 		      struct ab_error *err);
 
+/*
+ * The same out of a pack. Where the kernel has no type of a name, its modules in the pack are asked, as loaders ask those that
+ * are loaded; what is taken from them stands beside the kernel's types as if it were the kernel's (docs/format-min.md).
+ */
+AB_API int ab_min_pack(const struct ab_min *min, const struct ab_pack *pack, size_t kernel, void **ret_btf, size_t *ret_size,
+		       struct ab_error *err);
+
 /* ---- objects that carry it (docs/format-min.md) ---- */
 
 struct ab_min_entry {

@@ -2,7 +2,8 @@
 /*
  * Minimized BTF. Each relocation is resolved, and what its ways through the candidates touch is kept: the candidate by name, the
  * members on the way, and of their types what compatibility and the answer depend on. A pointer's target, a struct's other members
- * and the names of types that are only members are no part of that. Qualifiers and typedefs are skipped.
+ * and the names of types that are only members are no part of that. Qualifiers and typedefs are skipped. What a module's types
+ * answer is among it, as if the kernel had it: loaders ask the one BTF that they are given, and no modules.
  */
 #include "core_internal.h"
 #include "min.h"
@@ -11,14 +12,39 @@
 #define NAMED 2
 
 struct min {
-	const struct ab_btf *btf;
-	uint8_t *flags;    /* by id */
-	uint8_t **parts;   /* by id: which members or enumerators are kept, a byte each; NULL: none */
-	uint32_t *ids;     /* by id: the new one */
+	const struct ab_btf *kernel;
+	const struct ab_btf *const *modules;
+	size_t n_modules;
+	const struct ab_btf *btf; /* whose ids those at hand are: the kernel's, or a module's, which has the kernel's too */
+	uint32_t shift;    /* of a module's own ids in the arrays */
+	uint32_t n;        /* slots: types of the kernel and of all modules */
+	uint8_t *flags;    /* by slot */
+	uint8_t **parts;   /* by slot: which members or enumerators are kept, a byte each; NULL: none */
+	uint32_t *ids;     /* by slot: the new one */
 	struct text types, strings;
 	struct strmap known; /* strings, with their offsets */
 	bool failed;
 };
+
+/* Where an id of m->btf is in the arrays: behind the kernel's types are those of its modules. */
+static uint32_t slot(const struct min *m, uint32_t id)
+{
+	return id < ab_btf_count(m->kernel) ? id : id + m->shift;
+}
+
+static uint32_t own_count(const struct ab_btf *module)
+{
+	return ab_btf_count(module) - ab_btf_start(module);
+}
+
+/* What follows is about ids of the kernel or of one of its modules. */
+static void look_at(struct min *m, const struct ab_btf *btf)
+{
+	m->btf = btf;
+	m->shift = 0;
+	for (size_t i = 0; btf != m->kernel && m->modules[i] != btf; i++)
+		m->shift += own_count(m->modules[i]);
+}
 
 /* ---- what is kept ---- */
 
@@ -26,14 +52,14 @@ static void keep(struct min *m, uint32_t id);
 
 static void keep_part(struct min *m, uint32_t id, uint32_t index)
 {
-	const struct btf_type *t = ab_btf_type(m->btf, id);
+	uint8_t **parts = &m->parts[slot(m, id)];
 
-	if (!m->parts[id])
-		m->parts[id] = array_new(ab_btf_vlen(t), 1);
-	if (!m->parts[id])
+	if (!*parts)
+		*parts = array_new(ab_btf_vlen(ab_btf_type(m->btf, id)), 1);
+	if (!*parts)
 		m->failed = true;
 	else
-		m->parts[id][index] = true;
+		(*parts)[index] = true;
 }
 
 static bool is_open_array(const struct ab_btf *btf, uint32_t id)
@@ -63,9 +89,9 @@ static void keep(struct min *m, uint32_t id)
 {
 	const struct btf_type *t = ab_btf_type(m->btf, id = ab_btf_resolve(m->btf, id));
 
-	if (!id || m->flags[id] & KEPT)
+	if (!id || m->flags[slot(m, id)] & KEPT)
 		return;
-	m->flags[id] |= KEPT;
+	m->flags[slot(m, id)] |= KEPT;
 	if (ab_btf_kind(t) == BTF_KIND_ARRAY)
 		keep(m, ((const struct btf_array *)ab_btf_data(t))->type);
 }
@@ -75,7 +101,7 @@ static void visit_type(void *ctx, uint32_t id)
 	struct min *m = ctx;
 
 	keep(m, id);
-	m->flags[id] |= NAMED;
+	m->flags[slot(m, id)] |= NAMED;
 }
 
 static void visit_part(void *ctx, uint32_t id, uint32_t index)
@@ -121,7 +147,8 @@ static int keep_match(void *ctx, const struct ab_core_spec *way)
 	struct min *m = match->min;
 	const struct ab_core_visitor visitor = { visit_type, visit_part, m };
 
-	m->flags[way->root] |= KEPT | NAMED;
+	look_at(m, way->btf);
+	m->flags[slot(m, way->root)] |= KEPT | NAMED;
 	keep(m, way->root);
 	if (ab_core_is_type(way->kind))
 		ab_core_visit(match->spec, m->btf, way->root, &visitor);
@@ -161,20 +188,22 @@ static uint32_t put_string(struct min *m, const char *s)
 /* The new id of what a type refers to: void where it is not kept, as behind most pointers. */
 static uint32_t new_id(const struct min *m, uint32_t id)
 {
-	return m->ids[ab_btf_resolve(m->btf, id)];
+	return m->ids[slot(m, ab_btf_resolve(m->btf, id))];
 }
 
 static bool is_kept(const struct min *m, uint32_t id, uint32_t part)
 {
-	return m->parts[id] && m->parts[id][part];
+	const uint8_t *parts = m->parts[slot(m, id)];
+
+	return parts && parts[part];
 }
 
 static uint32_t count_parts(const struct min *m, uint32_t id, const struct btf_type *t)
 {
 	uint32_t n = 0;
 
-	for (uint32_t i = 0; m->parts[id] && i < ab_btf_vlen(t); i++)
-		n += m->parts[id][i];
+	for (uint32_t i = 0; i < ab_btf_vlen(t); i++)
+		n += is_kept(m, id, i);
 	return n;
 }
 
@@ -242,15 +271,27 @@ static void put_body(struct min *m, uint32_t id, const struct btf_type *t)
 	}
 }
 
+/*
+ * Enums as members are told apart by their names, and a declaration is nothing else. Where the kernel has an enum of the name, a
+ * module's must not become a candidate beside it.
+ */
+static bool has_name(const struct min *m, uint32_t id, const struct btf_type *t)
+{
+	const char *name = ab_btf_name(m->btf, t);
+
+	if (m->flags[slot(m, id)] & NAMED || ab_btf_kind(t) == BTF_KIND_FWD)
+		return true;
+	return ab_btf_is_enum(t) && (m->btf == m->kernel || !(ab_btf_find(m->kernel, name, BTF_KIND_ENUM) ||
+							      ab_btf_find(m->kernel, name, BTF_KIND_ENUM64)));
+}
+
 static void put_type(struct min *m, uint32_t id)
 {
 	const struct btf_type *t = ab_btf_type(m->btf, id);
 	bool has_parts = ab_btf_is_struct(t) || ab_btf_is_enum(t);
-	/* Enums as members are told apart by their names, and a declaration is nothing else. */
-	bool is_named = m->flags[id] & NAMED || ab_btf_is_enum(t) || ab_btf_kind(t) == BTF_KIND_FWD;
 	uint32_t vlen = has_parts ? count_parts(m, id, t) : ab_btf_vlen(t);
 
-	put_word(m, is_named ? put_string(m, ab_btf_name(m->btf, t)) : 0);
+	put_word(m, has_name(m, id, t) ? put_string(m, ab_btf_name(m->btf, t)) : 0);
 	put_word(m, (t->info & ~0xffffffu) | vlen);
 	switch (ab_btf_kind(t)) {
 	case BTF_KIND_PTR:
@@ -269,8 +310,16 @@ static void put_long(struct min *m)
 {
 	put_word(m, put_string(m, "long unsigned int"));
 	put_word(m, BTF_KIND_INT << 24);
-	put_word(m, ab_btf_pointer_size(m->btf));
-	put_word(m, 8 * ab_btf_pointer_size(m->btf));
+	put_word(m, ab_btf_pointer_size(m->kernel));
+	put_word(m, 8 * ab_btf_pointer_size(m->kernel));
+}
+
+static void put_types(struct min *m, const struct ab_btf *btf)
+{
+	look_at(m, btf);
+	for (uint32_t id = ab_btf_start(btf); id < ab_btf_count(btf); id++)
+		if (m->flags[slot(m, id)] & KEPT)
+			put_type(m, id);
 }
 
 static int write_types(struct min *m, struct ab_error *err)
@@ -278,13 +327,13 @@ static int write_types(struct min *m, struct ab_error *err)
 	uint32_t next = 1;
 
 	text_add(&m->strings, "", 1);
-	for (uint32_t id = 1; id < ab_btf_count(m->btf); id++)
-		if (m->flags[id] & KEPT)
-			m->ids[id] = next++;
-	for (uint32_t id = 1; id < ab_btf_count(m->btf); id++)
-		if (m->flags[id] & KEPT)
-			put_type(m, id);
-	if (ab_btf_pointer_size(m->btf) != 8)
+	for (uint32_t i = 1; i < m->n; i++)
+		if (m->flags[i] & KEPT)
+			m->ids[i] = next++;
+	put_types(m, m->kernel);
+	for (size_t i = 0; i < m->n_modules; i++)
+		put_types(m, m->modules[i]);
+	if (ab_btf_pointer_size(m->kernel) != 8)
 		put_long(m);
 	return m->failed || m->types.failed || m->strings.failed ? ab_fail_memory(err) : 0;
 }
@@ -314,7 +363,7 @@ static int keep_all(struct min *m, const struct ab_btf *object, const struct ab_
 {
 	_free_ bool *has_answer = array_new(ext->n_relos, sizeof(*has_answer));
 	struct ab_core_target *target;
-	int r = has_answer ? ab_core_target_new(m->btf, NULL, 0, &target, err) : ab_fail_memory(err);
+	int r = has_answer ? ab_core_target_new(m->kernel, m->modules, m->n_modules, &target, err) : ab_fail_memory(err);
 
 	if (r < 0)
 		return r;
@@ -336,20 +385,25 @@ static int keep_all(struct min *m, const struct ab_btf *object, const struct ab_
 	return MIN(r, 0);
 }
 
-int ab_btf_minimize(const struct ab_btf *object, const struct ab_ext *ext, const struct ab_btf *kernel, void **ret_btf,
-		    size_t *ret_size, struct ab_error *err)
+int ab_btf_minimize(const struct ab_btf *object, const struct ab_ext *ext, const struct ab_btf *kernel,
+		    const struct ab_btf *const *modules, size_t n_modules, void **ret_btf, size_t *ret_size,
+		    struct ab_error *err)
 {
-	uint32_t n = ab_btf_count(kernel);
-	struct min m = { .btf = kernel, .flags = array_new(n, 1), .parts = array_new(n, sizeof(*m.parts)),
-			 .ids = array_new(n, sizeof(*m.ids)) };
-	int r = m.flags && m.parts && m.ids ? keep_all(&m, object, ext, err) : ab_fail_memory(err);
+	struct min m = { .kernel = kernel, .modules = modules, .n_modules = n_modules, .n = ab_btf_count(kernel) };
+	int r;
 
+	for (size_t i = 0; i < n_modules; i++)
+		m.n += own_count(modules[i]);
+	m.flags = array_new(m.n, 1);
+	m.parts = array_new(m.n, sizeof(*m.parts));
+	m.ids = array_new(m.n, sizeof(*m.ids));
+	r = m.flags && m.parts && m.ids ? keep_all(&m, object, ext, err) : ab_fail_memory(err);
 	if (!r)
 		r = write_types(&m, err);
 	if (!r)
 		r = join(&m, ret_btf, ret_size, err);
-	for (uint32_t id = 0; m.parts && id < n; id++)
-		free(m.parts[id]);
+	for (uint32_t i = 0; m.parts && i < m.n; i++)
+		free(m.parts[i]);
 	free(m.flags);
 	free(m.parts);
 	free(m.ids);

@@ -25,6 +25,18 @@ int ab_pack_each_def(const struct ab_pack *pack, uint32_t kind, const char *name
 		     int (*fn)(void *ctx, uint32_t def, uint32_t kind, const char *name), void *ctx, struct ab_error *err);
 bool ab_pack_defs_has(const struct ab_pack_defs *defs, uint32_t def);
 
+/* The module of a kernel that follows `after` (the kernel itself, or one of its modules) in the pack; 0: there are no more. */
+size_t ab_pack_next_module(const struct ab_pack *pack, size_t kernel, size_t after);
+
+/* A type as CO-RE looks for it: its kind (BTF_KIND_*), and its name, whose flavour does not count. */
+struct ab_pack_type {
+	uint32_t kind;
+	const char *name;
+};
+/* The modules that define any of those types that their kernel does not: where loaders look too. The caller frees the list. */
+int ab_pack_modules(const struct ab_pack_defs *kernel, const struct ab_pack_type *types, size_t n_types,
+		    size_t **ret_modules, size_t *ret_n, struct ab_error *err);
+
 /*
  * A small BTF of one kernel: the definitions named by `names` (C names as in ab_btf_find_c, or plain names of functions,
  * variables and types of any kind; "task_struct" finds every kind) and what they need by value; what they only point to

@@ -4,6 +4,7 @@
  * asked for and what that needs.
  */
 #include <fnmatch.h>
+#include "core.h"
 #include "internal.h"
 #include "pack_build.h"
 
@@ -212,6 +213,94 @@ void ab_pack_defs_close(struct ab_pack_defs *defs)
 bool ab_pack_defs_has(const struct ab_pack_defs *defs, uint32_t def)
 {
 	return def < defs->pack->n_defs && defs->bits[def / 64] >> def % 64 & 1;
+}
+
+/* ---- modules ---- */
+
+size_t ab_pack_next_module(const struct ab_pack *pack, size_t kernel, size_t after)
+{
+	const struct ab_kernel *key = &pack->kernels[kernel].key;
+
+	for (size_t k = after + 1; k < pack->n_kernels && ab_kernel_is_base(key, &pack->kernels[k].key); k++)
+		if (pack->kernels[k].base == kernel + 1)
+			return k;
+	return 0;
+}
+
+/* Definitions of one type: whether the kernel has any, and with `bits` which there are. */
+struct type_defs {
+	const struct ab_pack_defs *kernel;
+	uint32_t kind;
+	bool is_there;
+	uint64_t *bits;
+};
+
+static int note_type_def(void *ctx, uint32_t def, uint32_t kind, const char *name)
+{
+	struct type_defs *t = ctx;
+
+	if (kind == BTF_KIND_FWD || ab_pack_class(kind) != ab_pack_class(t->kind))
+		return 0;
+	t->is_there |= ab_pack_defs_has(t->kernel, def);
+	if (t->bits)
+		t->bits[def / 64] |= 1ull << def % 64;
+	return 0;
+}
+
+/* The definitions of what the kernel does not have. */
+static int find_missing(const struct ab_pack_defs *kernel, const struct ab_pack_type *types, size_t n_types, uint64_t *bits,
+			struct ab_error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < n_types && r == 0; i++) {
+		_free_ char *name = strndup(types[i].name, ab_core_name_length(types[i].name));
+		struct type_defs t = { .kernel = kernel, .kind = types[i].kind };
+
+		r = name ? ab_pack_each_def(kernel->pack, 0, name, note_type_def, &t, err) : ab_fail_memory(err);
+		t.bits = bits;
+		if (r == 0 && !t.is_there)
+			r = ab_pack_each_def(kernel->pack, 0, name, note_type_def, &t, err);
+	}
+	return r;
+}
+
+static bool has_common(const uint64_t *a, const uint64_t *b, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (a[i] & b[i])
+			return true;
+	return false;
+}
+
+int ab_pack_modules(const struct ab_pack_defs *kernel, const struct ab_pack_type *types, size_t n_types,
+		    size_t **ret_modules, size_t *ret_n, struct ab_error *err)
+{
+	const struct ab_pack *pack = kernel->pack;
+	size_t words = PACK_BITS(pack->n_defs), n = 0, k = ab_pack_next_module(pack, kernel->kernel, kernel->kernel);
+	_free_ uint64_t *missing = array_new(words, sizeof(*missing));
+	_free_ size_t *modules = NULL;
+	int r = !missing ? ab_fail_memory(err) : k ? find_missing(kernel, types, n_types, missing, err) : 0;
+	bool is_any = r == 0 && has_common(missing, missing, words);
+
+	for (; r == 0 && is_any && k; k = ab_pack_next_module(pack, kernel->kernel, k)) {
+		_free_ uint64_t *own = NULL;
+		size_t *more;
+
+		r = ab_pack_set(pack, k, &own, err);
+		if (r < 0 || !has_common(own, missing, words))
+			continue;
+		more = reallocarray(modules, n + 1, sizeof(*more));
+		if (!more)
+			return ab_fail_memory(err);
+		modules = more;
+		modules[n++] = k;
+	}
+	if (r < 0)
+		return r;
+	*ret_modules = TAKE(modules);
+	*ret_n = n;
+	return 0;
 }
 
 /* ---- subsets ---- */

@@ -293,8 +293,13 @@ int ab_check_reach(const struct ab_check *check, const struct program *program, 
 bool ab_check_is_poison(const struct bpf_insn *in, const struct ab_core_value *value);
 
 /* ---- kernel.c ---- */
+/* A kernel's types, and those of modules of it that are to be asked where it has nothing. */
+struct check_types {
+	const struct ab_btf *kernel, *const *modules;
+	size_t n_modules;
+};
 /* The answers of a group in `types`, kept under `key`, which equal definitions have in common. */
-int ab_check_resolve(struct ab_check *check, struct group *group, const struct ab_btf *types, uint64_t key,
+int ab_check_resolve(struct ab_check *check, struct group *group, const struct check_types *types, uint64_t key,
 		     struct answers **ret, struct ab_error *err);
 struct answers *ab_check_remembered(const struct group *group, uint64_t key);
 /* Forgets the answers of a group. */
@@ -316,6 +321,8 @@ int ab_check_add_history(const struct ab_pack *pack, struct group *group, struct
 void ab_check_free_memory(struct ab_check *check);
 
 /* ---- hint.c ---- */
+/* The type for one of the object's, by its name without flavour; 0: `types` has none. */
+uint32_t ab_check_find_type(const struct ab_btf *types, const struct ab_btf *local, uint32_t id);
 /* Why a relocation has no answer in `types`, and the way out (NULL: none is known). The caller frees both. */
 int ab_check_explain(const struct ab_core_spec *spec, const struct ab_core_value *value, const struct ab_btf *types,
 		     const char *why, char **ret_message, char **ret_hint);

@@ -64,8 +64,7 @@ static const char *kind_word(const struct btf_type *t)
 	}
 }
 
-/* The kernel's type for one of the object's, by its name without flavour. */
-static uint32_t find_type(const struct ab_btf *types, const struct ab_btf *local, uint32_t id)
+uint32_t ab_check_find_type(const struct ab_btf *types, const struct ab_btf *local, uint32_t id)
 {
 	const struct btf_type *t = ab_btf_type(local, id);
 	const char *full = ab_btf_name(local, t);
@@ -297,7 +296,7 @@ int ab_check_explain(const struct ab_core_spec *spec, const struct ab_core_value
 {
 	const struct btf_type *t = ab_btf_type(spec->btf, spec->root);
 	const char *name = ab_btf_name(spec->btf, t);
-	uint32_t root = find_type(types, spec->btf, spec->root);
+	uint32_t root = ab_check_find_type(types, spec->btf, spec->root);
 	_text_ struct text message = {}, hint = {};
 
 	if (value->status == AB_CORE_MISSING && !root) {

@@ -59,7 +59,18 @@ static bool is_question(enum bpf_core_relo_kind kind)
 	       kind == BPF_CORE_ENUMVAL_EXISTS || kind == BPF_CORE_TYPE_ID_LOCAL;
 }
 
-static int resolve_relo(const struct relo *relo, struct ab_core_target *target, const struct ab_btf *types,
+/* Whose types say why there is no answer: those that have the type. */
+static const struct ab_btf *find_owner(const struct check_types *types, const struct ab_core_spec *spec)
+{
+	if (ab_check_find_type(types->kernel, spec->btf, spec->root))
+		return types->kernel;
+	for (size_t i = 0; i < types->n_modules; i++)
+		if (ab_check_find_type(types->modules[i], spec->btf, spec->root))
+			return types->modules[i];
+	return types->kernel;
+}
+
+static int resolve_relo(const struct relo *relo, struct ab_core_target *target, const struct check_types *types,
 			struct answer *a, struct ab_error *err)
 {
 	_text_ struct text why = {};
@@ -69,20 +80,20 @@ static int resolve_relo(const struct relo *relo, struct ab_core_target *target, 
 		return r;
 	if (a->value.status == AB_CORE_MISSING && is_question(relo->spec.kind))
 		return 0;
-	if (ab_check_explain(&relo->spec, &a->value, types, why.p, &a->message, &a->hint) < 0)
+	if (ab_check_explain(&relo->spec, &a->value, find_owner(types, &relo->spec), why.p, &a->message, &a->hint) < 0)
 		return ab_fail_memory(err);
 	return 0;
 }
 
-static int resolve_all(struct ab_check *check, struct group *group, const struct ab_btf *types, struct answers *answers,
+static int resolve_all(struct ab_check *check, struct group *group, const struct check_types *types, struct answers *answers,
 		       struct ab_error *err)
 {
 	struct ab_core_target *target;
 	int r;
 
 	if (group->map != NONE)
-		return ab_check_compare_ops(check, &check->maps[group->map], types, &answers->list[0], err);
-	r = ab_core_target_new(types, NULL, 0, &target, err);
+		return ab_check_compare_ops(check, &check->maps[group->map], types->kernel, &answers->list[0], err);
+	r = ab_core_target_new(types->kernel, types->modules, types->n_modules, &target, err);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; !r && i < group->n_relos; i++)
@@ -91,7 +102,7 @@ static int resolve_all(struct ab_check *check, struct group *group, const struct
 	return r;
 }
 
-int ab_check_resolve(struct ab_check *check, struct group *group, const struct ab_btf *types, uint64_t key,
+int ab_check_resolve(struct ab_check *check, struct group *group, const struct check_types *types, uint64_t key,
 		     struct answers **ret, struct ab_error *err)
 {
 	struct answers *answers = calloc(1, sizeof(*answers));
@@ -259,12 +270,13 @@ int ab_check_conclude(struct ab_check *check, const struct kernel *kernel, const
 static int answer_groups(struct ab_check *check, const struct ab_btf *types, uint64_t key, struct answers **groups,
 			 struct ab_error *err)
 {
+	const struct check_types alone = { .kernel = types };
 	int r = 0;
 
 	for (size_t i = 0; !r && i < check->n_groups; i++) {
 		groups[i] = ab_check_remembered(&check->groups[i], key);
 		if (!groups[i])
-			r = ab_check_resolve(check, &check->groups[i], types, key, &groups[i], err);
+			r = ab_check_resolve(check, &check->groups[i], &alone, key, &groups[i], err);
 	}
 	return r;
 }

@@ -135,20 +135,85 @@ static int answer_abi(struct ab_check *check, const struct ab_pack_defs *defs, s
 	return 0;
 }
 
+/* The modules of a kernel that have what the group asks for and the kernel has not. */
+static int find_modules(const struct ab_check *check, const struct ab_pack_defs *defs, const struct group *g, size_t **ret_modules,
+			size_t *ret_n, struct ab_error *err)
+{
+	struct ab_pack_type types[64];
+	uint64_t seen = 0;
+	size_t n = 0;
+
+	for (size_t i = 0; g->map == NONE && i < g->n_relos; i++) {
+		const struct ab_core_spec *spec = &check->code.relos[g->relos[i]].spec;
+		uint32_t kind = ab_btf_kind(ab_btf_type(check->btf, spec->root));
+
+		if (kind >= ARRAY_SIZE(types) || seen >> kind & 1 || spec->kind == BPF_CORE_TYPE_ID_LOCAL)
+			continue;
+		seen |= 1ull << kind;
+		types[n++] = (struct ab_pack_type){ kind, g->names[0] };
+	}
+	return ab_pack_modules(defs, types, n, ret_modules, ret_n, err);
+}
+
+static int get_module(const struct ab_check *check, const struct group *g, size_t module, struct ab_btf **ret_types,
+		      uint64_t *ret_key, struct ab_error *err)
+{
+	struct ab_pack_subset_opts opts = { .names = g->names, .n_names = g->n_names };
+	struct ab_pack_defs *defs;
+	int r = ab_pack_defs_open(check->pack, module, &defs, err);
+
+	if (r < 0)
+		return r;
+	r = ab_pack_subset(check->pack, defs, &opts, ret_types, ret_key, err);
+	ab_pack_defs_close(defs);
+	return r;
+}
+
+/* Equal definitions in the kernel and in all of the modules are one answer. */
+static int answer_by_modules(struct ab_check *check, const struct ab_pack_defs *defs, struct group *g, const size_t *modules,
+			     size_t n, struct answers **ret, struct ab_error *err)
+{
+	struct ab_pack_subset_opts opts = { .names = g->names, .n_names = g->n_names };
+	struct ab_btf **btfs = array_new(n + 1, sizeof(*btfs));
+	uint64_t key = 0, own;
+	int r = btfs ? ab_pack_subset(check->pack, defs, &opts, &btfs[0], &key, err) : ab_fail_memory(err);
+
+	for (size_t i = 0; !r && i < n; i++) {
+		r = get_module(check, g, modules[i], &btfs[i + 1], &own, err);
+		key = (key ^ own) * 0x9e3779b97f4a7c15ull;
+	}
+	if (!r) {
+		const struct check_types types = { btfs[0], (const struct ab_btf *const *)btfs + 1, n };
+
+		*ret = ab_check_remembered(g, key);
+		r = *ret ? 0 : ab_check_resolve(check, g, &types, key, ret, err);
+	}
+	for (size_t i = 0; btfs && i <= n; i++)
+		ab_btf_close(btfs[i]);
+	free(btfs);
+	return r;
+}
+
 static int answer_group(struct ab_check *check, const struct ab_pack_defs *defs, struct group *g, struct answers **ret,
 			struct ab_error *err)
 {
 	struct ab_pack_subset_opts opts = {
 		.names = g->names, .n_names = g->n_names, .skip_keys = g->keys, .n_skip = g->n_answers
 	};
+	_free_ size_t *modules = NULL;
 	struct ab_btf *types;
+	size_t n_modules = 0;
 	uint64_t key;
-	int r = ab_pack_subset(check->pack, defs, &opts, &types, &key, err);
+	int r = find_modules(check, defs, g, &modules, &n_modules, err);
 
+	if (!r && n_modules)
+		return answer_by_modules(check, defs, g, modules, n_modules, ret, err);
+	if (!r)
+		r = ab_pack_subset(check->pack, defs, &opts, &types, &key, err);
 	if (r < 0)
 		return r;
 	if (types) {
-		r = ab_check_resolve(check, g, types, key, ret, err);
+		r = ab_check_resolve(check, g, &(struct check_types){ types, NULL, 0 }, key, ret, err);
 		ab_btf_close(types);
 		return r;
 	}
@@ -203,24 +268,22 @@ static int answer_groups(struct ab_check *check, const struct ab_pack_defs *defs
 
 /* ---- modules ---- */
 
-static bool same_kernel(const struct ab_kernel *a, const struct ab_kernel *b)
+static bool has_all(const struct ab_check *check, const uint64_t *facts)
 {
-	return !strcmp(a->release, b->release) && !strcmp(a->arch, b->arch) && !strcmp(a->distribution, b->distribution) &&
-	       !strcmp(a->flavour, b->flavour);
+	for (size_t i = 0; i < check->n_questions; i++)
+		if (!(facts[i / 64] >> i % 64 & 1))
+			return false;
+	return true;
 }
 
-/* What the kernel itself does not have may be in one of its modules, which follow it in the pack. */
-static int answer_by_modules(struct ab_check *check, size_t kernel, uint64_t *facts, struct ab_error *err)
+/* What the kernel itself does not have may be in one of its modules. */
+static int ask_modules(struct ab_check *check, size_t kernel, uint64_t *facts, struct ab_error *err)
 {
-	const struct ab_kernel *of = ab_pack_kernel(check->pack, kernel);
 	int r = 0;
 
-	for (size_t k = kernel + 1; !r && k < ab_pack_count(check->pack); k++) {
-		const struct ab_kernel *module = ab_pack_kernel(check->pack, k);
+	for (size_t k = kernel; !r && !has_all(check, facts) && (k = ab_pack_next_module(check->pack, kernel, k));) {
 		struct ab_pack_defs *defs;
 
-		if (!same_kernel(of, module) || !*module->module)
-			break;
 		r = ab_pack_defs_open(check->pack, k, &defs, err);
 		if (r < 0)
 			break;
@@ -244,7 +307,7 @@ static int check_defs(struct ab_check *check, const struct ab_pack_defs *defs, s
 	if (!facts || !groups)
 		return ab_fail_memory(err);
 	answer_questions(check, defs, facts);
-	r = answer_by_modules(check, index, facts, err);
+	r = ask_modules(check, index, facts, err);
 	if (!r)
 		r = answer_abi(check, defs, &kernel.abi, err);
 	if (!r)

@@ -54,29 +54,22 @@ struct job {
 
 /* ---- min ---- */
 
-static int add_entry(struct job *job, const struct ab_kernel *kernel, const void *btf, size_t size, struct ab_error *err)
+/* Takes over the types, minimized. */
+static int add_entry(struct job *job, const struct ab_kernel *kernel, void *btf, size_t size, struct ab_error *err)
 {
-	struct ab_min_entry entry = { .kernel = *kernel };
-	void *min_btf;
-	int r;
-
 	if (job->n == job->cap) {
 		size_t cap = job->cap ? 2 * job->cap : 16;
 		struct ab_min_entry *more = realloc(job->entries, cap * sizeof(*more));
 
-		if (!more)
+		if (!more) {
+			free(btf);
 			return ab_fail_memory(err);
+		}
 		job->entries = more;
 		job->cap = cap;
 	}
-	r = ab_min_btf(job->min, btf, size, &min_btf, &entry.size, err);
-	if (r < 0) {
-		ab_error_prefix(err, "%s", kernel->release);
-		return r;
-	}
-	entry.btf = min_btf;
-	job->entries[job->n++] = entry;
-	job->bytes += entry.size;
+	job->entries[job->n++] = (struct ab_min_entry){ .kernel = *kernel, .btf = btf, .size = size };
+	job->bytes += size;
 	return 0;
 }
 
@@ -88,8 +81,8 @@ static int add_file(struct job *job, const char *path, struct ab_error *err)
 	size_t n = strlen(base) - (str_ends(base, ".btf") ? 4 : 0), size;
 	struct ab_kernel kernel = { .arch = ab_min_running()->arch, .distribution = "", .flavour = "", .module = "" };
 	_free_ char *release = strndup(base, n), *source = NULL;
-	_free_ void *btf = NULL;
-	int r = release ? ab_min_whole(&opts, &btf, &size, &source, err) : ab_fail_memory(err);
+	void *btf = NULL;
+	int r = release ? ab_min_find(job->min, &opts, &btf, &size, &source, err) : ab_fail_memory(err);
 
 	if (r < 0)
 		return r;
@@ -109,13 +102,15 @@ static int add_from_pack(struct job *job, const struct ab_kernel_set *set, struc
 
 	for (size_t i = 0; !r && i < ab_pack_count(job->pack); i++) {
 		const struct ab_kernel *kernel = ab_pack_kernel(job->pack, i);
-		_free_ void *btf = NULL;
+		void *btf = NULL;
 		size_t size;
 
 		if (*kernel->module || (set ? !ab_kernel_set_has(set, kernel) : *kernel->arch && strcmp(kernel->arch, arch)))
 			continue;
-		r = ab_pack_extract(job->pack, i, &btf, &size, err);
-		if (!r)
+		r = ab_min_pack(job->min, job->pack, i, &btf, &size, err);
+		if (r < 0)
+			ab_error_prefix(err, "%s", kernel->release);
+		else
 			r = add_entry(job, kernel, btf, size, err);
 	}
 	if (!r && !job->n)

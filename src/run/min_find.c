@@ -63,7 +63,7 @@ static long find_kernel(const struct ab_pack *pack, const struct ab_kernel *kern
 	return found;
 }
 
-/* 1: taken; 0: it is not in there. */
+/* 1: taken, as much as is needed; 0: it is not in there. */
 static int take_from_pack(struct find *f, const char *path, const char *pattern)
 {
 	struct ab_pack *pack;
@@ -76,7 +76,8 @@ static int take_from_pack(struct find *f, const char *path, const char *pattern)
 	if (index < 0 && (pattern || index != -ENOENT)) {
 		r = index;
 	} else if (index >= 0) {
-		r = ab_pack_extract(pack, index, &f->btf, &f->size, f->err);
+		r = f->min ? ab_min_pack(f->min, pack, index, &f->btf, &f->size, f->err) :
+			     ab_pack_extract(pack, index, &f->btf, &f->size, f->err);
 		if (!r)
 			put_pack_source(f, path, ab_pack_kernel(pack, index));
 		r = r < 0 ? r : 1;
@@ -144,29 +145,31 @@ static bool is_pack(const char *path)
 	return is;
 }
 
-/* Raw BTF, or an ELF file with it. */
+static int copy_raw(struct find *f, const struct ab_btf *btf)
+{
+	const void *raw = ab_btf_raw(btf, &f->size);
+
+	if (f->min)
+		return ab_min_btf(f->min, raw, f->size, &f->btf, &f->size, f->err);
+	f->btf = malloc(f->size);
+	if (!f->btf)
+		return ab_fail_memory(f->err);
+	memcpy(f->btf, raw, f->size);
+	return 0;
+}
+
+/* Raw BTF, or an ELF file with it; as much as is needed. */
 static int take_file(struct find *f, const char *path)
 {
-	_free_ char *data = NULL;
 	struct ab_btf *btf;
-	const void *raw;
-	size_t size;
 	int r = ab_btf_open_file(path, &btf, f->err);
 
 	if (r < 0)
 		return r;
-	raw = ab_btf_raw(btf, &size);
-	data = malloc(size);
-	if (!data) {
-		ab_btf_close(btf);
-		return ab_fail_memory(f->err);
-	}
-	memcpy(data, raw, size);
+	r = copy_raw(f, btf);
 	ab_btf_close(btf);
-	f->btf = TAKE(data);
-	f->size = size;
 	text_printf(&f->source, "'%s'", path);
-	return 1;
+	return r < 0 ? r : 1;
 }
 
 /* What was named: a pack, a file with types, or a kernel of the packs in the usual places. */
@@ -259,15 +262,6 @@ static void put_cached(const struct find *f, char *path)
 
 /* ---- finding ---- */
 
-static int minimize(struct find *f)
-{
-	void *whole = TAKE(f->btf);
-	int r = ab_min_btf(f->min, whole, f->size, &f->btf, &f->size, f->err);
-
-	free(whole);
-	return r;
-}
-
 /* Bytes of somebody else: they are types before they are kept. */
 static int take_fetched(struct find *f)
 {
@@ -286,7 +280,7 @@ static int take_fetched(struct find *f)
 	}
 	ab_btf_close(btf);
 	text_puts(&f->source, source);
-	return 0;
+	return 1;
 }
 
 static int find_for_object(struct find *f)
@@ -303,9 +297,7 @@ static int find_for_object(struct find *f)
 	if (r)
 		return r;
 	r = take_from_packs(f, NULL);
-	if (r > 0)
-		r = minimize(f);
-	else if (!r)
+	if (!r)
 		r = take_fetched(f);
 	if (r < 0)
 		return r;
@@ -320,8 +312,6 @@ static int find(struct find *f, void **ret_btf, size_t *ret_size, char **ret_sou
 
 	if (f->types) {
 		r = take_named(f);
-		if (r > 0 && f->min)
-			r = minimize(f);
 	} else if (f->min) {
 		r = find_for_object(f);
 	} else {

@@ -7,6 +7,7 @@
 #include <anybpf/kernels.h>
 #include <anybpf/min.h>
 #include "jobs.h"
+#include "keyring.h"
 #include "server.h"
 
 #define JSON "application/json"
@@ -115,6 +116,19 @@ static int sign_types(struct request *q, const struct types_question *asked, con
 	return r == -ENOMEM ? ab_fail_memory(err) : r ? ab_fail(err, AB_ERROR_INTERNAL, r, "signing failed") : 0;
 }
 
+static int minimize_types(struct request *q, const struct ab_min *min, const struct types *types, void **ret_btf, size_t *ret_size,
+			  struct ab_error *err)
+{
+	_free_ char *whole = NULL;
+	size_t size;
+	int r;
+
+	if (types->pack)
+		return ab_min_pack(min, types->pack, types->index, ret_btf, ret_size, err);
+	r = ab_kernels_read(q->server->kernels, types, &whole, &size, err);
+	return r ? r : ab_min_btf(min, whole, size, ret_btf, ret_size, err);
+}
+
 static void minimize(struct request *q)
 {
 	const struct types_question asked = { .kernel = q->argument, .arch = argument(q, "arch"),
@@ -122,20 +136,17 @@ static void minimize(struct request *q)
 					      .object_size = q->body.n };
 	struct ab_error *err = &q->work_error;
 	const struct types *types;
-	_free_ char *whole = NULL;
 	_free_ void *btf = NULL;
 	struct ab_min *min = NULL;
-	size_t whole_size, size = 0;
+	size_t size = 0;
 	int r = check_question(&asked, err);
 
 	if (!r)
 		r = find_kernel(q, &asked, &types, err);
 	if (!r)
-		r = ab_kernels_read(q->server->kernels, types, &whole, &whole_size, err);
-	if (!r)
 		r = ab_min_new(asked.object, asked.object_size, &min, err);
 	if (!r)
-		r = ab_min_btf(min, whole, whole_size, &btf, &size, err);
+		r = minimize_types(q, min, types, &btf, &size, err);
 	if (!r)
 		r = sign_types(q, &asked, btf, size, err);
 	ab_min_free(min);

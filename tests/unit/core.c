@@ -143,6 +143,96 @@ TEST(modules_are_asked_where_the_kernel_has_nothing)
 	ab_btf_close(object.btf);
 }
 
+/* What the object asks, as its file would have it. */
+static struct ab_btf *minimized(const struct bpf_core_relo *relos, size_t n, const struct ab_btf *kernel,
+				const struct ab_btf *module)
+{
+	struct ab_ext_relo list[8] = {};
+	struct ab_ext ext = { .relos = list, .n_relos = n };
+	struct ab_error err = {};
+	struct ab_btf *btf;
+	size_t size;
+	void *data;
+
+	for (size_t i = 0; i < n; i++)
+		list[i].relo = relos[i];
+	ASSERT_OK(ab_btf_minimize(object.btf, &ext, kernel, &module, module != NULL, &data, &size, &err), err);
+	ASSERT_OK(ab_btf_open_mem(data, size, &btf, &err), err);
+	free(data);
+	return btf;
+}
+
+TEST(minimized_types_have_what_modules_answer)
+{
+	struct ab_btf *kernel, *module, *min;
+	struct ab_core_target *target;
+
+	make_object();
+	start();
+	integer("int", 4, BTF_INT_SIGNED);
+	type("s", BTF_KIND_UNION, 0, 8);
+	kernel = opened();
+	start_split();
+	type("s", BTF_KIND_STRUCT, 2, 64);
+	member("other", 1, 0);
+	member("a", 1, 256);
+	module = opened_split(kernel);
+	min = minimized((struct bpf_core_relo[]){ { .type_id = 2, .access_str_off = object.a },
+						  { .type_id = 2, .access_str_off = object.b, .kind = BPF_CORE_FIELD_EXISTS } },
+			2, kernel, module);
+	ASSERT_INT(ab_btf_count(min), 3);
+	target = target_of(min, NULL);
+	ASSERT_INT(resolved(target, BPF_CORE_FIELD_BYTE_OFFSET, object.a, NULL).value, 32);
+	ASSERT_INT(resolved(target, BPF_CORE_FIELD_EXISTS, object.b, NULL).value, 0);
+	ab_core_target_free(target);
+	ab_btf_close(min);
+	ab_btf_close(module);
+	ab_btf_close(kernel);
+	ab_btf_close(object.btf);
+}
+
+/* struct s { enum e a; } and enum e, of which the kernel's and the module's are others. */
+TEST(an_enum_of_a_module_is_no_candidate_beside_the_kernels)
+{
+	struct ab_btf *kernel, *module, *min;
+	struct ab_core_target *target;
+	uint32_t first, whole;
+
+	start();
+	type("e", BTF_KIND_ENUM, 0, 4);
+	type("s", BTF_KIND_STRUCT, 1, 4);
+	member("a", 1, 0);
+	first = name("0:0");
+	whole = name("0");
+	object.btf = opened();
+	start();
+	type("e", BTF_KIND_ENUM, 0, 8);
+	kernel = opened();
+	start_split();
+	type("e", BTF_KIND_ENUM, 0, 4);
+	type("s", BTF_KIND_STRUCT, 1, 16);
+	member("a", 2, 64);
+	module = opened_split(kernel);
+	min = minimized((struct bpf_core_relo[]){ { .type_id = 2, .access_str_off = first },
+						  { .type_id = 1, .access_str_off = whole, .kind = BPF_CORE_TYPE_SIZE } },
+			2, kernel, module);
+	for (int i = 0; i < 2; i++) {
+		struct ab_core_spec size = parsed(object.btf, BPF_CORE_TYPE_SIZE, 1, whole);
+		struct ab_core_value value;
+
+		target = i ? target_of(min, NULL) : target_of(kernel, module);
+		ASSERT_INT(resolved(target, BPF_CORE_FIELD_BYTE_OFFSET, first, NULL).value, 8);
+		ASSERT_INT(ab_core_target_resolve(target, &size, &value, NULL, NULL), 0);
+		ASSERT_INT(value.status, AB_CORE_OK);
+		ASSERT_INT(value.value, 8);
+		ab_core_target_free(target);
+	}
+	ab_btf_close(min);
+	ab_btf_close(module);
+	ab_btf_close(kernel);
+	ab_btf_close(object.btf);
+}
+
 static void assert_missing(const struct ab_btf *kernel, enum bpf_core_relo_kind kind, uint32_t access, bool poison,
 			   const char *reason)
 {
