@@ -800,17 +800,12 @@ static int open_fd(int fd, const char *path, const struct ab_btf *base, struct a
 
 int ab_btf_open_file(const char *path, struct ab_btf **ret_btf, struct ab_error *err)
 {
-	return ab_btf_open_split_file(path, NULL, ret_btf, err);
-}
-
-int ab_btf_open_split_file(const char *path, const struct ab_btf *base, struct ab_btf **ret_btf, struct ab_error *err)
-{
 	_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
 	int r;
 
 	if (fd < 0)
 		return ab_fail_errno(err, -errno, "unable to open '%s'", path);
-	r = open_fd(fd, path, base, ret_btf, err);
+	r = open_fd(fd, path, NULL, ret_btf, err);
 	if (r == -EBADMSG || r == -ENOENT)
 		ab_error_prefix(err, "'%s'", path);
 	return r;

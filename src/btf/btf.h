@@ -22,7 +22,6 @@ int ab_btf_open_mem(const void *data, size_t size, struct ab_btf **ret_btf, stru
  * The same for split BTF, a module's, whose ids and strings go on where those of `base` end. It reads in the base, which
  * has to stay open; everything below holds for ids of both. -EBADMSG/FORMAT also where it belongs to another kernel.
  */
-int ab_btf_open_split_file(const char *path, const struct ab_btf *base, struct ab_btf **ret_btf, struct ab_error *err);
 int ab_btf_open_split_mem(const void *data, size_t size, const struct ab_btf *base, struct ab_btf **ret_btf,
 			  struct ab_error *err);
 /* The running kernel's; -ENOENT/NO_TYPES where it has none. */
@@ -64,18 +63,13 @@ uint32_t ab_btf_find(const struct ab_btf *btf, const char *name, uint32_t kind);
 uint32_t ab_btf_find_c(const struct ab_btf *btf, const char *c_name);
 /* Skips typedefs, const, volatile, restrict and type tags. */
 uint32_t ab_btf_resolve(const struct ab_btf *btf, uint32_t id);
+/* Skips const, volatile, restrict and type tags, not typedefs. */
+uint32_t ab_btf_unqualify(const struct ab_btf *btf, uint32_t id);
 /* sizeof, 0 for void, functions and forward declarations. */
 size_t ab_btf_size(const struct ab_btf *btf, uint32_t id);
 size_t ab_btf_align(const struct ab_btf *btf, uint32_t id);
 /* 4 or 8, as the kernel's `long` says. */
 size_t ab_btf_pointer_size(const struct ab_btf *btf);
-
-/*
- * Whether two types are the same as C has it: kinds, names, sizes, offsets, enumerators, element counts, and the same of
- * what they are made of; names of parameters do not count. Other named types that they lead to are the same if they have
- * the same keyword and name, declared or defined; with `deep`, if they are defined the same too.
- */
-bool ab_btf_equal(const struct ab_btf *a, uint32_t a_id, const struct ab_btf *b, uint32_t b_id, bool deep);
 
 /*
  * The text after `prefix` of the decl tag on a type (component -1) or on one of its members or parameters, or NULL. Tags

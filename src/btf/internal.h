@@ -135,8 +135,6 @@ const struct builtin *ab_btf_builtin(const char *name);
 struct member ab_btf_member(const struct ab_btf *btf, const struct btf_type *t, uint32_t i);
 /* Whether clang needs __attribute__((packed)) to lay out the struct or union as BTF says. */
 bool ab_btf_packed(const struct ab_btf *btf, const struct btf_type *t);
-/* Skips const, volatile, restrict and type tags, not typedefs. */
-uint32_t ab_btf_unqualify(const struct ab_btf *btf, uint32_t id);
 static inline bool ab_btf_is_struct(const struct btf_type *t)
 {
 	return ab_btf_kind(t) == BTF_KIND_STRUCT || ab_btf_kind(t) == BTF_KIND_UNION;

@@ -315,7 +315,6 @@ void ab_encoder_free(struct encoder *e);
 /* A hash of what a definition reads like, with texts and not their numbers: the same in every writer. */
 uint64_t ab_pack_reading(const struct table *strings, const struct item *def);
 void ab_sort_numbers(uint32_t *numbers, uint32_t n);
-int ab_writer_load_old(struct ab_pack_writer *w, struct ab_error *err);
 int ab_writer_take_old(struct ab_pack_writer *w, struct ab_error *err);
 int ab_pack_commit(struct ab_pack_writer *w, struct ab_error *err);
 

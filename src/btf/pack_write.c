@@ -91,7 +91,7 @@ static int import_defs(struct ab_pack_writer *w, const struct ab_pack *pack, boo
 	return r;
 }
 
-int ab_writer_load_old(struct ab_pack_writer *w, struct ab_error *err)
+static int load_old(struct ab_pack_writer *w, struct ab_error *err)
 {
 	return w->old && !w->old_defs ? import_defs(w, w->old, true, &w->old_defs, err) : 0;
 }
@@ -293,7 +293,7 @@ int ab_pack_writer_add(struct ab_pack_writer *w, const struct ab_kernel *kernel,
 	r = find_btf(&btf, &size, &elf, err);
 	pthread_mutex_lock(&w->mutex);
 	if (r == 0)
-		r = ab_writer_load_old(w, err);
+		r = load_old(w, err);
 	pthread_mutex_unlock(&w->mutex);
 	e = r == 0 ? take_encoder(w) : NULL;
 	if (r == 0 && (!e || !copy_key(&k.key, kernel)))
@@ -359,7 +359,7 @@ int ab_pack_writer_merge(struct ab_pack_writer *w, const struct ab_pack *other, 
 	int r;
 
 	pthread_mutex_lock(&w->mutex);
-	r = ab_writer_load_old(w, err);
+	r = load_old(w, err);
 	if (r == 0)
 		r = import_defs(w, other, false, &defs, err);
 	if (r == 0)
@@ -388,7 +388,7 @@ int ab_writer_take_old(struct ab_pack_writer *w, struct ab_error *err)
 {
 	struct ab_pack *old = w->old;
 	bool *dropped = w->dropped;
-	int r = ab_writer_load_old(w, err);
+	int r = load_old(w, err);
 
 	if (r < 0 || !old)
 		return r;

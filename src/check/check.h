@@ -244,7 +244,6 @@ struct ab_check {
 /* ---- code.c ---- */
 int ab_check_read_code(struct ab_check *check, struct ab_error *err);
 void ab_check_free_code(struct code *code);
-const struct section *ab_check_section(const struct code *code, const char *name);
 /* The function that an instruction is in, or NONE. */
 uint32_t ab_check_function_at(const struct code *code, uint32_t insn);
 /* The line record of an instruction, or NULL. */

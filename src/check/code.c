@@ -152,7 +152,7 @@ uint32_t ab_check_function_at(const struct code *code, uint32_t insn)
 	return (uint32_t)low - 1;
 }
 
-const struct section *ab_check_section(const struct code *code, const char *name)
+static const struct section *find_section(const struct code *code, const char *name)
 {
 	for (size_t i = 1; i < code->n_sections; i++)
 		if (!strcmp(code->sections[i].name, name))
@@ -319,7 +319,7 @@ static int read_refs(struct reader *r, const uint32_t *externals, struct ab_erro
 /* The instruction of a record, or NONE if it is in no code. */
 static uint32_t record_insn(const struct code *code, const char *section, uint32_t offset)
 {
-	const struct section *s = ab_check_section(code, section);
+	const struct section *s = find_section(code, section);
 
 	return s && s->first != NONE && offset < s->size ? s->first + offset / (uint32_t)sizeof(struct bpf_insn) : NONE;
 }

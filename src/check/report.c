@@ -220,7 +220,16 @@ static int sort_findings(struct findings *f)
 	return order && sorted ? 0 : -ENOMEM;
 }
 
-int ab_check_find(const struct ab_check_report *report, size_t object, struct findings *ret, struct ab_error *err)
+static void free_findings(struct findings *findings)
+{
+	for (size_t i = 0; i < findings->n; i++)
+		free(findings->list[i].kernels);
+	free(findings->list);
+	findings->list = NULL;
+	findings->n = 0;
+}
+
+static int find_findings(const struct ab_check_report *report, size_t object, struct findings *ret, struct ab_error *err)
 {
 	_strmap_ struct strmap known = {};
 	struct findings f = {};
@@ -237,20 +246,11 @@ int ab_check_find(const struct ab_check_report *report, size_t object, struct fi
 	if (!r)
 		r = sort_findings(&f);
 	if (r < 0) {
-		ab_check_free_findings(&f);
+		free_findings(&f);
 		return ab_fail_memory(err);
 	}
 	*ret = f;
 	return 0;
-}
-
-void ab_check_free_findings(struct findings *findings)
-{
-	for (size_t i = 0; i < findings->n; i++)
-		free(findings->list[i].kernels);
-	free(findings->list);
-	findings->list = NULL;
-	findings->n = 0;
 }
 
 /* ---- which kernels ---- */
@@ -387,7 +387,7 @@ static int find_all(const struct ab_check_report *report, struct findings *findi
 	int r = 0;
 
 	for (size_t o = 0; !r && o < report->n_objects; o++)
-		r = ab_check_find(report, o, &findings[o], err);
+		r = find_findings(report, o, &findings[o], err);
 	return r;
 }
 
@@ -405,7 +405,7 @@ int ab_check_report_write(const struct ab_check_report *report, enum ab_check_fo
 	else if (!r && form == AB_CHECK_HTML)
 		ab_check_write_html(report, findings, &out);
 	for (size_t o = 0; findings && o < report->n_objects; o++)
-		ab_check_free_findings(&findings[o]);
+		free_findings(&findings[o]);
 	if (r < 0)
 		return r;
 	*ret_size = out.n;

@@ -29,8 +29,6 @@ struct findings {
 	size_t results[4];              /* how many kernels have which enum ab_check_result */
 };
 
-int ab_check_find(const struct ab_check_report *report, size_t object, struct findings *ret, struct ab_error *err);
-void ab_check_free_findings(struct findings *findings);
 bool ab_check_same_kernels(const struct finding *a, const struct finding *b);
 /* Appends which kernels of the report they are: "all before 5.5", "aarch64 since 6.4", "5.10.0-8-amd64 and 3 more". */
 void ab_check_say_kernels(const struct ab_check_report *report, size_t object, const uint32_t *kernels, size_t n,

@@ -29,10 +29,6 @@ extern const struct command cli_run, cli_build, cli_btf, cli_check, cli_doctor, 
 
 /* One line on standard error: "anybpf: warning: ..."; `word` is "warning", "error" or NULL for plain talk. */
 void cli_say(const char *word, const char *fmt, ...) PRINTF_LIKE(2, 3);
-/* Says an error in the forms that were asked for and returns its exit status. */
-int cli_report(struct cli *cli, const struct ab_error *err);
-/* Flushes standard output. A reader that went away (head) is no error; a full disk is one. */
-int cli_finish(struct cli *cli, struct ab_error *err);
 /* Adds a finished JSON document as a line; fails when memory ran out on the way. */
 int cli_print_json(struct cli *cli, struct text *text, struct ab_error *err);
 
@@ -46,12 +42,9 @@ int cli_find_program(const char *name, const char *folder, char *path, size_t ca
 
 /* help.c: everything that --help shows, wrapped to the terminal. */
 void help_print_command(struct out *out, const struct command *command);
-void help_print_options(struct out *out, const char *title, const struct opt *options);
 /* One row of an options list: the left part, then the text in its column. */
 void help_print_row(struct out *out, const char *left, const char *text);
 void help_print_overview(struct out *out);
-/* "-p, --pid PID", as help and man pages show it. */
-void help_option_names(struct text *t, const struct opt *opt);
 /* man.c: the manual page of a command, or of anybpf itself when NULL, with the prose of a Markdown file. */
 int man_print(struct out *out, const struct command *command, const char *prose_path, struct ab_error *err);
 

@@ -10,7 +10,8 @@ struct help_opts {
 
 #define COLUMN 30 /* where descriptions begin */
 
-void help_option_names(struct text *t, const struct opt *opt)
+/* "-p, --pid PID", as help shows it. */
+static void option_names(struct text *t, const struct opt *opt)
 {
 	if (opt->letter)
 		text_printf(t, "-%c, ", opt->letter);
@@ -53,7 +54,7 @@ void help_print_row(struct out *out, const char *left, const char *text)
 	} while (*text);
 }
 
-void help_print_options(struct out *out, const char *title, const struct opt *options)
+static void print_options(struct out *out, const char *title, const struct opt *options)
 {
 	out_printf(out, "\n%s:\n", title);
 	for (const struct opt *o = options; o->name; o++) {
@@ -61,7 +62,7 @@ void help_print_options(struct out *out, const char *title, const struct opt *op
 
 		if (!opt_is_here(o))
 			continue;
-		help_option_names(&names, o);
+		option_names(&names, o);
 		if (names.p)
 			help_print_row(out, names.p, o->help);
 	}
@@ -71,7 +72,7 @@ void help_print_command(struct out *out, const struct command *command)
 {
 	out_printf(out, "Usage: anybpf %s [OPTION...]%s%s\n\n%c%s.\n", command->name, command->operands ? " " : "",
 		   command->operands ? command->operands : "", command->summary[0] - 'a' + 'A', command->summary + 1);
-	help_print_options(out, "Options", command->options);
+	print_options(out, "Options", command->options);
 	out_printf(out, "\nSee 'man anybpf-%s' for more.\n", command->name);
 }
 

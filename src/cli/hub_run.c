@@ -7,7 +7,7 @@
 
 /* ---- what is shown ---- */
 
-void hub_show_found(struct hub_run *run, const struct ab_found *found, bool added)
+static void show_found(struct hub_run *run, const struct ab_found *found, bool added)
 {
 	const struct ab_kernel *k = found->kernel;
 	_text_ struct text t = {};
@@ -41,7 +41,7 @@ void hub_show_found(struct hub_run *run, const struct ab_found *found, bool adde
 	cli_print_json(run->cli, &t, NULL);
 }
 
-void hub_show_failed(struct hub_run *run, const char *input, const struct ab_error *why)
+static void show_failed(struct hub_run *run, const char *input, const struct ab_error *why)
 {
 	_text_ struct text t = {};
 	struct json j = { &t };
@@ -106,7 +106,7 @@ int hub_take_found(void *ctx, const struct ab_found *found, struct ab_error *err
 	if (r >= 0) {
 		run->added += added;
 		run->known += !added;
-		hub_show_found(run, found, added);
+		show_found(run, found, added);
 	}
 	pthread_mutex_unlock(&run->lock);
 	return r;
@@ -117,7 +117,7 @@ static void take_failed(void *ctx, const char *input, const struct ab_error *why
 	struct hub_run *run = ctx;
 
 	pthread_mutex_lock(&run->lock);
-	hub_show_failed(run, input, why);
+	show_failed(run, input, why);
 	pthread_mutex_unlock(&run->lock);
 }
 
@@ -154,7 +154,7 @@ static void show_summary(struct hub_run *run, size_t inputs)
 	cli_print_json(run->cli, &t, NULL);
 }
 
-int hub_import(struct hub_run *run, const char *const *inputs, size_t count, struct ab_error *err)
+static int import_files(struct hub_run *run, const char *const *inputs, size_t count, struct ab_error *err)
 {
 	const struct hub_opts *o = run->opts;
 	AB_OPTS(ab_import_opts, opts, .release = o->release, .arch = o->arch, .distribution = o->distribution,
@@ -186,7 +186,7 @@ int run_hub(struct cli *cli, struct ab_error *err)
 	pthread_mutex_init(&run.lock, NULL);
 	pthread_rwlock_init(&run.writing, NULL);
 	if (r == HUB_IMPORT)
-		r = hub_import(&run, cli->operands + 1, cli->operand_count - 1, err);
+		r = import_files(&run, cli->operands + 1, cli->operand_count - 1, err);
 	else if (r == HUB_CRAWL)
 		r = hub_crawl(&run, cli->operands[1], err);
 	else if (r == HUB_STATUS)

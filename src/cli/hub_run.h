@@ -18,12 +18,9 @@ struct hub_run {
 	size_t added, known, failed;
 };
 
-void hub_show_found(struct hub_run *run, const struct ab_found *found, bool added);
-void hub_show_failed(struct hub_run *run, const char *input, const struct ab_error *why);
 /* Callbacks of ab_import(); `ctx` is the run. */
 int hub_take_found(void *ctx, const struct ab_found *found, struct ab_error *err);
 int hub_crawl(struct hub_run *run, const char *sources, struct ab_error *err);
 int hub_status(struct hub_run *run, struct ab_error *err);
-int hub_import(struct hub_run *run, const char *const *inputs, size_t count, struct ab_error *err);
 
 #endif

@@ -351,7 +351,7 @@ static int run_survey(struct lab_run *run, const struct lab_opts *opts, struct a
 	if (r == 0 && !run->image_count)
 		r = ab_fail(err, AB_ERROR_USAGE, -EINVAL, "which kernels? 'anybpf lab survey --kernels all'");
 	if (r == 0)
-		r = lab_run_find_guest(run, err);
+		r = ab_lab_guest_program(run->lab, &run->guest_anybpf, err);
 	if (r < 0)
 		return r;
 	s.lines = array_new(run->image_count, sizeof(*s.lines));
@@ -376,11 +376,6 @@ static int run_survey(struct lab_run *run, const struct lab_opts *opts, struct a
 }
 
 /* ---- the command ---- */
-
-int lab_run_find_guest(struct lab_run *run, struct ab_error *err)
-{
-	return ab_lab_guest_program(run->lab, &run->guest_anybpf, err);
-}
 
 int run_lab(struct cli *cli, struct ab_error *err)
 {

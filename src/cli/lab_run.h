@@ -23,7 +23,6 @@ void lab_run_close(struct lab_run *run);
 int lab_run_add_kernels(struct lab_run *run, const char *spec, struct ab_error *err);
 /* Those of --kernels and --kernel. */
 int lab_run_add_images(struct lab_run *run, struct ab_error *err);
-int lab_run_find_guest(struct lab_run *run, struct ab_error *err);
 unsigned lab_run_jobs(const struct lab_run *run);
 
 #endif

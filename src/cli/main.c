@@ -80,7 +80,8 @@ static void print_verifier(struct cli *cli, const char *log)
 		cli_say(NULL, "-v shows all that the verifier said");
 }
 
-int cli_report(struct cli *cli, const struct ab_error *err)
+/* Says an error in the forms that were asked for and returns its exit status. */
+static int say_error(struct cli *cli, const struct ab_error *err)
 {
 	bool log = err->log && *err->log;
 
@@ -105,7 +106,8 @@ int cli_print_json(struct cli *cli, struct text *text, struct ab_error *err)
 	return 0;
 }
 
-int cli_finish(struct cli *cli, struct ab_error *err)
+/* Flushes standard output. A reader that went away (head) is no error; a full disk is one. */
+static int flush_output(struct cli *cli, struct ab_error *err)
 {
 	int r = out_flush(&cli->out);
 
@@ -222,13 +224,13 @@ int main(int argc, char **argv)
 		ab_fail_memory(&err);
 	status = err.code ? err.code : dispatch(&cli, argc, argv, &err);
 	if (status >= 0) {
-		r = cli_finish(&cli, &err);
+		r = flush_output(&cli, &err);
 		status = r < 0 ? r : status;
 	}
 	if (status < 0) {
 		if (!err.code)
 			ab_fail(&err, AB_ERROR_INTERNAL, status, "internal error %d", status);
-		status = cli_report(&cli, &err);
+		status = say_error(&cli, &err);
 	}
 	if (cli.command)
 		opts_free(cli.command, cli.opts);

@@ -23,7 +23,8 @@ bool list_has(const struct list *list, const char *item)
 	return false;
 }
 
-bool duration_parse(const char *s, uint64_t *ret_ns)
+/* "10", "1.5", "500ms", "2m": seconds unless a unit follows. Returns false when it is no duration or zero. */
+static bool parse_duration(const char *s, uint64_t *ret_ns)
 {
 	static const struct { const char *unit; double ns; } units[] = {
 		{ "", 1e9 }, { "s", 1e9 }, { "ms", 1e6 }, { "us", 1e3 }, { "m", 60e9 }, { "h", 3600e9 },
@@ -134,7 +135,7 @@ static int set_option(const struct opt *opt, void *opts, const char *value, stru
 	case OPT_NUMBER:
 		return set_number(opt, value, field, err);
 	case OPT_DURATION:
-		if (!duration_parse(value, field))
+		if (!parse_duration(value, field))
 			return fail_value(opt, value, "a duration such as 10, 1.5, 500ms or 2m", err);
 		return 0;
 	case OPT_WORD:

@@ -108,8 +108,6 @@ int opts_fail_unknown(const struct command *command, const char *name, const cha
 /* The row of the command's verbs that is named so and takes so many operands behind it. Errors: USAGE. */
 int verb_find(const struct command *command, const char *name, size_t operands, struct ab_error *err);
 
-/* "10", "1.5", "500ms", "2m": seconds unless a unit follows. Returns false when it is no duration or zero. */
-bool duration_parse(const char *s, uint64_t *ret_ns);
 
 /* Whether this build has the option: anybpf-static has no compiler. */
 bool opt_is_here(const struct opt *opt);

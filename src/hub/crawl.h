@@ -170,8 +170,6 @@ int ab_state_note(struct state *state, const char *id, const char *source, const
 int ab_state_clear_lists(struct state *state, const char *source, struct ab_error *err);
 int ab_state_begin(struct state *state, struct ab_error *err);
 int ab_state_commit(struct state *state, struct ab_error *err);
-int ab_state_each_failed(struct state *state, void (*event)(void *ctx, const struct ab_crawl_event *event), void *ctx,
-			 struct ab_crawl_result *result, struct ab_error *err);
 
 /* ---- queue.c: Redis ---- */
 

@@ -214,7 +214,7 @@ static void count_rest(struct state *s, struct ab_crawl_result *result)
 	sqlite3_finalize(stmt);
 }
 
-int ab_state_each_failed(struct state *s, void (*event)(void *ctx, const struct ab_crawl_event *event), void *ctx,
+static int each_failed(struct state *s, void (*event)(void *ctx, const struct ab_crawl_event *event), void *ctx,
 			 struct ab_crawl_result *result, struct ab_error *err)
 {
 	sqlite3_stmt *stmt = prepare(
@@ -252,7 +252,7 @@ int ab_crawl_status(const char *path, void (*event)(void *ctx, const struct ab_c
 
 	if (r < 0)
 		return r;
-	r = ab_state_each_failed(s, event, ctx, &result, err);
+	r = each_failed(s, event, ctx, &result, err);
 	ab_state_close(s);
 	if (r == 0)
 		*ret_result = result;

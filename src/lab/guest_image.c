@@ -100,7 +100,8 @@ static int busybox_from_archive(struct ab_lab *lab, char **ret_path, struct ab_e
 	return 0;
 }
 
-int ab_guest_busybox(struct ab_lab *lab, char **ret_path, struct ab_error *err)
+/* Path of a static busybox for the lab's architecture: the machine's, else the archive's. */
+static int find_busybox(struct ab_lab *lab, char **ret_path, struct ab_error *err)
 {
 	_free_ char *path = NULL;
 	int r = 0;
@@ -148,7 +149,7 @@ static int add_tools(struct ab_lab *lab, struct cpio *cpio, struct ab_error *err
 {
 	static const char passwd[] = "root:x:0:0:root:/tmp:/bin/sh\n";
 	_free_ char *busybox = NULL;
-	int r = ab_guest_busybox(lab, &busybox, err);
+	int r = find_busybox(lab, &busybox, err);
 
 	if (r == 0)
 		r = add_host_file(cpio, "/bin/busybox", 0755, busybox, err);

@@ -152,8 +152,6 @@ void ab_cpio_clear(struct cpio *cpio);
 /* The initramfs for a guest, with a manifest whose last word is `token`. */
 int ab_guest_initramfs(struct ab_lab *lab, const struct ab_image *image, const struct ab_guest_opts *opts, const char *token,
 		       struct cpio *cpio, struct ab_error *err);
-/* Path of a static busybox for the lab's architecture: the machine's, else the archive's. */
-int ab_guest_busybox(struct ab_lab *lab, char **ret_path, struct ab_error *err);
 
 /* ---- said.c: what a guest said ---- */
 

@@ -20,8 +20,6 @@ struct lbc_declarations {
 	struct text out;
 	struct strmap done; /* names that are declared */
 };
-/* Declares a type; appends its name, by which the declarations know it, to `ret_name`. */
-int ab_lbc_declare(struct lbc_declarations *d, uint32_t type, struct text *ret_name, struct ab_error *err);
 
 /* lbc_perf.c: fills an attribute of a perf event from JSON, `{"type": "1", "sample_freq": "99"}`. */
 struct perf_event_attr;

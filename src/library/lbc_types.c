@@ -275,21 +275,13 @@ static void declare_typedef(struct lbc_declarations *d, const char *name, uint32
 	text_puts(&d->out, ";\n");
 }
 
-static uint32_t skip_qualifiers(const struct ab_btf *btf, uint32_t id)
+/*
+ * Declares the type of a map's key or value; appends its name to `ret_name`. Of an array, the element's name and the
+ * dimensions.
+ */
+static int declare_type(struct lbc_declarations *d, uint32_t type, struct text *ret_name, struct ab_error *err)
 {
-	for (;; id = ab_btf_type(btf, id)->type) {
-		uint32_t kind = ab_btf_kind(ab_btf_type(btf, id));
-
-		if (kind != BTF_KIND_CONST && kind != BTF_KIND_VOLATILE && kind != BTF_KIND_RESTRICT &&
-		    kind != BTF_KIND_TYPE_TAG)
-			return id;
-	}
-}
-
-/* The type of a map's key or value by name. Of an array, the element's name and the dimensions. */
-int ab_lbc_declare(struct lbc_declarations *d, uint32_t type, struct text *ret_name, struct ab_error *err)
-{
-	uint32_t id = skip_qualifiers(d->btf, type), base = element(d->btf, id), named = id;
+	uint32_t id = ab_btf_unqualify(d->btf, type), base = element(d->btf, id), named = id;
 	const struct btf_type *t;
 
 	declare_inner(d, id, 0);
@@ -298,7 +290,7 @@ int ab_lbc_declare(struct lbc_declarations *d, uint32_t type, struct text *ret_n
 		return ret_name->failed || d->out.failed ? ab_fail_memory(err) : 0;
 	}
 	for (t = ab_btf_type(d->btf, named); ab_btf_kind(t) == BTF_KIND_ARRAY; t = ab_btf_type(d->btf, named))
-		named = skip_qualifiers(d->btf, ((const struct btf_array *)ab_btf_data(t))->type);
+		named = ab_btf_unqualify(d->btf, ((const struct btf_array *)ab_btf_data(t))->type);
 	if (ab_btf_kind(t) == BTF_KIND_TYPEDEF) {
 		declare_typedef(d, ab_btf_name(d->btf, t), named);
 		text_puts(ret_name, ab_btf_name(d->btf, t));
@@ -348,8 +340,8 @@ static void json_type_name(struct json *j, const struct ab_btf *btf, uint32_t id
 {
 	_text_ struct text name = {};
 
-	for (id = skip_qualifiers(btf, id); ab_btf_kind(ab_btf_type(btf, id)) == BTF_KIND_ARRAY;)
-		id = skip_qualifiers(btf, ((const struct btf_array *)ab_btf_data(ab_btf_type(btf, id)))->type);
+	for (id = ab_btf_unqualify(btf, id); ab_btf_kind(ab_btf_type(btf, id)) == BTF_KIND_ARRAY;)
+		id = ab_btf_unqualify(btf, ((const struct btf_array *)ab_btf_data(ab_btf_type(btf, id)))->type);
 	ab_btf_type_name(btf, id, &name);
 	json_member_str(j, "type", name.p ? name.p : "");
 }
@@ -468,7 +460,7 @@ static void describe_stack(struct json *j, const struct ab_map *map)
 static int declare_as(struct json *j, struct lbc_declarations *d, const char *key, uint32_t type, struct ab_error *err)
 {
 	_text_ struct text name = {};
-	int r = ab_lbc_declare(d, type, &name, err);
+	int r = declare_type(d, type, &name, err);
 
 	if (!r)
 		json_member_str(j, key, name.p);

@@ -66,7 +66,7 @@ void ab_link_detach(struct ab_link *link)
 	ab_log_leave(before);
 }
 
-void ab_links_detach(struct ab_object *object, const struct ab_program *program)
+static void detach_links(struct ab_object *object, const struct ab_program *program)
 {
 	struct ab_link *link = object->links, *next;
 
@@ -79,7 +79,7 @@ void ab_links_detach(struct ab_object *object, const struct ab_program *program)
 
 void ab_object_detach(struct ab_object *object)
 {
-	ab_links_detach(object, NULL);
+	detach_links(object, NULL);
 }
 
 /* ---- tracing ---- */
@@ -468,7 +468,7 @@ static int attach_all(struct ab_object *object, struct ab_error *err)
 			continue;
 		r = attach_targets(program, program->optional ? &why : err);
 		if (r < 0 && program->optional) {
-			ab_links_detach(object, program);
+			detach_links(object, program);
 			ab_program_skip(program, why.msg);
 			r = 0;
 		}
@@ -490,7 +490,7 @@ int ab_object_attach(struct ab_object *object, struct ab_error *err)
 	before = ab_log_enter(object);
 	r = attach_all(object, err);
 	if (r < 0)
-		ab_links_detach(object, NULL);
+		detach_links(object, NULL);
 	ab_log_leave(before);
 	return r;
 }

@@ -62,7 +62,7 @@ static char *escape_piece(char *w, const uint8_t **s, const uint8_t *stop, const
 	return w;
 }
 
-void ab_out_json_string(struct out *o, const void *s, size_t n)
+static void json_string(struct out *o, const void *s, size_t n)
 {
 	enum { PIECE = (OUT_SPARE - 8) / 6 };
 	const uint8_t *p = s, *end = p + n;
@@ -213,7 +213,7 @@ static void json_frame(struct out *o, const struct ab_format *f, bool user, int 
 	char buf[FRAME_MAX];
 
 	ab_frame_text(f, user, pid, address, buf);
-	ab_out_json_string(o, buf, strlen(buf));
+	json_string(o, buf, strlen(buf));
 }
 
 static void json_stack(struct out *o, const struct ab_format *f, const struct op *op, const uint8_t *base, size_t size)
@@ -241,7 +241,7 @@ static void json_symbol(struct out *o, const struct ab_format *f, const struct o
 	char buf[FRAME_MAX];
 
 	if (ab_frame_text(f, op->code == OP_USYM, ab_op_pid(op, base, size), address, buf))
-		ab_out_json_string(o, buf, strlen(buf));
+		json_string(o, buf, strlen(buf));
 	else
 		json_number(o, address, false);
 }
@@ -264,7 +264,7 @@ static void json_value(struct out *o, const struct ab_format *f, const struct op
 		json_number(o, ab_time_since_1970(op->code, op_load(op, base)), false);
 		break;
 	case OP_TEXT:
-		ab_out_json_string(o, p, op_bytes(op, size));
+		json_string(o, p, op_bytes(op, size));
 		break;
 	case OP_STRUCT:
 		json_struct(o, f, op, base, size);

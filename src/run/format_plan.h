@@ -266,11 +266,6 @@ const struct enum_name *ab_enum_find(const struct enum_names *names, uint64_t va
 /* The flags' names joined by '|', unquoted; identifiers, numbers and bars only. */
 void ab_out_flags(struct out *o, const struct ab_format *f, const struct op *op, const uint8_t *base);
 
-/* ---- text of programs, up to a NUL ---- */
-
-void ab_out_json_string(struct out *o, const void *s, size_t n);
-/* Control characters and what is not UTF-8 become '?'; `quote` escapes '"' and '\' and puts quotes around. */
-void ab_out_plain(struct out *o, const void *s, size_t n, bool quote);
 void ab_out_bytes(struct out *o, const uint8_t *p, size_t n, bool spaces);
 
 /* ---- symbols and stacks (format_object.c) ---- */
@@ -285,8 +280,6 @@ int ab_op_pid(const struct op *op, const uint8_t *base, size_t size);
 
 /* ---- histograms (hist.c) ---- */
 
-struct hist_slot { unsigned __int128 from, to; }; /* [from, to): `to` may be 2^64 */
-struct hist_slot ab_hist_slot(const struct op *op, uint32_t index);
 static inline uint64_t hist_count(const struct op *op, const uint8_t *slots, uint32_t i)
 {
 	uint64_t v = 0;

@@ -30,7 +30,8 @@ static size_t next_character(const uint8_t *p, size_t n, bool *ret_shown)
 	return utf8 ? utf8 : 1;
 }
 
-void ab_out_plain(struct out *o, const void *s, size_t n, bool quote)
+/* Control characters and what is not UTF-8 become '?'; `quote` escapes '"' and '\' and puts quotes around. */
+static void text_plain(struct out *o, const void *s, size_t n, bool quote)
 {
 	const uint8_t *p = s, *end = p + n;
 	bool shown;
@@ -71,7 +72,7 @@ static bool needs_quotes(const char *s, size_t n)
 
 static void text_text(struct out *o, const uint8_t *p, size_t n, enum mode mode)
 {
-	ab_out_plain(o, p, n, mode == MODE_NESTED || (mode == MODE_LINE && needs_quotes((const char *)p, n)));
+	text_plain(o, p, n, mode == MODE_NESTED || (mode == MODE_LINE && needs_quotes((const char *)p, n)));
 }
 
 /* ---- nested values ---- */
@@ -129,7 +130,7 @@ static void text_stack(struct out *o, const struct ab_format *f, const struct op
 		return;
 	}
 	ab_frame_text(f, op->code == OP_USTACK, ab_op_pid(op, base, size), addresses[0], buf);
-	ab_out_plain(o, buf, strlen(buf), false);
+	text_plain(o, buf, strlen(buf), false);
 }
 
 static void text_symbol(struct out *o, const struct ab_format *f, const struct op *op, const uint8_t *base, size_t size)
@@ -137,7 +138,7 @@ static void text_symbol(struct out *o, const struct ab_format *f, const struct o
 	char buf[FRAME_MAX];
 
 	ab_frame_text(f, op->code == OP_USYM, ab_op_pid(op, base, size), op_load_unsigned(op, base), buf);
-	ab_out_plain(o, buf, strlen(buf), false);
+	text_plain(o, buf, strlen(buf), false);
 }
 
 static char *put_wide(char *w, const struct op *op, const uint8_t *p)

@@ -12,7 +12,9 @@
 
 #define BAR 40
 
-struct hist_slot ab_hist_slot(const struct op *op, uint32_t i)
+struct hist_slot { unsigned __int128 from, to; }; /* [from, to): `to` may be 2^64 */
+
+static struct hist_slot slot_range(const struct op *op, uint32_t i)
 {
 	unsigned __int128 one = 1, from = 1;
 	uint32_t exponent = MIN(i, op->scale == SCALE_LOG2 ? 63u : 19u);
@@ -86,11 +88,11 @@ void ab_out_hist(struct out *o, const struct op *op, const uint8_t *slots, uint3
 	if (!find_used(op, slots, count, &u))
 		return;
 	/* All numbers up to ten digits line up under the usual heading; longer ones widen both columns. */
-	width = MAX(ab_put_u128(wide, ab_hist_slot(op, u.last).to - 1) - wide, 10);
+	width = MAX(ab_put_u128(wide, slot_range(op, u.last).to - 1) - wide, 10);
 	ab_out_printf(o, "     %-*.60s : count    distribution\n", 2 * width - 1, unit ? unit : "value");
 	for (uint32_t i = u.first; i <= u.last; i++) {
 		uint64_t n = hist_count(op, slots, i);
-		struct hist_slot slot = ab_hist_slot(op, i);
+		struct hist_slot slot = slot_range(op, i);
 
 		add_number(o, slot.from, -width);
 		out_puts(o, " -> ");
@@ -110,7 +112,7 @@ void ab_out_hist_line(struct out *o, const struct op *op, const uint8_t *slots, 
 	out_putc(o, '{');
 	for (uint32_t i = 0; i < count; i++) {
 		uint64_t n = hist_count(op, slots, i);
-		struct hist_slot slot = ab_hist_slot(op, i);
+		struct hist_slot slot = slot_range(op, i);
 
 		if (!n)
 			continue;
@@ -132,7 +134,7 @@ void ab_out_hist_json(struct out *o, const struct op *op, const uint8_t *slots, 
 	out_putc(o, '[');
 	for (uint32_t i = 0; i < count; i++) {
 		uint64_t n = hist_count(op, slots, i);
-		struct hist_slot slot = ab_hist_slot(op, i);
+		struct hist_slot slot = slot_range(op, i);
 
 		if (!n)
 			continue;

@@ -140,7 +140,6 @@ const char *ab_program_default_target(const struct ab_program *program);
 int ab_program_configure(struct ab_program *program, struct ab_error *err);
 
 /* ---- attach.c, net.c, perf_event.c: one function a way of attaching, all of which fill `link` ---- */
-void ab_links_detach(struct ab_object *object, const struct ab_program *program);
 int ab_link_add(struct ab_link *link, struct bpf_link *bpf, struct ab_error *err);
 int ab_link_add_fd(struct ab_link *link, int fd, struct ab_error *err);
 int ab_attach_perf_event(struct ab_program *program, const char *target, struct ab_link *link, struct ab_error *err);

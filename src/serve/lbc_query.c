@@ -150,22 +150,11 @@ static bool is_compound(const struct btf_type *t)
 	return ab_btf_kind(t) == BTF_KIND_STRUCT || ab_btf_kind(t) == BTF_KIND_UNION;
 }
 
-static uint32_t skip_qualifiers(const struct ab_btf *btf, uint32_t id)
-{
-	for (;; id = ab_btf_type(btf, id)->type) {
-		uint32_t kind = ab_btf_kind(ab_btf_type(btf, id));
-
-		if (kind != BTF_KIND_CONST && kind != BTF_KIND_VOLATILE && kind != BTF_KIND_RESTRICT &&
-		    kind != BTF_KIND_TYPE_TAG)
-			return id;
-	}
-}
-
 /* The element of an array, and its dimensions as text. */
 static uint32_t split_array(const struct ab_btf *btf, uint32_t id, struct text *dimensions)
 {
 	for (;;) {
-		const struct btf_type *t = ab_btf_type(btf, skip_qualifiers(btf, id));
+		const struct btf_type *t = ab_btf_type(btf, ab_btf_unqualify(btf, id));
 
 		if (ab_btf_kind(t) != BTF_KIND_ARRAY)
 			return id;
@@ -201,7 +190,7 @@ static void walk_cells(struct cells *c, uint32_t id, const char *prefix, uint64_
 	for (uint32_t i = 0; i < ab_btf_vlen(t) && c->visits++ < CELLS_MAX && depth < NESTING_MAX; i++) {
 		_text_ struct text name = {}, dimensions = {};
 		uint32_t element = split_array(c->btf, m[i].type, &dimensions);
-		uint32_t inner = skip_qualifiers(c->btf, element);
+		uint32_t inner = ab_btf_unqualify(c->btf, element);
 		uint64_t bit = base + ab_btf_member_offset(t, i);
 
 		text_printf(&name, "%s%s%s", prefix, ab_btf_str(c->btf, m[i].name_off),

@@ -51,11 +51,6 @@ void ab_count(enum counter counter)
 	add_one(&counters[counter]);
 }
 
-uint64_t ab_counter(enum counter counter)
-{
-	return read_one(&counters[counter]);
-}
-
 void ab_count_request(size_t route, unsigned status)
 {
 	if (route < ROUTES && status / 100 < STATUSES)

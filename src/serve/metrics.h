@@ -29,7 +29,6 @@ void ab_count(enum counter counter);
 void ab_observe(enum histogram histogram, uint64_t us);
 /* One answered request of a route. */
 void ab_count_request(size_t route, unsigned status);
-uint64_t ab_counter(enum counter counter);
 
 struct gauge {
 	const char *name, *meaning;
