@@ -44,14 +44,20 @@ int ab_pack_modules(const struct ab_pack_defs *kernel, const struct ab_pack_type
  * everything reachable. `ret_key` (may be NULL): a hash of the definitions in it: equal keys, equal BTF, so that callers
  * resolve once for many kernels. Pass a non-zero `skip_key` array to learn the key only: when the key is among the n_skip
  * ones, *ret_btf is NULL and 0 is returned.
+ * `memory` (may be NULL) is for asking the same of one kernel after the other: it starts as NULL, belongs to one pack, one list of
+ * names and one `deep`, and is freed by the caller. A kernel that has what one before it had, wherever that was looked for, has the
+ * same key and is not looked through again.
  */
+struct ab_pack_memory;
 struct ab_pack_subset_opts {
 	const char *const *names;
 	size_t n_names;
 	bool deep;
 	const uint64_t *skip_keys;
 	size_t n_skip;
+	struct ab_pack_memory **memory;
 };
+void ab_pack_memory_free(struct ab_pack_memory *memory);
 int ab_pack_subset(const struct ab_pack *pack, const struct ab_pack_defs *defs, const struct ab_pack_subset_opts *opts,
 		   struct ab_btf **ret_btf, uint64_t *ret_key, struct ab_error *err);
 

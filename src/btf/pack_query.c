@@ -307,6 +307,19 @@ int ab_pack_modules(const struct ab_pack_defs *kernel, const struct ab_pack_type
 
 enum { DECLARED = 1, WHOLE };
 
+/* One way in which kernels answered: which definitions were asked for, each with whether the kernel has it. */
+struct trace {
+	struct trace *next;
+	uint64_t key;
+	uint32_t n, looks[];
+};
+
+struct ab_pack_memory {
+	struct trace *first; /* the last one used */
+};
+
+enum { LOOK_HAS = 1u << 31 };
+
 struct subset {
 	const struct ab_pack *pack;
 	const struct ab_pack_defs *defs;
@@ -314,31 +327,48 @@ struct subset {
 	struct ab_error *err;
 	uint8_t *state;            /* by definition */
 	uint32_t *queue, n, done, cap; /* a definition is in it once for each state it got */
-	bool deep;
+	uint32_t *looks, n_looks, cap_looks; /* as of a trace, in any order; only if they are remembered */
+	bool deep, remember;
 	int fault;
 };
+
+/* A list of numbers with one more. */
+static bool append(uint32_t **list, uint32_t *n, uint32_t *cap, uint32_t number)
+{
+	if (*n == *cap) {
+		uint32_t more = MAX(2 * *cap, 256);
+		uint32_t *grown = reallocarray(*list, more, sizeof(*grown));
+
+		if (!grown)
+			return false;
+		*list = grown;
+		*cap = more;
+	}
+	(*list)[(*n)++] = number;
+	return true;
+}
+
+/* Whether the kernel has a definition: on nothing else does a subset depend. */
+static bool look(struct subset *s, uint32_t def)
+{
+	bool has = ab_pack_defs_has(s->defs, def);
+
+	if (s->remember && !append(&s->looks, &s->n_looks, &s->cap_looks, has ? def | LOOK_HAS : def))
+		s->fault = ab_fail_memory(s->err);
+	return has;
+}
 
 static void want(struct subset *s, uint32_t def, uint8_t state)
 {
 	if (s->state[def] >= state)
 		return;
 	s->state[def] = state;
-	if (s->n == s->cap) {
-		uint32_t cap = MAX(2 * s->cap, 256);
-		uint32_t *queue = realloc(s->queue, cap * sizeof(*queue));
-
-		if (!queue) {
-			s->fault = ab_fail_memory(s->err);
-			return;
-		}
-		s->queue = queue;
-		s->cap = cap;
-	}
-	s->queue[s->n++] = def;
+	if (!append(&s->queue, &s->n, &s->cap, def))
+		s->fault = ab_fail_memory(s->err);
 }
 
 /* The definition of the kernel that a reference means; NONE if it has only another. */
-static int find_target(const struct subset *s, uint8_t class, uint32_t name, uint32_t variant, uint32_t *ret)
+static int find_target(struct subset *s, uint8_t class, uint32_t name, uint32_t variant, uint32_t *ret)
 {
 	*ret = UINT32_MAX;
 	for (uint32_t i = s->names->first[name]; i < s->names->first[name + 1]; i++) {
@@ -347,7 +377,7 @@ static int find_target(const struct subset *s, uint8_t class, uint32_t name, uin
 		uint8_t kind;
 		int r;
 
-		if (!ab_pack_defs_has(s->defs, number))
+		if (!look(s, number))
 			continue;
 		r = ab_pack_head(s->pack, number, &kind, &ignored, s->err);
 		if (r < 0)
@@ -430,7 +460,7 @@ static int want_name(struct subset *s, const char *name)
 			r = find_name(s->pack, s->names, builtin->other, strlen(builtin->other), &number, s->err);
 	}
 	for (uint32_t i = number ? s->names->first[number] : 0; r == 0 && number && i < s->names->first[number + 1]; i++) {
-		if (!ab_pack_defs_has(s->defs, s->names->defs[i]))
+		if (!look(s, s->names->defs[i]))
 			continue;
 		r = ab_pack_head(s->pack, s->names->defs[i], &kind, &ignored, s->err);
 		if (r == 0 && (class == PACK_CLASSES || ab_pack_class(kind) == class))
@@ -459,17 +489,110 @@ static int build_subset(const struct subset *s, struct ab_btf **ret_btf)
 	return r < 0 ? r : ab_btf_open_mem(btf, size, ret_btf, s->err);
 }
 
-/* Of the definitions, each once, in order. */
-static uint64_t subset_key(struct subset *s)
+static uint32_t sort_unique(uint32_t *list, uint32_t n)
 {
 	uint32_t unique = 0;
 
-	ab_sort_numbers(s->queue, s->n);
-	for (uint32_t i = 0; i < s->n; i++)
-		if (!i || s->queue[i] != s->queue[i - 1])
-			s->queue[unique++] = s->queue[i];
-	s->n = unique;
+	ab_sort_numbers(list, n);
+	for (uint32_t i = 0; i < n; i++)
+		if (!i || list[i] != list[i - 1])
+			list[unique++] = list[i];
+	return unique;
+}
+
+/* Of the definitions, each once, in order. */
+static uint64_t subset_key(struct subset *s)
+{
+	s->n = sort_unique(s->queue, s->n);
 	return ab_pack_hash(s->queue, s->n * sizeof(*s->queue), s->deep);
+}
+
+/* ---- memory of subsets ---- */
+
+void ab_pack_memory_free(struct ab_pack_memory *memory)
+{
+	while (memory && memory->first) {
+		struct trace *next = memory->first->next;
+
+		free(memory->first);
+		memory->first = next;
+	}
+	free(memory);
+}
+
+static bool answers_alike(const struct ab_pack_defs *defs, const struct trace *t)
+{
+	for (uint32_t i = 0; i < t->n; i++)
+		if (ab_pack_defs_has(defs, t->looks[i] & ~LOOK_HAS) != !!(t->looks[i] & LOOK_HAS))
+			return false;
+	return true;
+}
+
+static bool recall(struct ab_pack_memory *memory, const struct ab_pack_defs *defs, uint64_t *ret_key)
+{
+	for (struct trace **at = &memory->first; *at; at = &(*at)->next) {
+		struct trace *t = *at;
+
+		if (!answers_alike(defs, t))
+			continue;
+		*at = t->next;
+		t->next = memory->first;
+		memory->first = t;
+		*ret_key = t->key;
+		return true;
+	}
+	return false;
+}
+
+static int remember(struct ab_pack_memory *memory, struct subset *s, uint64_t key)
+{
+	uint32_t n = sort_unique(s->looks, s->n_looks);
+	struct trace *t = malloc(sizeof(*t) + n * sizeof(*t->looks));
+
+	if (!t)
+		return ab_fail_memory(s->err);
+	t->next = memory->first;
+	t->key = key;
+	t->n = n;
+	memcpy(t->looks, s->looks, n * sizeof(*t->looks));
+	memory->first = t;
+	return 0;
+}
+
+/* ---- */
+
+static bool is_skipped(const struct ab_pack_subset_opts *opts, uint64_t key)
+{
+	for (size_t i = 0; i < opts->n_skip; i++)
+		if (opts->skip_keys[i] == key)
+			return true;
+	return false;
+}
+
+static int find_subset(struct subset *s, const struct ab_pack_subset_opts *opts)
+{
+	int r = get_names(s->pack, &s->names, s->err);
+
+	s->state = array_new(s->pack->n_defs, 1);
+	if (r == 0 && !s->state)
+		r = ab_fail_memory(s->err);
+	for (size_t i = 0; i < opts->n_names && r == 0; i++)
+		r = want_name(s, opts->names[i]);
+	if (r == 0)
+		r = s->fault ? s->fault : close_subset(s);
+	return r;
+}
+
+static int make_subset(struct subset *s, const struct ab_pack_subset_opts *opts, struct ab_btf **ret_btf, uint64_t *ret_key)
+{
+	int r = find_subset(s, opts);
+
+	if (r < 0)
+		return r;
+	*ret_key = subset_key(s);
+	if (s->remember)
+		r = remember(*opts->memory, s, *ret_key);
+	return r < 0 || is_skipped(opts, *ret_key) ? r : build_subset(s, ret_btf);
 }
 
 int ab_pack_subset(const struct ab_pack *pack, const struct ab_pack_defs *defs, const struct ab_pack_subset_opts *opts,
@@ -478,25 +601,18 @@ int ab_pack_subset(const struct ab_pack *pack, const struct ab_pack_defs *defs, 
 	struct subset s = { .pack = pack, .defs = defs, .err = err, .deep = opts->deep };
 	struct ab_btf *btf = NULL;
 	uint64_t key = 0;
-	int r = get_names(pack, &s.names, err);
+	int r = 0;
 
-	s.state = array_new(pack->n_defs, 1);
-	if (r == 0 && !s.state)
-		r = ab_fail_memory(err);
-	for (size_t i = 0; i < opts->n_names && r == 0; i++)
-		r = want_name(&s, opts->names[i]);
-	if (r == 0)
-		r = s.fault ? s.fault : close_subset(&s);
-	if (r == 0) {
-		bool skip = false;
-
-		key = subset_key(&s);
-		for (size_t i = 0; i < opts->n_skip; i++)
-			skip |= opts->skip_keys[i] == key;
-		r = skip ? 0 : build_subset(&s, &btf);
-	}
+	if (opts->memory && !*opts->memory)
+		*opts->memory = array_new(1, sizeof(**opts->memory));
+	if (opts->memory && !*opts->memory)
+		return ab_fail_memory(err);
+	s.remember = opts->memory && !recall(*opts->memory, defs, &key);
+	if (!opts->memory || s.remember || !is_skipped(opts, key))
+		r = make_subset(&s, opts, &btf, &key);
 	free(s.state);
 	free(s.queue);
+	free(s.looks);
 	if (r < 0)
 		return r;
 	*ret_btf = btf;

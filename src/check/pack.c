@@ -18,6 +18,7 @@ struct pack_memory {
 	uint64_t *abi_keys;     /* of the enums that were seen */
 	struct abi *abis;
 	size_t n_abis;
+	struct ab_pack_memory *abi_subsets, **group_subsets; /* of each group */
 };
 
 static const char *const abi_names[] = { "enum bpf_prog_type", "enum bpf_map_type", "enum bpf_attach_type",
@@ -33,6 +34,10 @@ void ab_check_free_memory(struct ab_check *check)
 		free(memory->questions);
 		free(memory->abi_keys);
 		free(memory->abis);
+		ab_pack_memory_free(memory->abi_subsets);
+		for (size_t i = 0; memory->group_subsets && i < check->n_groups; i++)
+			ab_pack_memory_free(memory->group_subsets[i]);
+		free(memory->group_subsets);
 	}
 	free(memory);
 	check->memory = NULL;
@@ -79,9 +84,11 @@ static int use_pack(struct ab_check *check, const struct ab_pack *pack, struct a
 		return 0;
 	ab_check_free_memory(check);
 	memory = check->memory = calloc(1, sizeof(*memory));
-	if (memory)
+	if (memory) {
 		memory->questions = array_new(check->n_questions, sizeof(*memory->questions));
-	if (!memory || !memory->questions)
+		memory->group_subsets = array_new(check->n_groups, sizeof(*memory->group_subsets));
+	}
+	if (!memory || !memory->questions || !memory->group_subsets)
 		return ab_fail_memory(err);
 	for (size_t i = 0; !r && i < check->n_questions; i++)
 		r = find_ids(pack, &check->questions[i], &memory->questions[i], err);
@@ -107,7 +114,8 @@ static int answer_abi(struct ab_check *check, const struct ab_pack_defs *defs, s
 {
 	struct pack_memory *m = check->memory;
 	struct ab_pack_subset_opts opts = {
-		.names = abi_names, .n_names = ARRAY_SIZE(abi_names), .skip_keys = m->abi_keys, .n_skip = m->n_abis
+		.names = abi_names, .n_names = ARRAY_SIZE(abi_names), .skip_keys = m->abi_keys, .n_skip = m->n_abis,
+		.memory = &m->abi_subsets
 	};
 	struct ab_btf *types;
 	struct abi *abis;
@@ -198,7 +206,8 @@ static int answer_group(struct ab_check *check, const struct ab_pack_defs *defs,
 			struct ab_error *err)
 {
 	struct ab_pack_subset_opts opts = {
-		.names = g->names, .n_names = g->n_names, .skip_keys = g->keys, .n_skip = g->n_answers
+		.names = g->names, .n_names = g->n_names, .skip_keys = g->keys, .n_skip = g->n_answers,
+		.memory = &check->memory->group_subsets[g - check->groups]
 	};
 	_free_ size_t *modules = NULL;
 	struct ab_btf *types;

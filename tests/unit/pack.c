@@ -685,6 +685,45 @@ TEST(subsets_have_what_is_asked_for)
 	btf__free(first);
 }
 
+/* With a memory or without one: the same key, and the same types where they are wanted. */
+TEST(subsets_are_remembered)
+{
+	static const char *const names[] = { "struct box" };
+	static const char *const releases[] = { "6.1.0", "6.2.0", "6.3.0", "6.4.0" };
+	struct ab_pack_memory *memory = NULL;
+	uint64_t keys[ARRAY_SIZE(releases)], key;
+	struct ab_pack *pack;
+
+	for (size_t i = 0; i < ARRAY_SIZE(releases); i++) {
+		struct btf *btf = make_everything(i % 2 ? 2 : 1);
+
+		put(releases[i], btf);
+		btf__free(btf);
+	}
+	pack = open_pack();
+	for (size_t i = 0; i < ARRAY_SIZE(releases); i++) {
+		struct ab_pack_subset_opts plain = { .names = names, .n_names = 1 }, opts = plain;
+		struct ab_btf *btf, *remembered;
+		struct ab_pack_defs *defs;
+
+		opts.memory = &memory;
+		ASSERT_OK(ab_pack_defs_open(pack, i, &defs, &error), error);
+		ASSERT_OK(ab_pack_subset(pack, defs, &plain, &btf, &keys[i], &error), error);
+		ASSERT_OK(ab_pack_subset(pack, defs, &opts, &remembered, &key, &error), error);
+		ASSERT(key == keys[i] && ab_btf_count(btf) == ab_btf_count(remembered));
+		ab_btf_close(btf);
+		ab_btf_close(remembered);
+		opts.skip_keys = keys;
+		opts.n_skip = i + 1;
+		ASSERT_OK(ab_pack_subset(pack, defs, &opts, &btf, &key, &error), error);
+		ASSERT(!btf && key == keys[i]);
+		ab_pack_defs_close(defs);
+	}
+	ASSERT(keys[0] != keys[1] && keys[0] == keys[2] && keys[1] == keys[3]);
+	ab_pack_memory_free(memory);
+	ab_pack_close(pack);
+}
+
 struct changes { char text[256]; };
 
 static int note_change(void *ctx, enum ab_pack_change change, const char *kind, const char *name)
