@@ -181,12 +181,9 @@ static int write_directory(struct job *job, struct ab_error *err)
 
 static int write_file(struct job *job, const void *data, size_t size, unsigned mode, struct ab_error *err)
 {
-	if (strcmp(job->opts->output, "-"))
-		return file_write(job->opts->output, data, size, mode, err);
-	if (job->cli->out.tty)
+	if (!strcmp(job->opts->output, "-") && job->cli->out.tty)
 		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "btf: that is nothing for a terminal: redirect the output");
-	out_add(&job->cli->out, data, size);
-	return 0;
+	return cli_write(job->cli, job->opts->output, data, size, mode, err);
 }
 
 static int write_all(struct job *job, size_t *ret_size, struct ab_error *err)
@@ -306,12 +303,7 @@ static int run_header(struct cli *cli, struct ab_error *err)
 		r = ab_builder_header(builder, opts->source, NULL, 0, NULL, &text, &size, err);
 	ab_builder_free(builder);
 	btf_file_close(&btf);
-	if (r < 0)
-		return r;
-	if (opts->output && strcmp(opts->output, "-"))
-		return file_write(opts->output, text, size, 0644, err);
-	out_add(&cli->out, text, size);
-	return 0;
+	return r < 0 ? r : cli_write(cli, opts->output, text, size, 0644, err);
 }
 #endif
 

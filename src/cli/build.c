@@ -269,12 +269,7 @@ static int print_header(struct cli *cli, struct ab_builder *builder, struct ab_e
 	if (r == 0)
 		r = ab_builder_header(builder, source.path, source.text, source.size, &build, &text, &size, err);
 	free(source.text);
-	if (r < 0)
-		return r;
-	if (opts->output && strcmp(opts->output, "-"))
-		return file_write(opts->output, text, size, 0644, err);
-	out_add(&cli->out, text, size);
-	return 0;
+	return r < 0 ? r : cli_write(cli, opts->output, text, size, 0644, err);
 }
 
 static int run_build(struct cli *cli, struct ab_error *err)

@@ -24,12 +24,8 @@ static int write_result(struct cli *cli, const char *path, const char *word, con
 	_free_ char *signature_path = NULL, *signature = NULL;
 	int r;
 
-	if (!strcmp(path, "-")) {
-		out_add(&cli->out, result->data, result->size);
-		return 0;
-	}
-	r = file_write(path, result->data, result->size, !strcmp(word, "so") ? 0755 : 0644, err);
-	if (r < 0 || !strcmp(word, "skel.h"))
+	r = cli_write(cli, path, result->data, result->size, !strcmp(word, "so") ? 0755 : 0644, err);
+	if (r < 0 || !strcmp(path, "-") || !strcmp(word, "skel.h"))
 		return r;
 	if (asprintf(&signature_path, "%s.sig", path) < 0 || asprintf(&signature, "%s\n", result->signature) < 0)
 		return ab_fail_memory(err);

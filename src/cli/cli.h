@@ -29,6 +29,8 @@ extern const struct command cli_run, cli_build, cli_btf, cli_check, cli_doctor, 
 
 /* One line on standard error: "anybpf: warning: ..."; `word` is "warning", "error" or NULL for plain talk. */
 void cli_say(const char *word, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* Writes a file, or to standard output where `path` is NULL or "-". */
+int cli_write(struct cli *cli, const char *path, const void *data, size_t size, unsigned mode, struct ab_error *err);
 /* Adds a finished JSON document as a line; fails when memory ran out on the way. */
 int cli_print_json(struct cli *cli, struct text *text, struct ab_error *err);
 

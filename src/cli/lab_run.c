@@ -321,7 +321,7 @@ static int print_survey(struct survey *s, const char *output, struct ab_error *e
 {
 	_text_ struct text all = {};
 	size_t failed = 0;
-	int r = 0;
+	int r;
 
 	for (size_t i = 0; i < s->run->image_count; i++) {
 		text_printf(&all, "%s\n", s->lines[i].p ? s->lines[i].p : "");
@@ -330,10 +330,7 @@ static int print_survey(struct survey *s, const char *output, struct ab_error *e
 	}
 	if (all.failed)
 		return ab_fail_memory(err);
-	if (output)
-		r = file_write(output, all.p ? all.p : "", all.n, 0644, err);
-	else
-		out_add(&s->run->cli->out, all.p ? all.p : "", all.n);
+	r = cli_write(s->run->cli, output, all.p ? all.p : "", all.n, 0644, err);
 	return r < 0 ? r : failed != 0;
 }
 

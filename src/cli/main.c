@@ -97,6 +97,14 @@ static int say_error(struct cli *cli, const struct ab_error *err)
 	return ab_error_exit_status(err->kind);
 }
 
+int cli_write(struct cli *cli, const char *path, const void *data, size_t size, unsigned mode, struct ab_error *err)
+{
+	if (path && strcmp(path, "-"))
+		return file_write(path, data, size, mode, err);
+	out_add(&cli->out, data, size);
+	return 0;
+}
+
 int cli_print_json(struct cli *cli, struct text *text, struct ab_error *err)
 {
 	if (text->failed)

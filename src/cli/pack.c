@@ -299,7 +299,7 @@ static int run_extract(struct cli *cli, struct ab_pack *pack, struct ab_error *e
 	void *btf;
 	int r;
 
-	if (!o->output && isatty(STDOUT_FILENO))
+	if ((!o->output || !strcmp(o->output, "-")) && isatty(STDOUT_FILENO))
 		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "BTF is nothing for a terminal: name a file with -o");
 	kernel = ab_pack_find(pack, cli->operands[2], o->arch, err);
 	if (kernel >= 0 && o->module)
@@ -307,10 +307,7 @@ static int run_extract(struct cli *cli, struct ab_pack *pack, struct ab_error *e
 	r = kernel < 0 ? (int)kernel : ab_pack_extract(pack, kernel, &btf, &size, err);
 	if (r < 0)
 		return r;
-	if (o->output)
-		r = file_write(o->output, btf, size, 0644, err);
-	else
-		out_add(&cli->out, btf, size);
+	r = cli_write(cli, o->output, btf, size, 0644, err);
 	free(btf);
 	return r;
 }

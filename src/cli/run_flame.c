@@ -185,12 +185,7 @@ static int write_out(struct run *run, const char *path, bool svg, struct ab_erro
 		r = ab_flame_write_folded(run->flame, f, err);
 	if (fclose(f) != 0 && r >= 0)
 		r = ab_fail_memory(err);
-	if (r < 0)
-		return r;
-	if (strcmp(path, "-"))
-		return file_write(path, data, size, 0644, err);
-	out_add(&run->cli->out, data, size);
-	return 0;
+	return r < 0 ? r : cli_write(run->cli, path, data, size, 0644, err);
 }
 
 int run_write_flame(struct run *run, struct ab_error *err)
