@@ -93,13 +93,6 @@ static const struct key *find_key(const char *name)
 	return NULL;
 }
 
-bool ab_config_is_switch(const char *name)
-{
-	const struct key *key = find_key(name);
-
-	return key && key->type == KEY_SWITCH;
-}
-
 /* ---- life ---- */
 
 struct config *ab_config_new(void)
@@ -226,20 +219,14 @@ struct reading {
 	struct ab_error *err;
 };
 
-static const char *nearest_key(const char *name)
+static int unknown_key(const struct reading *reading, const char *name, unsigned line)
 {
-	const char *best = NULL;
-	int distance = 4;
+	struct nearest nearest = { .wanted = name };
 
-	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
-		int d = str_distance(name, keys[i].name, distance);
-
-		if (d < distance) {
-			distance = d;
-			best = keys[i].name;
-		}
-	}
-	return best;
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		nearest_try(&nearest, keys[i].name);
+	return ab_fail(reading->err, AB_ERROR_USAGE, -EINVAL, "%s:%u: there is no '%s'%s%s%s", reading->path, line, name,
+		       DID_YOU_MEAN(nearest.name));
 }
 
 static int take_value(void *context, const char *name, unsigned line, enum toml_type type, const char *text, int64_t number)
@@ -254,12 +241,10 @@ static int take_value(void *context, const char *name, unsigned line, enum toml_
 						[KEY_LIST] = TOML_STRING };
 	struct reading *reading = context;
 	const struct key *key = find_key(name);
-	const char *near = key ? NULL : nearest_key(name);
 	int r;
 
 	if (!key)
-		return ab_fail(reading->err, AB_ERROR_USAGE, -EINVAL, "%s:%u: there is no '%s'%s%s%s", reading->path, line, name,
-			       near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+		return unknown_key(reading, name, line);
 	if (type != types[key->type])
 		return ab_fail(reading->err, AB_ERROR_USAGE, -EINVAL, "%s:%u: %s takes %s", reading->path, line, name,
 			       wanted[key->type]);

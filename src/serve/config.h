@@ -63,8 +63,6 @@ void ab_config_drop_lists(struct config *config, const struct config *options);
 int ab_config_keep_fixed(struct config *config, const struct config *running, struct ab_error *err);
 /* All keys as a configuration file with defaults and meanings. */
 void ab_config_describe(struct text *out);
-/* Whether the option `--name` for a key is a switch: it takes no value. */
-bool ab_config_is_switch(const char *key);
 
 /* "read,build" as bits; -EINVAL. */
 int ab_scopes_parse(const char *text, unsigned *ret_scopes, struct ab_error *err);
