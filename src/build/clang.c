@@ -11,12 +11,11 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <base/clang.h>
 #include "compiler.h"
 #include "protocol.h"
 
-enum { OLDEST_CLANG = 15, NEWEST_CLANG = 40, LOG_LIMIT = 4 << 20 };
-
-extern char **environ;
+enum { LOG_LIMIT = 4 << 20 };
 
 struct words {
 	char *v[512];
@@ -215,7 +214,7 @@ static bool ask_clang(struct clang *c)
 		return false;
 	version = strstr(out.p, "clang version ");
 	line = strstr(out.p, "\"-cc1\"");
-	if (!version || !line || atoi(version + strlen("clang version ")) < OLDEST_CLANG)
+	if (!version || !line || atoi(version + strlen("clang version ")) < CLANG_OLDEST)
 		return false;
 	version += strlen("clang version ");
 	if (asprintf(&c->name, "clang %.*s (%s)", (int)strspn(version, "0123456789."), version, c->path) < 0) {
@@ -262,9 +261,9 @@ int ab_clang_new(const char *wanted, struct clang **ret_clang, struct ab_error *
 		if (try_clang(wanted, ret_clang))
 			return 0;
 		return ab_fail(err, AB_ERROR_NO_COMPILER, -ENOENT, "'%s' is not a clang of release %d or newer", wanted,
-			       OLDEST_CLANG);
+			       CLANG_OLDEST);
 	}
-	for (int v = NEWEST_CLANG; v >= OLDEST_CLANG; v--) {
+	for (int v = CLANG_NEWEST; v >= CLANG_OLDEST; v--) {
 		snprintf(name, sizeof(name), "clang-%d", v);
 		if (try_clang(name, ret_clang))
 			return 0;
@@ -272,7 +271,7 @@ int ab_clang_new(const char *wanted, struct clang **ret_clang, struct ab_error *
 	if (try_clang("clang", ret_clang))
 		return 0;
 	return ab_fail(err, AB_ERROR_NO_COMPILER, -ENOENT,
-		       "no compiler: neither anybpf-cc nor clang %d or newer in PATH (install clang)", OLDEST_CLANG);
+		       "no compiler: neither anybpf-cc nor clang %d or newer in PATH (install clang)", CLANG_OLDEST);
 }
 
 const char *ab_clang_name(const struct clang *c)
@@ -285,7 +284,6 @@ const char *ab_clang_name(const struct clang *c)
 struct workspace {
 	char dir[PATH_MAX]; /* "" while there is none */
 	struct text made;   /* names of files and directories in it, NUL after each, parents first */
-	size_t made_count;
 };
 
 static void remove_workspace(struct workspace *w)

@@ -5,7 +5,6 @@
 #include "btf_file.h"
 
 #define OBJECT_LIMIT (64u << 20)
-#define BTF_LIMIT (256u << 20)
 
 struct btf_opts {
 	struct common_opts common;

@@ -9,8 +9,6 @@
 
 enum { FRAMES_LIMIT = 512 << 20 };
 
-extern char **environ;
-
 const char *remote_server(const char *option)
 {
 	const char *env = getenv("ANYBPF_SERVER");

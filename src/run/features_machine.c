@@ -8,13 +8,8 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <base/clang.h>
 #include "features.h"
-
-extern char **environ;
-
-/* Releases of clang that may be installed beside each other; older ones make no ENUM64. */
-#define CLANG_NEWEST 40
-#define CLANG_OLDEST 15
 
 /* Larger maps are not made just to see whether they could be. */
 #define MEMLOCK_TRY_MAX (64 << 20)
