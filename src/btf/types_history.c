@@ -261,11 +261,13 @@ struct state {
 	bool has_type, is_there;
 	uint32_t kind;
 	struct field field; /* type: what a span is told by; at, size: what varies in it */
+	char *shape;        /* of a type by itself: its fields as text */
+	size_t layout;      /* from 0 in the order in which they appear; the same where shape, place and size are */
 };
 
 struct states {
 	struct state *v;
-	size_t n;
+	size_t n, layouts;
 	struct seen_keys keys;
 	size_t *of; /* by position in the list of kernels */
 };
@@ -280,6 +282,7 @@ static void clear_states(struct states *s)
 	for (size_t i = 0; i < s->n; i++) {
 		free(s->v[i].field.path);
 		free(s->v[i].field.type);
+		free(s->v[i].shape);
 	}
 	free(s->v);
 	free(s->keys.v);
@@ -313,6 +316,20 @@ static bool find_enumerator(const struct ab_btf *btf, uint32_t id, const char *n
 	return false;
 }
 
+static char *describe_fields(const struct ab_btf *btf, const char *name)
+{
+	struct fields fields = {};
+	struct text out = {};
+
+	ab_fields_read(btf, name, &fields);
+	for (size_t i = 0; i < fields.n; i++)
+		text_printf(&out, "%s %s %lld %u\n", fields.v[i].path, fields.v[i].type, (long long)fields.v[i].at,
+			    fields.v[i].bits);
+	out.failed |= fields.failed;
+	ab_fields_clear(&fields);
+	return text_take(&out);
+}
+
 static void read_state(struct state *s, const struct ab_btf *btf, const struct subject *subject)
 {
 	uint32_t id = ab_types_find_name(btf, subject->name);
@@ -324,10 +341,31 @@ static void read_state(struct state *s, const struct ab_btf *btf, const struct s
 	if (!subject->member) {
 		s->is_there = true;
 		s->field = (struct field){ .type = describe_type(btf, id), .size = ab_btf_size(btf, id) };
+		s->shape = describe_fields(btf, subject->name);
 	} else {
 		s->is_there = ab_field_resolve(btf, id, subject->member, &s->field) ||
 			      find_enumerator(btf, id, subject->member, &s->field);
 	}
+}
+
+static bool is_same_layout(const struct state *a, const struct state *b)
+{
+	return a->is_there && a->kind == b->kind && a->field.at == b->field.at && a->field.size == b->field.size &&
+	       a->field.bits == b->field.bits && !strcmp(a->field.type, b->field.type) &&
+	       (!a->shape || !strcmp(a->shape, b->shape));
+}
+
+/* Of the last state, which is there. */
+static void number_layout(struct states *s)
+{
+	struct state *last = &s->v[s->n - 1];
+
+	for (size_t i = 0; i + 1 < s->n; i++)
+		if (is_same_layout(&s->v[i], last)) {
+			last->layout = s->v[i].layout;
+			return;
+		}
+	last->layout = s->layouts++;
 }
 
 static int add_state(struct states *s, uint64_t key, const struct ab_btf *btf, const struct subject *subject,
@@ -343,9 +381,14 @@ static int add_state(struct states *s, uint64_t key, const struct ab_btf *btf, c
 	keys[s->n] = key;
 	s->keys.n = s->n + 1;
 	v[s->n] = (struct state){ .key = key };
-	read_state(&v[s->n], btf, subject);
-	s->n++;
-	return v[s->n - 1].is_there && !v[s->n - 1].field.type ? ab_fail_memory(err) : 0;
+	v = &v[s->n++];
+	read_state(v, btf, subject);
+	if (!v->is_there)
+		return 0;
+	if (!v->field.type || (!subject->member && !v->shape))
+		return ab_fail_memory(err);
+	number_layout(s);
+	return 0;
 }
 
 static int read_states(const struct ab_types *types, const struct kernels *kernels, const struct subject *subject,
@@ -551,6 +594,52 @@ static void json_places(struct json *j, const struct history *h, const struct sp
 	free(v);
 }
 
+static void json_layout(struct json *j, const struct history *h, const struct span *span, size_t first, size_t last,
+			size_t kernels)
+{
+	const struct state *s = state_of(h, first);
+	bool offset = has_offset(h, span);
+
+	json_open(j, '{');
+	json_member_uint(j, "layout", s->layout);
+	if (h->subject->member)
+		json_member_int(j, offset ? "offset" : "value", offset ? s->field.at / 8 : s->field.at);
+	json_member_uint(j, "size", s->field.size);
+	if (offset && s->field.bits)
+		json_member_int(j, "bit", s->field.at % 8);
+	ab_types_json_kernel(j, "from", ab_types_kernel(h->types, h->kernels.v[first]));
+	ab_types_json_kernel(j, "to", ab_types_kernel(h->types, h->kernels.v[last]));
+	json_member_uint(j, "kernels", kernels);
+	json_member_uint(j, "first", first);
+	json_member_uint(j, "last", last);
+	json_close(j, '}');
+}
+
+/* The kernels of a span by layout: the plain ones, those for clouds and those for real time have theirs side by side. */
+static void json_layouts(struct json *j, const struct history *h, const struct span *span)
+{
+	struct { size_t kernels, first, last; } *found = array_new(h->states.layouts, sizeof(*found));
+
+	if (!found) {
+		j->out->failed = true;
+		return;
+	}
+	for (size_t i = span->first; i <= span->last; i++) {
+		size_t layout = state_of(h, i)->layout;
+
+		if (!found[layout].kernels++)
+			found[layout].first = i;
+		found[layout].last = i;
+	}
+	json_key(j, "layouts");
+	json_open(j, '[');
+	for (size_t i = 0; i < h->states.layouts; i++)
+		if (found[i].kernels)
+			json_layout(j, h, span, found[i].first, found[i].last, found[i].kernels);
+	json_close(j, ']');
+	free(found);
+}
+
 static void json_span(struct json *j, const struct history *h, const struct span *span)
 {
 	const struct state *s = span->state;
@@ -564,6 +653,7 @@ static void json_span(struct json *j, const struct history *h, const struct span
 	if (s->is_there) {
 		json_member_str(j, "type", s->field.type);
 		json_places(j, h, span);
+		json_layouts(j, h, span);
 	}
 	if (s->is_there && s->field.bits)
 		json_member_uint(j, "bits", s->field.bits);

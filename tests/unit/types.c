@@ -217,6 +217,30 @@ TEST(history)
 	free(text);
 }
 
+/* Kernels are told apart by all that a type has, and by place and size of a member. */
+TEST(layouts)
+{
+	struct ab_types_opts opts = on_x86;
+	char *text;
+
+	opts.form = AB_TYPES_JSON;
+	text = ASK(ab_types_history(types, "task", &opts, &answer, &size, &err));
+	ASSERT_CONTAINS(text, "\"layouts\":[{\"layout\":0,\"size\":");
+	ASSERT_CONTAINS(text, "\"kernels\":3,\"first\":0,\"last\":2},{\"layout\":1,");
+	ASSERT_CONTAINS(text, "{\"layout\":2,");
+	free(text);
+	text = ASK(ab_types_history(types, "task.cpu", &opts, &answer, &size, &err));
+	ASSERT_CONTAINS(text, "\"layouts\":[{\"layout\":0,\"offset\":20,\"size\":4,");
+	ASSERT_CONTAINS(text, "{\"layout\":1,\"offset\":24,\"size\":4,");
+	free(text);
+	text = ASK(ab_types_history(types, "task.idle", &opts, &answer, &size, &err));
+	ASSERT_CONTAINS(text, "\"bit\":1,");
+	free(text);
+	text = ASK(ab_types_history(types, "color.BLUE", &opts, &answer, &size, &err));
+	ASSERT_CONTAINS(text, "\"value\":1,\"size\":4,");
+	free(text);
+}
+
 TEST(find)
 {
 	struct ab_types_opts opts = on_x86;
