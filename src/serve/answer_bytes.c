@@ -2,18 +2,29 @@
 /* Bytes that have an entity tag: ranges and conditions (RFC 9110, sections 13 and 14). */
 #include "server.h"
 
+/* Digits and nothing else; past what fits, the largest number. */
+static bool read_number(const char **text, unsigned long long *ret)
+{
+	char *end;
+
+	if (**text < '0' || **text > '9')
+		return false;
+	*ret = strtoull(*text, &end, 10);
+	*text = end;
+	return true;
+}
+
 /* One range "bytes=A-B", "bytes=A-" or "bytes=-N". 1: *first to *last; 0: none, or several, all of it is sent; -ERANGE. */
 static int parse_range(const char *text, uint64_t size, uint64_t *first, uint64_t *last)
 {
-	unsigned long long a, b;
-	char *end;
+	unsigned long long a, b = UINT64_MAX;
 
-	if (!text || strncmp(text, "bytes=", 6) || strchr(text, ',') || strpbrk(text + 6, " +"))
+	if (!text || strncmp(text, "bytes=", 6))
 		return 0;
 	text += 6;
 	if (*text == '-') {
-		a = strtoull(text + 1, &end, 10);
-		if (end == text + 1 || *end)
+		text++;
+		if (!read_number(&text, &a) || *text)
 			return 0;
 		if (!a || !size)
 			return -ERANGE;
@@ -21,12 +32,9 @@ static int parse_range(const char *text, uint64_t size, uint64_t *first, uint64_
 		*last = size - 1;
 		return 1;
 	}
-	a = strtoull(text, &end, 10);
-	if (end == text || *end != '-')
+	if (!read_number(&text, &a) || *text++ != '-')
 		return 0;
-	text = end + 1;
-	b = *text ? strtoull(text, &end, 10) : UINT64_MAX;
-	if (*text && (*end || b < a))
+	if (*text && (!read_number(&text, &b) || *text || b < a))
 		return 0;
 	if (a >= size)
 		return -ERANGE;
@@ -69,13 +77,14 @@ static enum MHD_Result refuse_range(struct request *q, struct blob *blob)
 	return ab_problem(q, "range", NULL, "no byte is in '%.64s'", header(q, MHD_HTTP_HEADER_RANGE));
 }
 
-enum MHD_Result ab_answer_bytes(struct request *q, struct blob *blob, const char *etag, const char *cache_control,
-				const char *signature)
+enum MHD_Result ab_answer_bytes(struct request *q, struct blob *blob, const char *type, const char *etag,
+				const struct header *headers)
 {
 	const char *if_range = header(q, MHD_HTTP_HEADER_IF_RANGE);
 	bool is_known = has_etag(header(q, MHD_HTTP_HEADER_IF_NONE_MATCH), etag);
 	uint64_t first = 0, last = 0, size = blob->size;
-	int part = is_known || (if_range && strcmp(if_range, etag))
+	bool has_parts = !strcmp(type, "application/octet-stream"); /* a part of a document is of no use */
+	int part = is_known || !has_parts || (if_range && strcmp(if_range, etag))
 			   ? 0
 			   : parse_range(header(q, MHD_HTTP_HEADER_RANGE), size, &first, &last);
 	struct MHD_Response *response;
@@ -90,13 +99,13 @@ enum MHD_Result ab_answer_bytes(struct request *q, struct blob *blob, const char
 		return MHD_NO;
 	}
 	(void)MHD_add_response_header(response, MHD_HTTP_HEADER_ETAG, etag);
-	(void)MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, cache_control);
-	if (signature)
-		(void)MHD_add_response_header(response, "Anybpf-Signature", signature);
+	for (; headers->name; headers++)
+		(void)MHD_add_response_header(response, headers->name, headers->value);
 	if (is_known)
 		return ab_answer(q, MHD_HTTP_NOT_MODIFIED, response);
-	(void)MHD_add_response_header(response, MHD_HTTP_HEADER_ACCEPT_RANGES, "bytes");
-	(void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/octet-stream");
+	if (has_parts)
+		(void)MHD_add_response_header(response, MHD_HTTP_HEADER_ACCEPT_RANGES, "bytes");
+	(void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
 	if (!part)
 		return ab_answer(q, MHD_HTTP_OK, response);
 	snprintf(text, sizeof(text), "bytes %llu-%llu/%llu", (unsigned long long)first, (unsigned long long)last,

@@ -107,7 +107,7 @@ static bool is_range_of(const char *range, size_t n, const char *type)
 
 static bool accepts(const char *accept, const char *type)
 {
-	if (!accept)
+	if (!accept || !type)
 		return true;
 	while (*accept) {
 		size_t n;
@@ -175,7 +175,7 @@ static bool refuse_target(struct request *q, enum MHD_Result *ret)
 	if (!q->route)
 		*ret = ab_problem(q, "not-found", NULL, "there is nothing at this path");
 	else if (!found)
-		*ret = ab_problem(q, "method", NULL, "%.64s does not take %.7s", q->route->path, q->method);
+		*ret = ab_problem(q, "method", NULL, "%.64s does not take %s", q->route->path, q->method);
 	else if (!accepts(accept, q->route->makes) && !(q->route->streams && accepts(accept, "text/event-stream")))
 		*ret = ab_problem(q, "accept", NULL, "this makes %s%s", q->route->makes,
 				  q->route->streams ? " and text/event-stream" : "");

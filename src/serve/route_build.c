@@ -207,6 +207,7 @@ enum MHD_Result ab_route_artifact(struct request *q)
 	const char *hex = str_starts(q->argument, "sha256:") ? q->argument + 7 : q->argument;
 	struct keyring *keyring;
 	_text_ struct text signature = {};
+	struct header headers[] = { { MHD_HTTP_HEADER_CACHE_CONTROL, "max-age=31536000, immutable" }, { "Anybpf-Signature" }, {} };
 	char etag[HEX_DIGEST_SIZE + 16];
 	struct blob *blob;
 	int r;
@@ -225,5 +226,6 @@ enum MHD_Result ab_route_artifact(struct request *q)
 		ab_blob_unref(blob);
 		return ab_problem(q, "internal", NULL, "the artifact cannot be signed");
 	}
-	return ab_answer_bytes(q, blob, etag, "max-age=31536000, immutable", signature.p);
+	headers[1].value = signature.p;
+	return ab_answer_bytes(q, blob, "application/octet-stream", etag, headers);
 }

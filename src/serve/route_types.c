@@ -47,6 +47,7 @@ static void take_result(struct request *q, int r, const char *type, const void *
 
 enum MHD_Result ab_route_btf(struct request *q)
 {
+	static const struct header headers[] = { { MHD_HTTP_HEADER_CACHE_CONTROL, "no-cache" }, {} };
 	char etag[HEX_DIGEST_SIZE + 16];
 	struct ab_error err = {};
 	const struct types *types;
@@ -61,7 +62,7 @@ enum MHD_Result ab_route_btf(struct request *q)
 	if (!blob)
 		return ab_problem(q, "no-memory", NULL, "%zu bytes of BTF", size);
 	snprintf(etag, sizeof(etag), "\"sha256:%s\"", types->digest);
-	return ab_answer_bytes(q, blob, etag, "no-cache", NULL);
+	return ab_answer_bytes(q, blob, "application/octet-stream", etag, headers);
 }
 
 /* "c0ffee…" of an even number of digits, or nothing. */
@@ -204,7 +205,7 @@ static int check_packs(struct checking *c, struct ab_error *err)
 
 			if (!is_wanted(c, ab_pack_kernel(pack, n)))
 				continue;
-			r = ab_check_pack(c->check, pack, n, &verdict, err);
+			r = ab_kernels_fail(ab_check_pack(c->check, pack, n, &verdict, err), err);
 			if (!r)
 				r = ab_check_report_add(c->report, c->name, ab_pack_kernel(pack, n), verdict, err);
 		}
@@ -271,8 +272,8 @@ static int ask(struct request *q, char **ret_text, size_t *ret_size, struct ab_e
 	const char *slash = strchrnul(q->argument, '/'), *name = *slash ? slash + 1 : NULL, *form = argument(q, "form");
 	struct ab_types_opts opts = { .sz = sizeof(opts), .kernel = argument(q, "kernel"), .arch = argument(q, "arch"),
 				      .form = form && !strcmp(form, "text") ? AB_TYPES_TEXT : AB_TYPES_JSON };
-	const struct ab_types *types = choose_types(q->server->kernels, opts.kernel, opts.arch);
 	const char *from = argument(q, "from"), *to = argument(q, "to");
+	const struct ab_types *types = choose_types(q->server->kernels, opts.kernel ? opts.kernel : from, opts.arch);
 	size_t n = slash - q->argument;
 
 	if (n == 4 && !memcmp(q->argument, "find", n) && (!name || !*name))
@@ -302,7 +303,7 @@ static void answer_question(struct request *q)
 	size_t size = 0;
 	int r = form && !is_text && strcmp(form, "json") ?
 			ab_fail(&q->work_error, AB_ERROR_USAGE, -EINVAL, "form: '%.64s' is neither json nor text", form) :
-			ask(q, &text, &size, &q->work_error);
+			ab_kernels_fail(ask(q, &text, &size, &q->work_error), &q->work_error);
 
 	take_result(q, r, is_text ? "text/plain; charset=utf-8" : JSON, text, size);
 }

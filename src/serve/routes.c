@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /* The table of routes, and those that need a few lines only. */
+#include <crypto/crypto.h>
 #include "jobs.h"
 #include "keyring.h"
 #include "openapi.h"
@@ -9,6 +10,7 @@
 #define JSON "application/json"
 #define BYTES "application/octet-stream"
 #define TEXT "text/plain; charset=utf-8"
+#define HTML "text/html; charset=utf-8"
 
 static enum MHD_Result answer_health(struct request *q)
 {
@@ -48,10 +50,10 @@ static enum MHD_Result answer_ready(struct request *q)
 	json_member_str(&j, "status", "ready");
 	json_member_uint(&j, "waiting", jobs.waiting);
 	json_member_uint(&j, "running", jobs.running);
-	write_degraded(q->server, &j);
-	json_close(&j, '}');
 	json_key(&j, "cgroups");
 	json_str(&j, q->server->cgroups ? "on" : "off");
+	write_degraded(q->server, &j);
+	json_close(&j, '}');
 	text_putc(&out, '\n');
 	return ab_answer_text(q, MHD_HTTP_OK, JSON, &out);
 }
@@ -121,14 +123,22 @@ static enum MHD_Result answer_keys(struct request *q)
 
 static enum MHD_Result answer_kernels(struct request *q)
 {
-	struct text out = {};
+	static const struct header headers[] = { { MHD_HTTP_HEADER_CACHE_CONTROL, "no-cache" }, {} };
+	char digest[HEX_DIGEST_SIZE], etag[HEX_DIGEST_SIZE + 16];
+	_text_ struct text out = {};
 	struct json j = { .out = &out };
+	struct blob *blob;
 
 	json_open(&j, '{');
 	ab_kernels_write(q->server->kernels, &j);
 	json_close(&j, '}');
 	text_putc(&out, '\n');
-	return ab_answer_text(q, MHD_HTTP_OK, JSON, &out);
+	blob = out.failed ? NULL : ab_blob_new(out.p, out.n);
+	if (!blob)
+		return ab_problem(q, "no-memory", NULL, "the list");
+	ab_digest_of(out.p, out.n, digest);
+	snprintf(etag, sizeof(etag), "\"sha256:%s\"", digest);
+	return ab_answer_bytes(q, blob, JSON, etag, headers);
 }
 
 static enum MHD_Result answer_openapi(struct request *q)
@@ -154,5 +164,11 @@ const struct route ab_routes[] = {
 	{ "readyz", "GET", "/readyz", 0, NULL, JSON, false, answer_ready },
 	{ "metrics", "GET", "/metrics", SCOPE_METRICS, NULL, TEXT, false, answer_metrics },
 	{ "version", "GET", "/version", 0, NULL, JSON, false, answer_version },
+	{ "page", "GET", "/", 0, NULL, HTML, false, ab_route_page },
+	{ "page-types", "GET", "/types", 0, NULL, HTML, false, ab_route_page },
+	{ "page-check", "GET", "/check", 0, NULL, HTML, false, ab_route_page },
+	{ "page-build", "GET", "/build", 0, NULL, HTML, false, ab_route_page },
+	{ "page-kernels", "GET", "/kernels", 0, NULL, HTML, false, ab_route_page },
+	{ "page-file", "GET", "/web/", 0, NULL, NULL, false, ab_route_page_file },
 };
 const size_t ab_routes_count = ARRAY_SIZE(ab_routes);

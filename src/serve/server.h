@@ -68,11 +68,11 @@ unsigned ab_connections_count(struct connections *all);
 
 /* ---- requests (request.c) ---- */
 
-struct request;
-
 /* Whose request it is: the connection's address, or what a trusted proxy says. */
 void ab_client_address(const struct config *config, struct MHD_Connection *mhd, const struct connection *connection,
 		       char out[INET6_ADDRSTRLEN]);
+
+struct request;
 
 struct route {
 	const char *name;            /* for metrics */
@@ -80,7 +80,7 @@ struct route {
 	const char *path;            /* "…/" at the end: the rest is the request's argument */
 	unsigned scope;              /* enum scope, 0: none needed */
 	const char *takes;           /* type of the body, NULL: no body */
-	const char *makes;           /* type of the answer */
+	const char *makes;           /* type of the answer, NULL: of several types, whatever is accepted */
 	bool streams;                /* makes text/event-stream too */
 	/* Answers, or suspends the connection and is called again when it was resumed. */
 	enum MHD_Result (*run)(struct request *q);
@@ -96,7 +96,7 @@ struct request {
 	const struct route *route;
 	const char *argument;        /* the rest of the path */
 	char *path;
-	char method[8];
+	char method[16];             /* cut, but never to that of a route */
 	char id[REQUEST_ID_SIZE];
 	char address[INET6_ADDRSTRLEN]; /* of the client, as a trusted proxy says */
 	struct token token;
@@ -164,10 +164,18 @@ enum MHD_Result ab_route_btf(struct request *q);
 enum MHD_Result ab_route_min_btf(struct request *q);
 enum MHD_Result ab_route_check(struct request *q);
 enum MHD_Result ab_route_types(struct request *q);
+enum MHD_Result ab_route_page(struct request *q);
+enum MHD_Result ab_route_page_file(struct request *q);
 
-/* Bytes with an entity tag: ranges, conditions; takes over the reference. `signature` may be NULL. */
-enum MHD_Result ab_answer_bytes(struct request *q, struct blob *blob, const char *etag, const char *cache_control,
-				const char *signature);
+struct header {
+	const char *name, *value;
+};
+/*
+ * Bytes with an entity tag: conditions, and of binary data ranges; takes over the reference. `headers` end with one without
+ * a name.
+ */
+enum MHD_Result ab_answer_bytes(struct request *q, struct blob *blob, const char *type, const char *etag,
+				const struct header *headers);
 /* What became of a submission that failed. */
 enum MHD_Result ab_refuse_submission(struct request *q, int r);
 
