@@ -196,7 +196,7 @@ static int add_finished(struct crawl *c, const struct item *item, const struct p
 
 /* ---- one package ---- */
 
-struct one {
+struct outcome {
 	struct crawl *c;
 	struct ab_error why;    /* of a failed import */
 	size_t found;
@@ -204,35 +204,35 @@ struct one {
 
 static int take_found(void *ctx, const struct ab_found *found, struct ab_error *err)
 {
-	struct one *one = ctx;
-	int r = one->c->opts->found(one->c->opts->ctx, found, err);
+	struct outcome *outcome = ctx;
+	int r = outcome->c->opts->found(outcome->c->opts->ctx, found, err);
 
-	one->found += r >= 0;
+	outcome->found += r >= 0;
 	return r;
 }
 
 static void take_failure(void *ctx, const char *input, const struct ab_error *why)
 {
-	struct one *one = ctx;
+	struct outcome *outcome = ctx;
 
-	ab_fail(&one->why, why->kind, why->code, "%s", why->msg);
+	ab_fail(&outcome->why, why->kind, why->code, "%s", why->msg);
 }
 
 static int import_one(struct crawl *c, const struct source *source, const char *path, size_t *ret_found,
 		      struct ab_error *err)
 {
-	struct one one = { .c = c };
+	struct outcome outcome = { .c = c };
 	AB_OPTS(ab_import_opts, opts, .distribution = source->distribution, .modules = source->modules, .jobs = 1,
-		.tmp_dir = OPT(c->opts, tmp_dir), .found = take_found, .failed = take_failure, .ctx = &one);
+		.tmp_dir = OPT(c->opts, tmp_dir), .found = take_found, .failed = take_failure, .ctx = &outcome);
 	struct ab_import_result result;
 	int r;
 
 	sem_wait(&c->jobs);
 	r = ab_import(&path, 1, &opts, &result, err);
 	sem_post(&c->jobs);
-	*ret_found = one.found;
-	if (r == 0 && one.why.code && one.why.kind != AB_ERROR_NO_TYPES)
-		r = ab_fail(err, one.why.kind, one.why.code, "%s", one.why.msg);
+	*ret_found = outcome.found;
+	if (r == 0 && outcome.why.code && outcome.why.kind != AB_ERROR_NO_TYPES)
+		r = ab_fail(err, outcome.why.kind, outcome.why.code, "%s", outcome.why.msg);
 	return r;
 }
 
@@ -265,9 +265,9 @@ static int fetch_one(struct crawl *c, const struct source *source, const struct 
 	return r;
 }
 
-/* Fetches and imports. *ret_found 0: it holds no types. */
-static int do_package(struct crawl *c, const struct source *source, const struct package_ref *p, size_t *ret_found,
-		      struct ab_error *err)
+/* *ret_found 0: it holds no types. */
+static int fetch_and_import(struct crawl *c, const struct source *source, const struct package_ref *p,
+			    size_t *ret_found, struct ab_error *err)
 {
 	_free_ char *dir = NULL, *path = NULL;
 	char hash[HASH_TEXT];
@@ -309,8 +309,8 @@ static struct package_ref *next_package(struct crawl *c, const struct item *item
 	return NULL;
 }
 
-static void note(struct crawl *c, const struct item *item, const struct package_ref *p, enum ab_crawl_status status,
-		 const struct ab_error *why)
+static void note_package(struct crawl *c, const struct item *item, const struct package_ref *p,
+			 enum ab_crawl_status status, const struct ab_error *why)
 {
 	struct ab_crawl_event event = event_of(item, p, status);
 	struct ab_error err = {};
@@ -333,26 +333,28 @@ static void finish_entry(struct crawl *c, const struct item *item, const char *e
 		set_fatal(c, &err);
 }
 
-static void do_item(struct crawl *c, const struct item *item, const char *entry)
+static void crawl_item(struct crawl *c, const struct item *item, const char *entry)
 {
-	struct ab_error err = {};
+	struct ab_error err = {}, lookup = {};
 	struct package_ref *p;
 	size_t found = 0;
 	int r = 0;
 
-	while (r == 0 && !found && (p = next_package(c, item, c->queue || OPT(c->opts, retry), &err))) {
-		r = do_package(c, item->source, p, &found, &err);
+	while (r == 0 && !found && (p = next_package(c, item, c->queue || OPT(c->opts, retry), &lookup))) {
+		r = fetch_and_import(c, item->source, p, &found, &err);
 		if (r == -EINTR)
 			break;
 		if (r < 0)
-			note(c, item, p, AB_CRAWL_FAILED, &err);
+			note_package(c, item, p, AB_CRAWL_FAILED, &err);
 		else if (!found)
-			note(c, item, p, AB_CRAWL_NONE, NULL);
+			note_package(c, item, p, AB_CRAWL_NONE, NULL);
 		else if (add_finished(c, item, p, entry, &err) < 0)
 			set_fatal(c, &err);
 	}
-	/* What was stopped on the way is given to somebody else by the queue. */
-	if (r != -EINTR && !found)
+	/* What was stopped on the way, or could not be looked up, is given to somebody else by the queue. */
+	if (lookup.code)
+		set_fatal(c, &lookup);
+	else if (r != -EINTR && !found)
 		finish_entry(c, item, entry, r < 0 ? AB_CRAWL_FAILED : AB_CRAWL_NONE, r < 0 ? &err : NULL);
 	ab_error_clear(&err);
 	commit_when_due(c);
@@ -377,11 +379,11 @@ static void work_alone(struct crawl *c)
 		pthread_mutex_unlock(&c->lock);
 		if (!item)
 			return;
-		do_item(c, item, "");
+		crawl_item(c, item, "");
 	}
 }
 
-static void do_entry(struct crawl *c, char active[64], const char *json, const char *entry)
+static void crawl_entry(struct crawl *c, char active[64], const char *json, const char *entry)
 {
 	struct ab_error err = {};
 	struct item item;
@@ -393,7 +395,7 @@ static void do_entry(struct crawl *c, char active[64], const char *json, const c
 		/* Some other machine may know the source; this one cannot do it. */
 		set_fatal(c, &err);
 	} else {
-		do_item(c, &item, entry);
+		crawl_item(c, &item, entry);
 		ab_item_clear(&item);
 	}
 	pthread_mutex_lock(&c->lock);
@@ -410,7 +412,7 @@ static void work_from_queue(struct crawl *c, size_t thread)
 		int r = ab_queue_take(c->queue, &json, entry, &err);
 
 		if (r == 0) {
-			do_entry(c, c->active[thread], json, entry);
+			crawl_entry(c, c->active[thread], json, entry);
 		} else if (r == -EAGAIN || r == -ENOENT) {
 			/* What this machine holds back for its next commit is pending too. */
 			commit(c);
