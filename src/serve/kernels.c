@@ -207,6 +207,13 @@ void ab_kernels_close(struct kernels *k)
 
 /* ---- packs ---- */
 
+int ab_kernels_fail(int r, struct ab_error *err)
+{
+	if (r == -EBADMSG)
+		err->kind = AB_ERROR_IO;
+	return r;
+}
+
 static int extract(struct kernels *k, struct types *t, struct ab_error *err)
 {
 	_free_ void *data = NULL;
@@ -214,7 +221,7 @@ static int extract(struct kernels *k, struct types *t, struct ab_error *err)
 	int r = ab_pack_extract(t->pack, t->index, &data, &size, err);
 
 	if (r)
-		return r;
+		return ab_kernels_fail(r, err);
 	if (!t->path) {
 		ab_digest_of(data, size, t->digest);
 		t->path = digest_path(k, t->digest);

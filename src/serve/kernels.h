@@ -32,6 +32,8 @@ int ab_kernels_find(struct kernels *kernels, const char *pattern, const char *ar
 /* The kernel that runs: by build id, else by release and architecture (ab_kernel_fits()). Errors: -ENOENT/NOT_FOUND. */
 int ab_kernels_find_running(struct kernels *kernels, const struct ab_kernel *running, const struct types **ret_types,
 			    struct ab_error *err);
+/* Passes an error on: data of the server's own that are damaged are no fault of the request. */
+int ab_kernels_fail(int r, struct ab_error *err);
 /* The raw BTF, for free(). */
 int ab_kernels_read(struct kernels *kernels, const struct types *types, char **ret_data, size_t *ret_size, struct ab_error *err);
 /* Appends the members of GET /v1/kernels. */
