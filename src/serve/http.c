@@ -168,6 +168,7 @@ static int start_daemon(struct http *http, struct listener *l, const struct conf
 				     MHD_OPTION_NOTIFY_COMPLETED, ab_request_done, l->server,
 				     MHD_OPTION_NOTIFY_CONNECTION, notice_connection, l,
 				     MHD_OPTION_URI_LOG_CALLBACK, notice_request, l,
+				     MHD_OPTION_UNESCAPE_CALLBACK, ab_request_unescape, l->server,
 				     MHD_OPTION_STRICT_FOR_CLIENT, 1,
 				     MHD_OPTION_ARRAY, tls,
 				     MHD_OPTION_END);

@@ -286,6 +286,30 @@ static enum MHD_Result admit(struct request *q)
 
 /* ---- the library's callbacks ---- */
 
+static int hex_value(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* %00 stays as it is: as a byte it would end the path, and what stands behind it would pass unseen. */
+size_t ab_request_unescape(void *server, struct MHD_Connection *mhd, char *text)
+{
+	char *out = text;
+
+	for (const char *in = text; *in;) {
+		int high = *in == '%' ? hex_value(in[1]) : -1, low = high < 0 ? -1 : hex_value(in[2]);
+
+		if (low >= 0 && high + low) {
+			*out++ = high << 4 | low;
+			in += 3;
+		} else {
+			*out++ = *in++;
+		}
+	}
+	*out = '\0';
+	return out - text;
+}
+
 static struct request *new_request(struct server *server, struct MHD_Connection *mhd, const char *url, const char *method)
 {
 	const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);

@@ -127,6 +127,7 @@ struct request {
 };
 
 /* MHD's callbacks. */
+size_t ab_request_unescape(void *server, struct MHD_Connection *c, char *text);
 enum MHD_Result ab_request_handle(void *server, struct MHD_Connection *c, const char *url, const char *method, const char *version,
 				  const char *upload, size_t *upload_size, void **request);
 void ab_request_done(void *server, struct MHD_Connection *c, void **request, enum MHD_RequestTerminationCode code);

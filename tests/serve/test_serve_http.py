@@ -25,7 +25,7 @@ def test_every_get_route_answers_head_and_options(server):
     assert server.request("OPTIONS", "/v1/build").status == 204
 
 
-@pytest.mark.parametrize("method", ["DELETE", "PUT", "PATCH", "GET", "TRACE", "BREW"])
+@pytest.mark.parametrize("method", ["DELETE", "PUT", "PATCH", "GET", "TRACE", "BREW", "OPTIONSX", "POSTPONEMENTPOSTPONEMENT"])
 def test_other_methods(server, method):
     a = server.request(method, "/v1/build")
     assert a.status == 405 and a.headers["Allow"] == "POST, OPTIONS" and a.json()["type"] == "/problems/method"
@@ -52,6 +52,14 @@ def test_every_kind_of_problem_is_explained(server):
                                             ("application/jsonx", 406), ("text/html,application/json", 200)])
 def test_accept(server, accept, status):
     assert server.get("/version", Accept=accept).status == status
+
+
+def test_paths_are_decoded(server):
+    assert server.get("/v1/k%65ys").status == 200
+    # A byte of zero would end the path, and what stands behind it would pass unseen.
+    for path in ("/version%00", "/version%00x", "/%00", "/v1/keys%00%zz%2"):
+        assert server.get(path).status == 404
+    assert "%00" in server.get("/problems/a%00b").json()["detail"]
 
 
 @pytest.mark.parametrize("kind, status", [("application/json; charset=utf-8", 400), ("text/plain", 415), ("application/x-www-form-urlencoded", 415),
@@ -364,8 +372,9 @@ def test_work_that_does_not_end_in_time(new_server):
     builds = [threading.Thread(target=lambda i=i: answers.append(s.build(HELLO % i, options={"full_header": True}))) for i in range(8)]
     for t in builds:
         t.start()
-    while s.metric("anybpfd_requests_active") < 9:
+    while s.metric("anybpfd_requests_active") < 9 or not s.metric("anybpfd_compiles_running"):
         pass
+    time.sleep(0.05)  # it is in the middle of it
     assert s.stop() == 0
     for t in builds:
         t.join()
