@@ -10,6 +10,8 @@ import socket
 import subprocess
 import time
 
+from description import check_status
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BUILD = pathlib.Path(os.environ.get("BUILD", ROOT / "build")).resolve()
 PROGRAM = BUILD / "anybpfd"
@@ -99,7 +101,9 @@ class Server:
         try:
             c.request(method, path, body=body, headers=headers or {})
             r = c.getresponse()
-            return Answer(r.status, r.headers, r.read())
+            answer = Answer(r.status, r.headers, r.read())
+            check_status(answer, method, path)
+            return answer
         finally:
             if not connection:
                 c.close()

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from anybpfd import BUILD, HELLO, OPEN, ROOT, Server, data_of
-from test_openapi import validate
+from description import validate
 from test_serve_build import verify
 
 HOST = pathlib.Path("/sys/kernel/btf/vmlinux")
@@ -147,6 +147,22 @@ def test_questions(packed):
 
 def test_questions_without_a_pack(server):
     assert server.get("/v1/types/show/task_struct").status == 200
+
+
+def test_damaged_pack(new_server, tmp_path, program):
+    """The server's own data are at fault, not the request."""
+    pack, btf = tmp_path / "damaged.pack", tmp_path / "types.o"
+    btf.write_bytes(program)
+    subprocess.run([BUILD / "anybpf", "hub", "import", btf, "--pack", pack, "--release", "5.10.0-8-amd64", "--arch", "x86_64"], check=True,
+                   capture_output=True)
+    s = new_server("--kernels-packs", pack)
+    with open(pack, "r+b") as f:
+        size = f.seek(0, 2)
+        f.seek(size // 3)
+        f.write(b"\0" * (size // 3))
+    for a in (s.get("/v1/btf/5.10.0-8-amd64"), s.get("/v1/types/show/int?kernel=5.10.0-8-amd64"), s.request("POST", "/v1/check", program, OBJECT),
+              s.request("POST", "/v1/btf/5.10.0-8-amd64", program, OBJECT)):
+        assert a.status == 500 and a.json()["type"] == "/problems/io", a.body
 
 
 def test_build_for_a_kernel_of_the_pack(packed):
