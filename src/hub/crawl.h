@@ -132,7 +132,7 @@ struct listing {
 	void *ctx;
 };
 
-/* Path of a list in the cache. */
+/* Path of a list in the cache; NULL with err filled: memory ran out. */
 char *ab_listing_path(struct listing *listing, const char *name, struct ab_error *err);
 int ab_list_deb(struct listing *listing, const struct source *source, struct ab_error *err);
 int ab_list_rpm(struct listing *listing, const struct source *source, struct ab_error *err);

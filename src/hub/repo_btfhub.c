@@ -139,7 +139,7 @@ static int list_tree(struct listing *listing, const struct source *source, struc
 		return ab_fail_memory(err);
 	to = ab_listing_path(listing, name, err);
 	if (!to)
-		return err && err->code ? err->code : -ENOMEM;
+		return -ENOMEM;
 	r = fetch_signed(listing, source, index, to, err);
 	if (r == 0)
 		r = file_read(to, INDEX_LIMIT, &text, &size, err);

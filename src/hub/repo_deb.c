@@ -296,7 +296,7 @@ static int fetch_list(struct suite *s, const char *path, const char *hash, uint6
 	int r = 0;
 
 	if (!to)
-		return err && err->code ? err->code : -ENOMEM;
+		return -ENOMEM;
 	if (access(to, R_OK) < 0) {
 		/* By its hash, so that an archive that is just being updated gives what this Release file means. */
 		if (field_is(s->release, "Acquire-By-Hash", "yes"))
@@ -362,7 +362,7 @@ static int list_suite(struct suite *s, struct ab_error *err)
 		return ab_fail_memory(err);
 	path = ab_listing_path(s->listing, name, err);
 	if (!path)
-		return err && err->code ? err->code : -ENOMEM;
+		return -ENOMEM;
 	r = s->source->apt                      ? find_configured(s->name, &s->url, err)
 	    : (s->url = strdup(s->source->url)) ? 0
 						: ab_fail_memory(err);

@@ -229,7 +229,7 @@ static int fetch_repomd(struct listing *listing, const struct source *source, st
 	to = ab_listing_path(listing, name, err);
 	signature = to ? ab_listing_path(listing, signature_name, err) : NULL;
 	if (!to || !signature)
-		return err && err->code ? err->code : -ENOMEM;
+		return -ENOMEM;
 	r = fetch_below(listing, source, "repodata/repomd.xml", &(struct fetch){ .to = to, .limit = INDEX_LIMIT }, err);
 	if (r == 0 && !source->unsigned_ && !source->signed_packages) {
 		r = fetch_below(listing, source, "repodata/repomd.xml.asc",
@@ -255,7 +255,7 @@ static int list_repository(struct listing *listing, const struct source *source,
 		return r;
 	to = ab_listing_path(listing, repomd.hash, err);
 	if (!to)
-		return err && err->code ? err->code : -ENOMEM;
+		return -ENOMEM;
 	if (access(to, R_OK) < 0)
 		r = fetch_below(listing, source, repomd.href,
 				&(struct fetch){ .to = to,

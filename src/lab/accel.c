@@ -51,8 +51,9 @@ static bool may_work(const struct ab_lab *lab)
 
 static void find_accelerator(struct ab_lab *lab, const struct ab_image *image, const char *qemu)
 {
-	_free_ char *path = ab_lab_path(lab, NULL, "accelerator-%s", lab->arch), *id = boot_id();
-	const char *found = path && id ? recall(path, id) : NULL;
+	_free_ char *path = NULL, *id = boot_id();
+	bool keeps = ab_lab_path(lab, &path, NULL, "accelerator-%s", lab->arch) == 0;
+	const char *found = keeps && id ? recall(path, id) : NULL;
 	_text_ struct text t = {};
 
 	if (!may_work(lab))
@@ -60,7 +61,7 @@ static void find_accelerator(struct ab_lab *lab, const struct ab_image *image, c
 	if (!found) {
 		found = probe(lab, image, qemu);
 		text_printf(&t, "%s %s\n", id ? id : "unknown", found);
-		if (path && t.p)
+		if (keeps && t.p)
 			file_write(path, t.p, t.n, 0644, NULL);
 	}
 	lab->accelerator = found;

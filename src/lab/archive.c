@@ -158,15 +158,18 @@ static int write_sources(struct ab_lab *lab, struct ab_error *err)
 {
 	static const char *const argv[] = { "apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE)",
 					    "-o", "APT::Get::IndexTargets::ReleaseInfo=false", "Created-By: Packages", NULL };
-	_free_ char *out = NULL, *complaint = NULL, *path = ab_lab_path(lab, err, "apt-%s/lab.sources", lab->arch);
+	_free_ char *out = NULL, *complaint = NULL, *path = NULL;
 	_free_ char *keyring = read_option("AnyBPF::Lab::Keyring", DEBIAN_KEYRING);
 	_free_ char *suites = read_option("AnyBPF::Lab::Suites", SUITES);
 	_strmap_ struct strmap seen = {};
 	_text_ struct text t = {};
 	int r;
 
-	if (!path || !keyring || !suites)
+	if (!keyring || !suites)
 		return ab_fail_memory(err);
+	r = ab_lab_path(lab, &path, err, "apt-%s/lab.sources", lab->arch);
+	if (r < 0)
+		return r;
 	r = ab_command_run(argv, NULL, &out, &complaint, err);
 	if (r < 0) {
 		ab_error_prefix(err, "kernels of Debian's archive need apt (or give --kernel FILE)");
@@ -275,14 +278,16 @@ static int scan_suite(struct ab_lab *lab, struct text *t, const char *repo, cons
 /* Goes through the lists that apt has fetched and checked, and writes down what the lab may want of them. */
 static int index_lists(struct ab_lab *lab, struct ab_error *err)
 {
-	_free_ char *path = ab_lab_path(lab, err, "apt-%s/packages", lab->arch),
-		    *from = ab_lab_path(lab, err, "apt-%s/lab.sources", lab->arch);
-	_free_ char *sources = NULL;
+	_free_ char *path = NULL, *from = NULL, *sources = NULL;
 	_text_ struct text t = {};
 	const char *repo = NULL;
 	size_t size;
-	int r = path && from ? file_read(from, LIST_LIMIT, &sources, &size, err) : -ENOMEM;
+	int r = ab_lab_path(lab, &path, err, "apt-%s/packages", lab->arch);
 
+	if (r == 0)
+		r = ab_lab_path(lab, &from, err, "apt-%s/lab.sources", lab->arch);
+	if (r == 0)
+		r = file_read(from, LIST_LIMIT, &sources, &size, err);
 	for (char *p = sources, *line; r == 0 && p && (line = strsep(&p, "\n"));) {
 		if (str_starts(line, "URIs: "))
 			repo = line + strlen("URIs: ");
@@ -307,13 +312,13 @@ static void tick_update(void *ctx)
 
 static int fetch_lists(struct ab_lab *lab, struct ab_error *err)
 {
-	_free_ char *complaints = NULL, *first = NULL, *lists = ab_lab_path(lab, err, "apt-%s/lists/partial/x", lab->arch);
+	_free_ char *complaints = NULL, *first = NULL, *lists = NULL;
 	struct command_opts opts = { .tick = tick_update, .ctx = lab };
 	_apt_ struct apt apt = {};
-	int r;
+	int r = ab_lab_path(lab, &lists, err, "apt-%s/lists/partial/x", lab->arch); /* makes the directories */
 
-	if (!lists)
-		return err && err->code ? err->code : -ENOMEM;
+	if (r < 0)
+		return r;
 	apt_begin(&apt, lab, "apt-get");
 	apt_arg(&apt, "-q");
 	apt_arg(&apt, "update");
@@ -343,11 +348,11 @@ static int fetch_lists(struct ab_lab *lab, struct ab_error *err)
 /* Waits for other labs that use the same cache. */
 static int lock_file(struct ab_lab *lab, const char *name, int *ret_fd, struct ab_error *err)
 {
-	_free_ char *path = ab_lab_path(lab, err, "%s", name);
-	int fd;
+	_free_ char *path = NULL;
+	int fd, r = ab_lab_path(lab, &path, err, "%s", name);
 
-	if (!path)
-		return err && err->code ? err->code : -ENOMEM;
+	if (r < 0)
+		return r;
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return ab_fail_errno(err, -errno, "'%s'", path);
@@ -370,12 +375,12 @@ static bool is_fresh(const char *path, unsigned max_age)
 
 int ab_lab_update(struct ab_lab *lab, unsigned max_age, struct ab_error *err)
 {
-	_free_ char *path = ab_lab_path(lab, err, "apt-%s/packages", lab->arch);
+	_free_ char *path = NULL;
 	_close_ int lock = -1;
-	int r;
+	int r = ab_lab_path(lab, &path, err, "apt-%s/packages", lab->arch);
 
-	if (!path)
-		return err && err->code ? err->code : -ENOMEM;
+	if (r < 0)
+		return r;
 	if (is_fresh(path, max_age) || (lab->offline && access(path, R_OK) == 0))
 		return 0;
 	if (lab->offline)
@@ -411,10 +416,11 @@ int ab_archive_read(struct ab_lab *lab, struct ab_error *err)
 
 	if (lab->rows)
 		return 0;
-	path = ab_lab_path(lab, err, "apt-%s/packages", lab->arch);
 	free(lab->row_text);
 	lab->row_text = NULL;
-	r = path ? file_read(path, LIST_LIMIT, &lab->row_text, &size, err) : -ENOMEM;
+	r = ab_lab_path(lab, &path, err, "apt-%s/packages", lab->arch);
+	if (r == 0)
+		r = file_read(path, LIST_LIMIT, &lab->row_text, &size, err);
 	if (r < 0)
 		return r;
 	lab->rows = array_new(count_lines(lab->row_text), sizeof(*lab->rows));
@@ -454,16 +460,16 @@ const struct archive_row *ab_archive_find(struct ab_lab *lab, const char *packag
 
 /* ---- packages ---- */
 
-static char *deb_path(struct ab_lab *lab, const struct archive_row *row, const char *dir, struct ab_error *err)
+static int find_deb(struct ab_lab *lab, const struct archive_row *row, const char *dir, char **ret_path, struct ab_error *err)
 {
-	return ab_lab_path(lab, err, "%s/%s.deb", dir, row->sha256);
+	return ab_lab_path(lab, ret_path, err, "%s/%s.deb", dir, row->sha256);
 }
 
 bool ab_archive_has(struct ab_lab *lab, const struct archive_row *row)
 {
-	_free_ char *path = deb_path(lab, row, "deb", NULL);
+	_free_ char *path = NULL;
 
-	return path && access(path, R_OK) == 0;
+	return find_deb(lab, row, "deb", &path, NULL) == 0 && access(path, R_OK) == 0;
 }
 
 struct download {
@@ -518,10 +524,12 @@ static int download(struct ab_lab *lab, const struct archive_row *row, const cha
 /* Downloads, checks once more, so that the cache is sound whatever the downloader thinks of a file it resumed, and keeps. */
 static int fetch_package(struct ab_lab *lab, const struct archive_row *row, const char *path, struct ab_error *err)
 {
-	_free_ char *partial = deb_path(lab, row, "partial", err);
+	_free_ char *partial = NULL;
 	char hash[HASH_TEXT];
-	int r = partial ? download(lab, row, partial, err) : -ENOMEM;
+	int r = find_deb(lab, row, "partial", &partial, err);
 
+	if (r == 0)
+		r = download(lab, row, partial, err);
 	if (r == 0)
 		r = ab_hash_file(partial, hash, err);
 	if (r < 0)
@@ -536,13 +544,13 @@ static int fetch_package(struct ab_lab *lab, const struct archive_row *row, cons
 
 int ab_archive_fetch(struct ab_lab *lab, const struct archive_row *row, char **ret_path, int *ret_hold, struct ab_error *err)
 {
-	_free_ char *path = deb_path(lab, row, "deb", err);
+	_free_ char *path = NULL;
 	_close_ int lock = -1;
 	char name[96];
-	int r, hold;
+	int r = find_deb(lab, row, "deb", &path, err), hold;
 
-	if (!path)
-		return err && err->code ? err->code : -ENOMEM;
+	if (r < 0)
+		return r;
 	hold = ab_cache_hold(path);
 	if (hold < 0 && hold != -ENOENT)
 		return ab_fail_errno(err, hold, "'%s'", path);

@@ -86,9 +86,9 @@ static int busybox_from_archive(struct ab_lab *lab, char **ret_path, struct ab_e
 	row = ab_archive_find(lab, "busybox-static", NULL);
 	if (!row)
 		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "there is no busybox-static in the archive");
-	path = ab_lab_path(lab, err, "busybox/%s", row->sha256);
-	if (!path)
-		return ab_fail_memory(err);
+	r = ab_lab_path(lab, &path, err, "busybox/%s", row->sha256);
+	if (r < 0)
+		return r;
 	lab->busybox_hold = ab_cache_hold(path);
 	if (lab->busybox_hold < 0) {
 		r = unpack_busybox(lab, row, path, err);

@@ -177,12 +177,17 @@ static int make_file_folder(struct ab_lab *lab, const char *path, const char *na
  */
 static int take_folder(struct ab_lab *lab, struct ab_image *image, const char *kernel, struct ab_error *err)
 {
-	_free_ char *dir = ab_lab_path(lab, err, "kernel/%s", image->hash), *about = dir ? join(dir, "about") : NULL;
-	int hold = about ? ab_cache_hold(about) : 0, r;
-	bool made = hold == -ENOENT;
+	_free_ char *dir = NULL, *about = NULL;
+	int hold, r = ab_lab_path(lab, &dir, err, "kernel/%s", image->hash);
+	bool made;
 
+	if (r < 0)
+		return r;
+	about = join(dir, "about");
 	if (!about)
 		return ab_fail_memory(err);
+	hold = ab_cache_hold(about);
+	made = hold == -ENOENT;
 	if (hold < 0 && !made)
 		return ab_fail_errno(err, hold, "'%s'", about);
 	if (made) {

@@ -29,34 +29,35 @@ void ab_lab_warn(struct ab_lab *lab, const char *fmt, ...)
 	lab->warn(text, lab->ctx);
 }
 
-char *ab_lab_path(struct ab_lab *lab, struct ab_error *err, const char *fmt, ...)
+int ab_lab_path(struct ab_lab *lab, char **ret_path, struct ab_error *err, const char *fmt, ...)
 {
 	_text_ struct text t = {};
 	char part[512], *slash;
 	va_list args;
+	int r;
 
 	va_start(args, fmt);
 	vsnprintf(part, sizeof(part), fmt, args);
 	va_end(args);
 	text_printf(&t, "%s/%s", lab->cache, part);
-	if (t.failed || !t.p) {
-		ab_fail_memory(err);
-		return NULL;
-	}
+	if (t.failed || !t.p)
+		return ab_fail_memory(err);
 	slash = strrchr(t.p, '/');
 	*slash = '\0';
-	if (ab_mkdirs(t.p, err) < 0)
-		return NULL;
+	r = ab_mkdirs(t.p, err);
 	*slash = '/';
-	return text_take(&t);
+	if (r == 0)
+		*ret_path = text_take(&t);
+	return r;
 }
 
 int ab_lab_temporary(struct ab_lab *lab, char **ret_dir, struct ab_error *err)
 {
-	_free_ char *dir = ab_lab_path(lab, err, "kernel/new-XXXXXX");
+	_free_ char *dir = NULL;
+	int r = ab_lab_path(lab, &dir, err, "kernel/new-XXXXXX");
 
-	if (!dir)
-		return err && err->code ? err->code : -ENOMEM;
+	if (r < 0)
+		return r;
 	if (!mkdtemp(dir))
 		return ab_fail_errno(err, -errno, "'%s'", dir);
 	*ret_dir = TAKE(dir);

@@ -30,8 +30,8 @@ void ab_lab_warn(struct ab_lab *lab, const char *fmt, ...) PRINTF_LIKE(2, 3);
 uint64_t ab_lab_now_ns(void);
 /* Whether guests are of this machine's architecture. */
 bool ab_lab_is_native(const struct ab_lab *lab);
-/* "CACHE/a/b" as a new string; makes the directories above the last part. NULL with err filled. */
-char *ab_lab_path(struct ab_lab *lab, struct ab_error *err, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* "CACHE/a/b" as a new string; makes the directories above the last part. */
+int ab_lab_path(struct ab_lab *lab, char **ret_path, struct ab_error *err, const char *fmt, ...) PRINTF_LIKE(4, 5);
 /* A new folder in the cache, for what gets its name when it is complete. */
 int ab_lab_temporary(struct ab_lab *lab, char **ret_dir, struct ab_error *err);
 /* A program or data file of the lab's own: in guest_dir, beside the program that runs, or in its ../libexec/anybpf. */

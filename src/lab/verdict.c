@@ -9,7 +9,7 @@ static char *verdict_path(struct test *t, size_t image, size_t object)
 	const struct test_object *o = &t->objects[object];
 	const struct ab_image *i = t->opts->images[image];
 	_text_ struct text key = {};
-	char hash[HASH_TEXT];
+	char hash[HASH_TEXT], *path;
 
 	if (i->broken)
 		return NULL;
@@ -25,7 +25,7 @@ static char *verdict_path(struct test *t, size_t image, size_t object)
 	if (key.failed)
 		return NULL;
 	ab_hash_text(key.p, key.n, hash);
-	return ab_lab_path(t->lab, NULL, "verdict/%.2s/%s", hash, hash);
+	return ab_lab_path(t->lab, &path, NULL, "verdict/%.2s/%s", hash, hash) < 0 ? NULL : path;
 }
 
 static bool is_complete(json_t *doc)
