@@ -90,6 +90,14 @@ def test_what_is_missing_is_named(built):
     assert out[3] == "        guard it with bpf_core_field_exists()"
 
 
+def test_a_type_without_a_name_is_no_registers(folder):
+    source = folder / "unnamed.bpf.c"
+    source.write_text((ROOT / "tests/predictions/field_missing.bpf.c").read_text()
+                      .replace("int never_was;", "typeof(struct { int never_was; }) usage;").replace("task->never_was", "task->usage.never_was"))
+    out = anybpf("check", source, status=1).stdout
+    assert "no member 'never_was'" in out and "guard it with bpf_core_field_exists()" in out and "--arch" not in out
+
+
 def test_source_is_compiled():
     tool = ROOT / "tools" / "opensnoop.bpf.c"
     assert anybpf("check", tool).stdout == f"{tool}: runs\n"

@@ -214,7 +214,7 @@ static void say_member(const struct place *p, struct text *message, struct text 
 		text_printf(hint, "it may be called '%s' there", renamed);
 	free(search.path);
 	say_fix(type, p->member, hint);
-	if (!strncmp(type, "pt_regs", (size_t)n))
+	if (n == (int)strlen("pt_regs") && !strncmp(type, "pt_regs", (size_t)n))
 		text_puts(hint, "the object was built for another architecture: build it with --arch");
 	else if (!hint->n)
 		text_puts(hint, "guard it with bpf_core_field_exists()");
