@@ -4,7 +4,7 @@ import { byId, el, kernelId, kernelNotes } from "./dom.js";
 
 const TOKEN = "anybpf-token";
 
-export class Problem extends Error {
+class Problem extends Error {
   constructor(title, detail, document = {}) {
     super(detail);
     this.title = title;
@@ -31,7 +31,7 @@ function labelTokenButton() {
 }
 
 // True if there is another token now.
-export function askToken(why = "") {
+function askToken(why = "") {
   const dialog = byId("token"), input = dialog.querySelector("input"), old = sessionStorage.getItem(TOKEN) ?? "";
   byId("token-why").textContent = why;
   input.value = old;

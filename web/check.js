@@ -2,7 +2,7 @@
 // Check: an object, or a source that is built first, against all kernels: verdicts by series, and the reasons.
 import { build, showBuildError } from "./build.js";
 import { post, request } from "./api.js";
-import { busy, byId, code, el, kernelName, kernelNotes, link, plural, showError } from "./dom.js";
+import { busy, byId, code, el, kernelName, link, plural, showError } from "./dom.js";
 
 const WORDS = { native: ["✔", "native", "good"], driver: ["◐", "by the driver", "warn"], fails: ["✘", "failing", "bad"] };
 
@@ -90,7 +90,7 @@ function showReport(target, report) {
     part.replaceChildren(...(isOff || !button ? showPart(report, object, all, "All kernels") : showPart(report, object, indices, title)).flat());
   };
   target.replaceChildren(el("h2", {}, object.file),
-    el("p", { class: "total" }, countVerdicts(all, object.verdicts).map(([word, n]) =>
+    el("p", { class: "total", role: "status" }, countVerdicts(all, object.verdicts).map(([word, n]) =>
       [el("span", { class: `verdict ${WORDS[word][2]}` }, `${WORDS[word][0]} ${n} ${WORDS[word][1]}`), " "])),
     el("p", { class: "note" }, "Press a cell to see these kernels alone."),
     showMatrix(groupKernels(report.kernels), object.verdicts, choose), part);
@@ -99,38 +99,48 @@ function showReport(target, report) {
 
 // ---- what is done ----
 
-async function check(bytes, name, form, target) {
+// What was checked last, {bytes, name, digest}: it can be checked again, on other kernels. A digest gives it an address.
+let subject = null;
+
+async function check(form, target) {
+  const { bytes, name, digest } = subject, kernels = form.elements.kernels.value.trim(), arch = form.elements.arch.value.trim();
   busy(target, "Checking…");
-  const { kernels, arch } = form.elements;
-  const answer = await post(link("/v1/check", { name, kernels: kernels.value.trim(), arch: arch.value.trim() }), "application/octet-stream", bytes);
+  history.replaceState(null, "", link("/check", digest ? { object: digest, name, kernels, arch } : {}));
+  const answer = await post(link("/v1/check", { name, kernels, arch }), "application/octet-stream", bytes);
   showReport(target, await answer.json());
 }
 
-async function fetchObject(digest, target) {
+async function fetchObject(digest, name, target) {
   busy(target, "Fetching the object…");
-  return (await request(`/v1/artifacts/${encodeURIComponent(digest)}`)).arrayBuffer();
+  subject = { bytes: await (await request(`/v1/artifacts/${encodeURIComponent(digest)}`)).arrayBuffer(), name, digest };
 }
 
-// Builds a source; its object has an address that can be shared.
 async function buildObject(source, name, target) {
   const files = { source: name, files: { [name]: source } };
   try {
     const { artifacts: [object] } = await build({ ...files, outputs: ["o"], inline: false }, text => busy(target, text));
-    history.replaceState(null, "", link("/check", { object: object.digest, name }));
-    return await fetchObject(object.digest, target);
+    await fetchObject(object.digest, name, target);
   } catch (error) {
     error.files = files;
     throw error;
   }
 }
 
-async function run(form, target, dropped) {
-  const { file, source } = form.elements, chosen = dropped ?? file.files[0];
+// Takes a file, else the pasted source, else what is there already.
+async function takeSubject(file, source, target) {
+  if (file && !file.name.endsWith(".c"))
+    subject = { bytes: await file.arrayBuffer(), name: file.name };
+  else if (file)
+    await buildObject(await file.text(), file.name, target);
+  else if (source.trim())
+    await buildObject(source, "tool.bpf.c", target);
+}
+
+async function run(form, target) {
   try {
-    if (chosen && !chosen.name.endsWith(".c"))
-      await check(await chosen.arrayBuffer(), chosen.name, form, target);
-    else if (chosen || source.value.trim())
-      await check(await buildObject(chosen ? await chosen.text() : source.value, chosen?.name ?? "tool.bpf.c", target), chosen?.name ?? "tool.bpf.c", form, target);
+    await takeSubject(form.elements.file.files[0], form.elements.source.value, target);
+    if (subject)
+      await check(form, target);
     else
       showError(target, { title: "nothing to check", message: "choose an object or a source, or paste a source" });
   } catch (error) {
@@ -145,8 +155,10 @@ function startDrop(zone, form, target) {
       zone.classList.toggle("over", type === "dragover");
     });
   zone.addEventListener("drop", event => {
-    if (event.dataTransfer.files.length)
-      run(form, target, event.dataTransfer.files[0]);
+    if (event.dataTransfer.files.length) {
+      form.elements.file.files = event.dataTransfer.files;
+      run(form, target);
+    }
   });
 }
 
@@ -162,7 +174,8 @@ export async function startCheck(query) {
   if (!digest)
     return;
   try {
-    await check(await fetchObject(digest, target), query.get("name") ?? "object", form, target);
+    await fetchObject(digest, query.get("name") ?? "object", target);
+    await check(form, target);
   } catch (error) {
     showError(target, error);
   }

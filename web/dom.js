@@ -32,7 +32,7 @@ export const kernelName = k => [k.release, el("small", {}, ` ${kernelNotes(k)}`)
 
 // Announces that something is being done; the answer replaces it.
 export function busy(target, text) {
-  target.replaceChildren(el("p", { class: "busy" }, text));
+  target.replaceChildren(el("p", { class: "busy", role: "status" }, text));
 }
 
 // What went wrong, from a problem document.

@@ -120,8 +120,7 @@ function showShow(answer, view) {
     return [el("p", {}, "Kernel ", kernelName(answer.kernel)), showNames(answer, kernel)];
   return [el("h2", {}, el("code", {}, answer.name)),
     el("p", {}, "in kernel ", kernelName(answer.kernel), " · ",
-      el("a", { href: link("/types", { view: "history", name: answer.name, kernel }) }, "history"), " · ",
-      el("a", { href: link(`/v1/types/show/${encodeURIComponent(view.name)}`, { ...view.whose, form: "text" }) }, "as text")),
+      el("a", { href: link("/types", { view: "history", name: answer.name, kernel }) }, "history")),
     showBody(answer, kernel)];
 }
 
@@ -233,6 +232,7 @@ const VIEWS = {
 
 async function answerView(view, target) {
   busy(target, "Looking…");
+  document.title = `${view.name || view.returns || view.takes} – ${document.title}`;
   try {
     const kernels = view.kernel ? (await getKernels()).kernels : [];
     view.whose = whose(view.kernel, kernels);
