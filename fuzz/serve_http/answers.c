@@ -191,7 +191,7 @@ static void check_one(const struct answer *a, const struct answered *q)
 		check_range(a);
 	if (is_problem && !is_head)
 		check_problem(a);
-	else if (!is_head && has_header(a, "Content-Type", "application/json"))
+	else if (!is_head && a->status == 200 && has_header(a, "Content-Type", "application/json"))
 		json_decref(read_json(a));
 }
 

@@ -229,7 +229,7 @@ OF_ONE = {
     "artifact": {206: lambda q: q.send(Range="bytes=0-3"), 304: lambda q: q.send(If_None_Match="*"), 400: with_argument("x"),
                  404: with_argument(ABSENT), 416: lambda q: q.send(Range="bytes=99999999-")},
     "kernels": {304: lambda q: q.send(If_None_Match="*")},
-    "kernels": {206: lambda q: q.send(Range="bytes=0-3"), 304: lambda q: q.send(If_None_Match="*"), 416: lambda q: q.send(Range="bytes=99999999-")},
+    "kernels": {304: lambda q: q.send(If_None_Match="*")},
     "btf": {206: lambda q: q.send(Range="bytes=-3"), 304: lambda q: q.send(If_None_Match="*"), 400: with_argument("5.10*"),
             404: with_argument("9.9.9"), 416: lambda q: q.send(Range="bytes=99999999-")},
     "min_btf": {400: with_argument("5.10*"), 404: with_argument("9.9.9"), 422: with_url("/v1/btf/5.10.0-8-amd64", b"rubbish")},
