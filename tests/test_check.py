@@ -138,6 +138,31 @@ def test_html_needs_nothing_else(built, folder):
     assert not re.search(r'(src|href)="(?!#)', text)
 
 
+def test_what_the_pack_knows_of_missing_targets(folder):
+    """Three kernels; a function is renamed in the last of them, and one is there in the second only."""
+    pack, btf = folder / "targets.pack", BTF.read_bytes()
+    source = folder / "targets.bpf.c"
+    names = [(b"filemap_readi", b"first_hand_x"), (b"filemap_readi", b"second_hand"), (b"filemap_readi_fol", b"third_hand_x")]
+    for release, (page, hand) in zip(("5.4.0-1-x", "5.10.0-1-x", "6.1.0-1-x"), names):
+        file = folder / f"renamed-{release}"
+        file.write_bytes(btf.replace(b"\0filemap_read_folio\0", b"\0" + page.ljust(18, b"\0") + b"\0").replace(
+            b"\0vfs_fsync_range\0", b"\0" + hand.ljust(15, b"\0") + b"\0"))
+        anybpf("pack", "add", pack, file, "--release", release)
+    targets = ["filemap_readi", "filemap_readi_fol", "second_hand", "vfs_reed"]
+    source.write_text('#include "vmlinux.h"\n#include <bpf/bpf_helpers.h>\nchar LICENSE[] SEC("license") = "GPL";\n' + "".join(
+        f'SEC("fentry/{t}") int on_{t}(void *ctx) {{ return 0; }}\n' for t in targets) + 'SEC("raw_tp/sched_swich") int on_tp(void *c) { return 0; }\n')
+    reasons = json.loads(anybpf("check", source, "--pack", pack, "--kernels", "*", "--json", status=1).stdout)["objects"][0]["reasons"]
+    hints = {(r["program"], tuple(r["kernels"])): r["hint"].split("; attach")[0].split("; tag")[0] for r in reasons}
+    assert hints == {
+        ("on_filemap_readi", (2,)): "the pack's kernels have it up to 5.10; it may be called 'filemap_readi_fol' there",
+        ("on_filemap_readi_fol", (0, 1)): "the pack's kernels have it since 6.1; it may be called 'filemap_readi' there",
+        ("on_second_hand", (0, 2)): "of the pack's kernels those of 5.10 have it",
+        ("on_vfs_reed", (0, 1, 2)): "no kernel of the pack has it; it may be called 'vfs_read' there",
+        ("on_tp", (0, 1, 2)): "no kernel of the pack has it; it may be called 'sched_switch' there"}
+    single = anybpf("check", source, "--btf", BTF, status=1).stdout
+    assert "it may be called 'vfs_read' there; attach" in single and "it may be inlined, renamed" in single and "the pack" not in single
+
+
 def kernel_files(folder):
     """The running kernel's types under releases of three series."""
     files = []
@@ -165,6 +190,8 @@ def test_pack_and_files_agree(built, folder):
     objects = [built(name) for name in ("field_missing", "field_in_function", "kfunc_new", "function_old", "struct_ops_member", "channel")]
     by_pack = json.loads(anybpf("check", *objects, "--pack", pack, "--json", status=1).stdout)
     by_file = json.loads(anybpf("check", *objects, *(arg for file in files for arg in ("--btf", file)), "--json", status=1).stdout)
+    for reason in (r for by in (by_pack, by_file) for o in by["objects"] for r in o["reasons"]):
+        del reason["hint"]  # a pack has more to say
     assert by_pack["objects"] == by_file["objects"]
     some = json.loads(anybpf("check", objects[0], "--pack", pack, "--kernels", "5.4..5.10", "--json", status=1).stdout)
     assert [k["release"] for k in some["kernels"]] == ["5.4.0-1-x", "5.10.0-1-x"]

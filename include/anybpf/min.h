@@ -90,9 +90,9 @@ struct ab_min_opts {
 
 /*
  * Finds what the object needs of a kernel's types: in itself, in the cache, in a pack, then by `fetch`; what comes from
- * these two goes into the cache. `*ret_btf` is minimized BTF for free(); `*ret_source`, for free(), says where it came from: "the object",
- * "'/usr/share/anybpf/kernels.pack' (debian/5.10.0-8-amd64/x86_64)". Errors: -ENOENT/NO_TYPES says where was looked;
- * -ENOENT/NOT_FOUND what was named does not exist; -EBADMSG/FORMAT.
+ * these two goes into the cache. `*ret_btf` is minimized BTF for free(); `*ret_source`, for free(), says where it came
+ * from: "the object", "'/usr/share/anybpf/kernels.pack' (debian/5.10.0-8-amd64/x86_64)". Errors: -ENOENT/NO_TYPES says
+ * where was looked; -ENOENT/NOT_FOUND what was named does not exist; -EBADMSG/FORMAT.
  */
 AB_API int ab_min_find(const struct ab_min *min, const struct ab_min_opts *opts, void **ret_btf, size_t *ret_size,
 		       char **ret_source, struct ab_error *err);

@@ -197,6 +197,7 @@ struct kernel {
 	uint32_t features;          /* bits of enum feature */
 	uint32_t version;           /* only where the object asks for LINUX_KERNEL_VERSION, else 0 */
 	const uint64_t *facts;      /* bits, one for each question */
+	const char *const *hints;   /* for each question that has no yes: what other kernels say of it; kept texts, or NULL */
 	struct answers *const *groups;
 };
 
@@ -239,6 +240,7 @@ struct ab_check {
 	struct verdict *verdicts;
 	const struct ab_pack *pack; /* whose definitions `defs` and the answers are about */
 	struct pack_memory *memory;
+	struct missing *missing;    /* what is known of targets that kernels of the pack lack */
 };
 
 /* ---- code.c ---- */
@@ -311,7 +313,26 @@ int ab_check_types(struct ab_check *check, const struct ab_btf *types, uint64_t 
 int ab_check_conclude(struct ab_check *check, const struct kernel *kernel, const struct ab_check_verdict **ret,
 		      struct ab_error *err);
 
+/* ---- missing.c ---- */
+int ab_check_new_missing(struct ab_check *check, struct ab_error *err);
+void ab_check_free_missing(struct ab_check *check);
+/* How names of functions are alike: not at all; by spelling; word by word, with one more; but for underscores in front. */
+enum ab_check_like { LIKE_NOT, LIKE_SPELLING, LIKE_BEGINNING, LIKE_SAME };
+enum ab_check_like ab_check_likeness(const char *wanted, const char *name);
+/*
+ * Hints about targets that a kernel of the pack lacks, by question, as kept texts. `facts`: the answers of all entries of the
+ * pack, one after the other.
+ */
+struct ab_pack_defs;
+int ab_check_find_missing(struct ab_check *check, size_t kernel, const struct ab_pack_defs *defs, const uint64_t *facts,
+			  const char **hints, struct ab_error *err);
+/* The same by one kernel's types. */
+int ab_check_find_alike(struct ab_check *check, const struct ab_btf *types, const uint64_t *facts, const char **hints,
+			struct ab_error *err);
+
 /* ---- history.c ---- */
+/* Which of the pack's kernels have something, if versions tell: `has` says 1, 0, or -1 not asked, of each entry. */
+void ab_check_say_history(const struct ab_pack *pack, const int8_t *has, struct text *out);
 /* Adds to the hints of a group which kernels have what others lack: `of` has the answers of each of the pack's kernels,
  * or NULL. */
 int ab_check_add_history(const struct ab_pack *pack, struct group *group, struct answers *const *of);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
-/* Since when, or until when, the kernels of a pack have what a relocation asks for. */
+/* Since when, or until when, the kernels of a pack have what a relocation asks for or a program attaches to. */
 #include <btf/pack_internal.h>
 #include "check.h"
 
-/* The kernels at the ends of those that have it, and of those that lack it, by version. */
+/* The kernels at the ends of those that have it, by version. */
 struct ends {
 	const char *first, *last;
 };
@@ -28,31 +28,60 @@ static void add_series(const char *release, const char *other, struct text *out)
 		text_puts(out, release);
 }
 
-/* What may be said of one relocation: nothing where versions do not tell who has it, as with backports. */
-static void say_history(const struct ab_pack *pack, struct answers *const *of, size_t slot, struct text *out)
+/* `before` and `after`: the nearest that lack it on either side, or NULL. */
+static void say_span(const struct ends *with, const char *before, const char *after, struct text *out)
 {
-	struct ends with = {}, without = {};
+	_text_ struct text first = {}, last = {};
+
+	if (before)
+		add_series(with->first, before, &first);
+	if (after)
+		add_series(with->last, after, &last);
+	if (first.p && last.p && !strcmp(first.p, last.p))
+		text_printf(out, "of the pack's kernels those of %s have it", first.p);
+	else if (first.p && last.p)
+		text_printf(out, "the pack's kernels have it from %s to %s", first.p, last.p);
+	else if (first.p || last.p)
+		text_printf(out, "the pack's kernels have it %s %s", first.p ? "since" : "up to", first.p ? first.p : last.p);
+}
+
+/* Nothing where versions do not tell who has it, as with backports. */
+void ab_check_say_history(const struct ab_pack *pack, const int8_t *has, struct text *out)
+{
+	const char *before = NULL, *after = NULL; /* the last that lacks it before all that have it, and the first behind them */
+	struct ends with = {};
 
 	for (size_t k = 0; k < ab_pack_count(pack); k++)
-		if (of[k])
-			take_end(of[k]->list[slot].message ? &without : &with, ab_pack_kernel(pack, k)->release);
-	if (!with.first || !without.first)
-		return;
-	if (ab_version_order(without.last, with.first) < 0) {
-		text_puts(out, "the pack's kernels have it since ");
-		add_series(with.first, without.last, out);
-	} else if (ab_version_order(with.last, without.first) < 0) {
-		text_puts(out, "the pack's kernels have it up to ");
-		add_series(with.last, without.first, out);
+		if (has[k] > 0)
+			take_end(&with, ab_pack_kernel(pack, k)->release);
+	for (size_t k = 0; with.first && k < ab_pack_count(pack); k++) {
+		const char *release = ab_pack_kernel(pack, k)->release;
+
+		if (has[k])
+			continue;
+		if (ab_version_order(release, with.first) < 0)
+			before = !before || ab_version_order(release, before) > 0 ? release : before;
+		else if (ab_version_order(release, with.last) > 0)
+			after = !after || ab_version_order(release, after) < 0 ? release : after;
+		else
+			return;
 	}
+	say_span(&with, before, after, out);
 }
 
 int ab_check_add_history(const struct ab_pack *pack, struct group *group, struct answers *const *of)
 {
+	size_t n = ab_pack_count(pack);
+	_free_ int8_t *has = array_new(n, sizeof(*has));
+
+	if (!has)
+		return -ENOMEM;
 	for (size_t slot = 0; slot < group->n_relos; slot++) {
 		_text_ struct text said = {};
 
-		say_history(pack, of, slot, &said);
+		for (size_t k = 0; k < n; k++)
+			has[k] = of[k] ? !of[k]->list[slot].message : -1;
+		ab_check_say_history(pack, has, &said);
 		for (size_t i = 0; said.n && i < group->n_answers; i++) {
 			struct answer *a = &group->answers[i]->list[slot];
 			char *hint;

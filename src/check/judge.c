@@ -187,16 +187,31 @@ static void target_reason(struct judge *j, const char *message, const char *hint
 		       has_target ? keep(j, "%s", p->section) : keep(j, "%s/%s", p->section, p->target), message, hint);
 }
 
+/* A target is not there: with what other kernels say of it, else with what may be the reason; and the way out, if there is one. */
+static void missing_reason(struct judge *j, const char *message, const char *reason, const char *way_out)
+{
+	uint32_t question = j->program->question;
+	const char *known = question != NONE && j->kernel->hints ? j->kernel->hints[question] : NULL;
+
+	if (known && *known)
+		reason = known;
+	target_reason(j, message, way_out ? keep(j, "%s; %s", reason, way_out) : reason);
+}
+
+static void miss_function(struct judge *j)
+{
+	missing_reason(j, keep(j, "the kernel's types have no function '%s'", j->program->target),
+		       "it may be inlined, renamed or part of a module there",
+		       "attach to another function too, and tag both AB_OPTIONAL");
+}
+
 static void judge_function(struct judge *j)
 {
 	const struct program *p = j->program;
 	bool x86 = kernel_has(j->kernel, FACT_X86) && kernel_has(j->kernel, p->x86_question);
 
-	if (p->question == NONE || kernel_has(j->kernel, p->question) || x86 || !kernel_has(j->kernel, FACT_FUNCTIONS))
-		return;
-	target_reason(j, keep(j, "the kernel's types have no function '%s'", p->target),
-		      "it may be inlined, renamed or part of a module there: attach to another function too, and tag "
-		      "both AB_OPTIONAL");
+	if (p->question != NONE && !kernel_has(j->kernel, p->question) && !x86 && kernel_has(j->kernel, FACT_FUNCTIONS))
+		miss_function(j);
 }
 
 static void judge_probe(struct judge *j, enum fact fact, const char *what, const char *option)
@@ -216,8 +231,8 @@ static void judge_syscall(struct judge *j, bool event)
 		target_reason(j, "the kernel has no tracepoints for system calls",
 			      "it was built without CONFIG_FTRACE_SYSCALLS");
 	else if (kernel_has(j->kernel, FACT_SYSCALLS) && !kernel_has(j->kernel, p->question))
-		target_reason(j, keep(j, "the kernel has no system call for '%s'", name),
-			      "tag the program AB_OPTIONAL if others do");
+		missing_reason(j, keep(j, "the kernel has no system call for '%s'", name),
+			       "it may have come with a later version", "tag the program AB_OPTIONAL if others do");
 }
 
 static void judge_tracepoint(struct judge *j, const char *name)
@@ -225,8 +240,8 @@ static void judge_tracepoint(struct judge *j, const char *name)
 	if (j->program->question == NONE || kernel_has(j->kernel, j->program->question) ||
 	    !kernel_has(j->kernel, FACT_TRACEPOINTS))
 		return;
-	target_reason(j, keep(j, "the kernel's types have no tracepoint '%s'", name),
-		      "it may have another name there or be part of a module: tag the program AB_OPTIONAL if others do");
+	missing_reason(j, keep(j, "the kernel's types have no tracepoint '%s'", name),
+		       "it may have another name there or be part of a module", "tag the program AB_OPTIONAL if others do");
 }
 
 /* "__x64_sys_openat" and the like, which programs may sleep in by themselves. */
@@ -262,19 +277,16 @@ static void judge_trace(struct judge *j)
 		target_reason(j, "it needs a target before it is loaded", "name one in its section, or with --attach");
 	} else if (p->type == BPF_PROG_TYPE_LSM) {
 		if (!there)
-			target_reason(j, keep(j, "the kernel has no LSM hook '%s'", p->target),
-				      "it may be built without CONFIG_BPF_LSM");
+			missing_reason(j, keep(j, "the kernel has no LSM hook '%s'", p->target),
+				       "it may be built without CONFIG_BPF_LSM", NULL);
 		else
 			judge_trampoline(j);
 	} else if (p->attach_type == BPF_TRACE_RAW_TP) {
 		if (!there)
-			target_reason(j, keep(j, "the kernel has no tracepoint '%s'", p->target),
-				      "a raw_tp program attaches where the types "
-				      "have no tracepoints");
+			missing_reason(j, keep(j, "the kernel has no tracepoint '%s'", p->target),
+				       "a raw_tp program attaches where the types have no tracepoints", NULL);
 	} else if (!there) {
-		target_reason(j, keep(j, "the kernel's types have no function '%s'", p->target),
-			      "it may be inlined, renamed or part of a module "
-			      "there: attach to another function too, and tag both AB_OPTIONAL");
+		miss_function(j);
 	} else {
 		judge_trampoline(j);
 	}
@@ -286,7 +298,7 @@ static void judge_iterator(struct judge *j)
 	const char *slash = strchr(p->section, '/'), *name = slash ? slash + 1 : "";
 
 	if (!kernel_has(j->kernel, p->question))
-		target_reason(j, keep(j, "the kernel has no iterator '%s'", name), NULL);
+		missing_reason(j, keep(j, "the kernel has no iterator '%s'", name), NULL, NULL);
 	else if (!strcmp(name, "cgroup"))
 		target_reason(j, "it iterates from a cgroup on, which no target can name", NULL);
 	else if (str_starts(name, "bpf_") && (str_ends(name, "_elem") || str_ends(name, "_storage_map")) &&

@@ -248,6 +248,8 @@ int ab_check_conclude(struct ab_check *check, const struct kernel *kernel, const
 	text_add(&key, (const char *)&kernel->features, sizeof(kernel->features));
 	text_add(&key, (const char *)&kernel->version, sizeof(kernel->version));
 	text_add(&key, (const char *)kernel->facts, (check->n_questions + 63) / 64 * sizeof(*kernel->facts));
+	if (kernel->hints)
+		text_add(&key, (const char *)kernel->hints, check->n_questions * sizeof(*kernel->hints));
 	text_add(&key, (const char *)kernel->groups, check->n_groups * sizeof(*kernel->groups));
 	if (key.failed)
 		return ab_fail_memory(err);
@@ -286,12 +288,15 @@ int ab_check_types(struct ab_check *check, const struct ab_btf *types, uint64_t 
 {
 	_free_ uint64_t *facts = array_new((check->n_questions + 63) / 64, sizeof(*facts));
 	_free_ struct answers **groups = array_new(check->n_groups, sizeof(*groups));
-	struct kernel kernel = { .facts = facts, .groups = groups };
+	_free_ const char **hints = array_new(check->n_questions, sizeof(*hints));
+	struct kernel kernel = { .facts = facts, .hints = hints, .groups = groups };
 	int r;
 
-	if (!facts || !groups)
+	if (!facts || !groups || !hints)
 		return ab_fail_memory(err);
 	r = answer_questions(check, types, facts, err);
+	if (!r)
+		r = ab_check_find_alike(check, types, facts, hints, err);
 	if (!r)
 		r = answer_groups(check, types, key, groups, err);
 	if (r < 0)

@@ -19,6 +19,7 @@ struct pack_memory {
 	struct abi *abis;
 	size_t n_abis;
 	struct ab_pack_memory *abi_subsets, **group_subsets; /* of each group */
+	uint64_t *facts;        /* of all entries of the pack, one after the other; NULL: not asked yet */
 };
 
 static const char *const abi_names[] = { "enum bpf_prog_type", "enum bpf_map_type", "enum bpf_attach_type",
@@ -38,8 +39,10 @@ void ab_check_free_memory(struct ab_check *check)
 		for (size_t i = 0; memory->group_subsets && i < check->n_groups; i++)
 			ab_pack_memory_free(memory->group_subsets[i]);
 		free(memory->group_subsets);
+		free(memory->facts);
 	}
 	free(memory);
+	ab_check_free_missing(check);
 	check->memory = NULL;
 	check->pack = NULL;
 }
@@ -302,6 +305,57 @@ static int ask_modules(struct ab_check *check, size_t kernel, uint64_t *facts, s
 	return r;
 }
 
+/* ---- targets that are missing ---- */
+
+static bool lacks_target(const struct ab_check *check, const uint64_t *facts)
+{
+	for (size_t i = 0; i < check->n_programs; i++) {
+		uint32_t q = check->programs[i].question;
+
+		if (q != NONE && !(facts[q / 64] >> q % 64 & 1))
+			return true;
+	}
+	return false;
+}
+
+/* What all kernels of the pack answer, so that it can be said which have what one lacks. */
+static int ask_all(struct ab_check *check, struct ab_error *err)
+{
+	size_t n = ab_pack_count(check->pack), words = (check->n_questions + 63) / 64;
+	_free_ uint64_t *facts = array_new(n * words, sizeof(*facts));
+	int r = facts ? 0 : ab_fail_memory(err);
+
+	for (size_t k = 0; !r && k < n; k++) {
+		struct ab_pack_defs *defs;
+
+		if (*ab_pack_kernel(check->pack, k)->module)
+			continue;
+		r = ab_pack_defs_open(check->pack, k, &defs, err);
+		if (r < 0)
+			break;
+		answer_questions(check, defs, facts + k * words);
+		ab_pack_defs_close(defs);
+		r = ask_modules(check, k, facts + k * words, err);
+	}
+	if (!r)
+		r = ab_check_new_missing(check, err);
+	if (!r)
+		check->memory->facts = TAKE(facts);
+	return r;
+}
+
+static int find_hints(struct ab_check *check, const struct ab_pack_defs *defs, size_t kernel, const uint64_t *facts,
+		      const char **hints, struct ab_error *err)
+{
+	int r = 0;
+
+	if (!lacks_target(check, facts))
+		return 0;
+	if (!check->memory->facts)
+		r = ask_all(check, err);
+	return r ? r : ab_check_find_missing(check, kernel, defs, check->memory->facts, hints, err);
+}
+
 /* ---- a kernel ---- */
 
 static int check_defs(struct ab_check *check, const struct ab_pack_defs *defs, size_t index,
@@ -309,14 +363,17 @@ static int check_defs(struct ab_check *check, const struct ab_pack_defs *defs, s
 {
 	_free_ uint64_t *facts = array_new((check->n_questions + 63) / 64, sizeof(*facts));
 	_free_ struct answers **groups = array_new(check->n_groups, sizeof(*groups));
+	_free_ const char **hints = array_new(check->n_questions, sizeof(*hints));
 	const struct ab_kernel *of = ab_pack_kernel(check->pack, index);
-	struct kernel kernel = { .facts = facts, .groups = groups };
+	struct kernel kernel = { .facts = facts, .hints = hints, .groups = groups };
 	int r;
 
-	if (!facts || !groups)
+	if (!facts || !groups || !hints)
 		return ab_fail_memory(err);
 	answer_questions(check, defs, facts);
 	r = ask_modules(check, index, facts, err);
+	if (!r)
+		r = find_hints(check, defs, index, facts, hints, err);
 	if (!r)
 		r = answer_abi(check, defs, &kernel.abi, err);
 	if (!r)

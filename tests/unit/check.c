@@ -115,6 +115,30 @@ TEST(features_by_architecture)
 	ASSERT(ab_check_features(VERSION(6, 6), "aarch64") >> FEATURE_TRAMPOLINE & 1);
 }
 
+/* ---- names ---- */
+
+TEST(names_of_functions_that_are_alike)
+{
+	static const struct { const char *wanted, *name; enum ab_check_like like; } rows[] = {
+		{ "blk_account_io_start", "__blk_account_io_start", LIKE_SAME },
+		{ "finish_task_switch", "finish_task_switch.isra.0", LIKE_SAME },
+		{ "kfree_skb", "kfree_skb_reason", LIKE_BEGINNING },
+		{ "__alloc_pages_nodemask", "__alloc_pages", LIKE_BEGINNING },
+		{ "kfree_skb", "kfree_skb_list_reason", LIKE_NOT },
+		{ "kfree_skb", "dev_kfree_skb", LIKE_NOT },
+		{ "kfree", "kfree_skb", LIKE_NOT },
+		{ "vfs_reed", "vfs_read", LIKE_SPELLING },
+		{ "open", "oven", LIKE_NOT },
+		{ "_", "__", LIKE_SAME },
+		{ "", "x", LIKE_NOT },
+		{ "a_b_c_d_e_f_g_h_i_j_k_l_m_n_o_p_q_r", "a_b_c_d_e_f_g_h_i_j_k_l_m_n_o_p", LIKE_BEGINNING },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (ab_check_likeness(rows[i].wanted, rows[i].name) != rows[i].like)
+			FAIL("'%s' and '%s'", rows[i].wanted, rows[i].name);
+}
+
 /* ---- accesses ---- */
 
 TEST(accesses_as_written)
