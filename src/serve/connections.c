@@ -186,15 +186,16 @@ static void expire(struct connection *c, int phase)
 }
 
 /*
- * A client that ended in the middle of its request. The HTTP library may not hear of it: epoll(7) tells an edge once, and where the end
- * came together with the last bytes, the library reads those and waits for more. What it has read and not handled yet is
- * no reason to close, hence the time.
+ * A client that ended in the middle of its request, or behind its last one. The HTTP library may not hear of it: epoll(7) tells
+ * an edge once, and where the end came together with the last bytes, the library reads those and waits for more. What it has
+ * read and not handled yet is no reason to close, hence the time.
  */
 static bool is_client_gone(struct connection *c, int phase, uint64_t now)
 {
 	char byte;
+	bool is_reading = phase == PHASE_HEADER || phase == PHASE_BODY || phase == PHASE_IDLE;
 
-	if ((phase != PHASE_HEADER && phase != PHASE_BODY) || recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0) {
+	if (!is_reading || recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0) {
 		c->gone_since = 0;
 		return false;
 	}

@@ -337,6 +337,24 @@ static struct request *new_request(struct server *server, struct MHD_Connection 
 	return q;
 }
 
+/*
+ * The request is whole. Its route runs one turn of the library's later, if it may suspend the connection: the library is done with
+ * reading only then. A connection that is suspended while it is being read is read again when it is resumed, and closed
+ * without an answer if its client has ended its side meanwhile.
+ */
+static enum MHD_Result start(struct request *q)
+{
+	enum MHD_Result r;
+
+	if (!ab_connection_enter(q->connection, PHASE_WORK))
+		return MHD_NO;
+	r = has_body(q) ? MHD_YES : admit(q);
+	if (r != MHD_YES || q->is_answered)
+		return r;
+	q->is_started = true;
+	return q->route->scope ? MHD_YES : q->route->run(q);
+}
+
 enum MHD_Result ab_request_handle(void *server, struct MHD_Connection *mhd, const char *url, const char *method,
 				  const char *version, const char *upload, size_t *upload_size, void **request)
 {
@@ -358,15 +376,8 @@ enum MHD_Result ab_request_handle(void *server, struct MHD_Connection *mhd, cons
 	}
 	if (q->is_answered)
 		return MHD_YES;
-	if (!q->is_started && !ab_connection_enter(q->connection, PHASE_WORK))
-		return MHD_NO;
-	if (!q->is_started && !has_body(q)) {
-		enum MHD_Result r = admit(q);
-
-		if (r != MHD_YES || q->is_answered)
-			return r;
-	}
-	q->is_started = true;
+	if (!q->is_started)
+		return start(q);
 	return q->route->run(q);
 }
 

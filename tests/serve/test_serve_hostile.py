@@ -253,6 +253,22 @@ def test_gone_in_the_middle_of_a_request(new_server):
     assert s.stop() == 0
 
 
+def test_half_closed_with_its_request(new_server):
+    """Both the request and the end are there before the server looks: it answers, and ends too, long before a pause is over."""
+    s = new_server("--threads", 1)
+    s.signal(signal.SIGSTOP)
+    c = socket.create_connection(s.address, timeout=8)
+    c.sendall(b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n")
+    c.shutdown(socket.SHUT_WR)
+    s.signal(signal.SIGCONT)
+    assert c.recv(4096).startswith(b"HTTP/1.1 200 ")
+    # That connection lingers when these come; their clients end while they wait for a compile, and get their answers.
+    for n in range(5):
+        body = json.dumps({"source": "a.bpf.c", "files": {"a.bpf.c": HELLO % (100 + n)}}).encode()
+        assert status_of(s.raw(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body, half_close=True)) == 200
+    assert c.recv(4096) == b""
+
+
 def test_many_idle_connections(new_server):
     s = new_server("--limits-connections-per-address", "100000", "--limits-connections", "20000")
     before = descriptors(s)
