@@ -35,6 +35,12 @@ function declare(type, name, kernel) {
 const makeLine = (depth, offset, size, text, mark = "") => el("tr", { class: mark || null },
   el("td", {}, offset), el("td", {}, size), el("td", { class: `depth${Math.min(depth, 8)}` }, text));
 
+// A member's name, which leads to its history, unless no path leads to it.
+function linkMember(name, { prefix, kernel }) {
+  return name && prefix !== null && !isGlob(name)
+    ? el("a", { class: "member", href: link("/types", { view: "history", name: prefix + name, kernel }), title: "its history" }, name) : el("b", {}, name);
+}
+
 // Rows for the members of a struct or union, with what is free between them.
 function layMembers(members, isUnion, end, limit, depth, view) {
   const rows = [];
@@ -48,12 +54,11 @@ function layMembers(members, isUnion, end, limit, depth, view) {
     if (m.members) {
       const [keyword, dimensions] = m.type.split(" {...}");
       rows.push(makeLine(depth, place, "", `${keyword} {`),
-        ...layMembers(m.members, keyword.endsWith("union"), m.offset, m.offset + m.size, depth + 1, view),
+        ...layMembers(m.members, keyword.endsWith("union"), m.offset, m.offset + m.size, depth + 1,
+          { ...view, prefix: dimensions ? null : m.name ? `${view.prefix}${m.name}.` : view.prefix }),
         makeLine(depth, "", String(m.size), `}${m.name ? ` ${m.name}` : ""}${dimensions ?? ""};`));
     } else {
-      const path = m.name && !isGlob(m.name) ? link("/types", { view: "history", name: `${view.name}.${m.name}`, kernel: view.kernel }) : null;
-      const name = path && depth === 1 ? el("a", { class: "member", href: path, title: "its history" }, m.name) : el("b", {}, m.name);
-      rows.push(makeLine(depth, place, String(m.size), [declare(m.type, name, view.kernel), m.bits ? `:${m.bits}` : "", ";"]));
+      rows.push(makeLine(depth, place, String(m.size), [declare(m.type, linkMember(m.name, view), view.kernel), m.bits ? `:${m.bits}` : "", ";"]));
     }
     end = Math.max(end, m.bits ? m.offset + ((m.bit + m.bits + 7) >> 3) : m.offset + m.size);
   }
@@ -71,7 +76,7 @@ function showStruct(answer, kernel) {
   const isTypedef = answer.kind === "typedef", word = isTypedef ? answer.type.split(" {...}")[0] : answer.kind;
   const holes = answer.holes.reduce((sum, hole) => sum + hole.size, 0);
   const rows = [makeLine(0, "", "", isTypedef ? `typedef ${word} {` : `${answer.name} {`),
-    ...layMembers(answer.members, word.endsWith("union"), 0, answer.size, 1, { name: answer.name, kernel }),
+    ...layMembers(answer.members, word.endsWith("union"), 0, answer.size, 1, { prefix: `${answer.name}.`, kernel }),
     makeLine(0, "", String(answer.size), isTypedef ? `} ${answer.name};` : "};")];
   return [
     el("p", {}, [bytes(answer.size), plural(Math.ceil(answer.size / 64), "cache line"), plural(answer.members.length, "member"),

@@ -155,6 +155,9 @@ def test_types_show(site, page):
     assert any(r[2] == "void (*done)(struct crew *);" for r in rows), rows
     page.click(".layout a.member[href*='crew.state']")
     page.wait("document.querySelector('#types-answer h2')?.textContent === 'struct crew.state'")
+    page.goto(site.url + types(name="crew", kernel=kernel(1)))
+    page.click(".layout a.member[href*='crew.second']")
+    page.wait_for_text("at 60, 4 bytes", "#types-answer")
     # Every kind of answer.
     for name, text in (("enum work", "DONE"), ("crew_wake", "int crew_wake(struct crew *w, int flags);"), ("crew_ptr", "typedef struct crew *crew_ptr;"),
                        ("*crew*", "4 names"), ("no_such", "no type or function 'no_such'")):
