@@ -115,7 +115,7 @@ const quote = text => /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll
 
 function shellCommand({ source, outputs, options, kernel }) {
   const stem = source.replace(/(\.bpf)?\.c$/, "").split("/").pop();
-  const flags = [...(kernel ? ["--kernel", kernel] : []), ...(options.arch ? ["--arch", options.arch] : []), ...(options.isa ? ["--isa", options.isa] : [])];
+  const flags = [["--kernel", kernel], ["--arch", options.arch], ["--isa", options.isa]].filter(([, value]) => value).flat();
   return [`export ANYBPF_SERVER=${location.origin}`,
     ...outputs.map(o => ["anybpf build", ...flags, "-o", `${stem}.${o}`, source].map((word, i) => i ? quote(word) : word).join(" "))].join("\n");
 }

@@ -31,7 +31,8 @@ function groupKernels(kernels) {
   return { series: [...series].sort(compareSeries), columns: [...columns].sort(), cell: (row, column) => cells.get(`${row}\n${column}`) };
 }
 
-const countVerdicts = (indices, verdicts) => Object.keys(WORDS).map(word => [word, indices.filter(i => verdicts[i] === word).length]).filter(([, n]) => n);
+const countVerdicts = (indices, verdicts) =>
+  Object.keys(WORDS).map(word => [word, indices.filter(i => verdicts[i] === word).length]).filter(([, n]) => n);
 
 // ---- what is shown ----
 

@@ -37,8 +37,9 @@ const makeLine = (depth, offset, size, text, mark = "") => el("tr", { class: mar
 
 // A member's name, which leads to its history, unless no path leads to it.
 function linkMember(name, { prefix, kernel }) {
-  return name && prefix !== null && !isGlob(name)
-    ? el("a", { class: "member", href: link("/types", { view: "history", name: prefix + name, kernel }), title: "its history" }, name) : el("b", {}, name);
+  if (!name || prefix === null || isGlob(name))
+    return el("b", {}, name);
+  return el("a", { class: "member", href: link("/types", { view: "history", name: prefix + name, kernel }), title: "its history" }, name);
 }
 
 // Rows for the members of a struct or union, with what is free between them.
@@ -87,7 +88,8 @@ function showStruct(answer, kernel) {
 
 function showEnum(answer) {
   return [el("p", {}, `${plural(answer.values.length, "value")} in ${bytes(answer.size)}`),
-    makeTable(answer.name, ["Value", "Name"], answer.values.map(v => el("tr", {}, el("td", {}, String(v.value)), el("td", {}, el("b", {}, v.name)))))];
+    makeTable(answer.name, ["Value", "Name"], answer.values.map(v =>
+      el("tr", {}, el("td", {}, String(v.value)), el("td", {}, el("b", {}, v.name)))))];
 }
 
 function prototype(f, kernel) {
@@ -188,7 +190,8 @@ function showGroup(group, groups, span, view, total) {
 }
 
 function showSpan(span, groups, view, total) {
-  const title = !span.has_type ? "the type is not there" : !span.there ? "not there" : [el("code", {}, span.type), span.bits ? ` : ${span.bits}` : ""];
+  const title = !span.has_type ? "the type is not there" : !span.there ? "not there"
+    : [el("code", {}, span.type), span.bits ? ` : ${span.bits}` : ""];
   const guess = span.came_from ? ["it was ", el("code", {}, span.came_from), ", it seems"]
     : span.went_to ? ["then it is ", el("code", {}, span.went_to), ", it seems"] : null;
   return el("li", { class: span.there ? "there" : "away" },
