@@ -4,11 +4,11 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static char *names[] = { "*", NULL };
+static char any[] = "*", name[] = "x", url[] = "http://example.org/x", *names[] = { any, NULL };
 
 static void check_items(struct items *items)
 {
-	struct sources sources = { .items = (struct source[]){ { .name = "x", .url = "http://example.org/x" } },
+	struct sources sources = { .items = (struct source[]){ { .name = name, .url = url } },
 				   .count = 1 };
 
 	if (ab_items_finish(items, NULL) < 0)
@@ -29,7 +29,7 @@ static void check_items(struct items *items)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct source source = { .name = "x", .url = "http://example.org/x", .packages = names, .debug = true };
+	struct source source = { .name = name, .url = url, .packages = names, .debug = true };
 	struct items items = {};
 	struct sources sources;
 	struct repomd repomd;

@@ -64,6 +64,7 @@ static enum ab_error_kind kind_of_errno(int code)
 	}
 }
 
+PRINTF_LIKE(4, 0)
 static int fail_va(struct ab_error *err, enum ab_error_kind kind, int code, const char *fmt, va_list args)
 {
 	if (!err || err->code)

@@ -12,7 +12,7 @@
 static __thread struct ab_object *current;
 static libbpf_print_fn_t previous_print;
 
-static int print_message(enum libbpf_print_level level, const char *fmt, va_list args)
+PRINTF_LIKE(2, 0) static int print_message(enum libbpf_print_level level, const char *fmt, va_list args)
 {
 	struct ab_object *object = current;
 	char *message = NULL, *text;

@@ -26,7 +26,7 @@ struct ab_min {
 	struct ab_ext *ext;
 };
 
-static const char magic[8] = "ABPFMIN\n";
+static const char magic[] = { 'A', 'B', 'P', 'F', 'M', 'I', 'N', '\n' };
 
 /* ---- objects ---- */
 
