@@ -33,6 +33,8 @@ static int ignore(void *ctx, enum ab_pack_change change, const char *kind, const
 
 static void ask(const struct ab_pack *pack)
 {
+	uint64_t *digests;
+
 	ab_pack_verify(pack, NULL);
 	for (size_t i = 0; i < ab_pack_count(pack) && i < 8; i++) {
 		struct ab_btf *parsed;
@@ -46,7 +48,10 @@ static void ask(const struct ab_pack *pack)
 		}
 		ask_subset(pack, i);
 		ab_pack_diff(pack, i, 0, ignore, NULL, NULL);
+		ab_pack_diff_packs(pack, i, pack, 0, ignore, NULL, NULL);
 	}
+	if (ab_pack_digests(pack, &digests, NULL) == 0)
+		free(digests);
 	ab_pack_find(pack, "6.1*", NULL, NULL);
 }
 

@@ -90,6 +90,27 @@ def test_stat_merge_drop_diff(kernels, tmp_path):
     assert json.loads(pack("diff", "--json", kernels, one).stdout)["removed"] == 1
 
 
+def test_differences_of_two_packs(kernels, tmp_path):
+    """Each made in another order, so that their numbers differ; the types of one kernel are others."""
+    changed, other = tmp_path / "changed.btf", tmp_path / "other.pack"
+    changed.write_bytes(LIVE.read_bytes().replace(b"\0sk_write_queue\0", b"\0sk_wrote_queue\0").replace(b"\0vfs_read\0", b"\0vfs_reed\0"))
+    add(other, "5.4.0-other", file=changed)
+    add(other, "6.1.0-10-amd64", "--distribution", "debian", file=changed)
+    add(other, "6.1.0-1-amd64", "--distribution", "debian")
+    done = json.loads(pack("diff", "--json", kernels, other).stdout)
+    assert [(d["change"], d["release"]) for d in done["differences"]] == [
+        ("added", "5.4.0-other"), ("changed", "6.1.0-10-amd64"), ("removed", "6.1.0-2-cloud-amd64")]
+    assert pack("diff", kernels, "6.1.0-10-amd64", other, "6.1.0-1-amd64").stdout == b""
+    across = pack("diff", kernels, "6.1.0-1-amd64", other, "6.1.0-10-amd64").stdout
+    assert {b"~ struct sock", b"- func vfs_read", b"+ func vfs_reed"} <= set(across.splitlines())
+    pack("merge", other, kernels, status=8)
+    within = tmp_path / "within.pack"
+    shutil.copy(kernels, within)
+    add(within, "7.0.0", file=changed)
+    assert pack("diff", within, "6.1.0-1-amd64", "7.0.0").stdout == across
+    assert b"no kernel '9.9'" in pack("diff", kernels, "6.1.0-1-amd64", other, "9.9", status=4).stderr
+
+
 def test_adding_again_changes_nothing(kernels):
     before = kernels.stat()
     assert add(kernels, "6.1.0-1-amd64", "--distribution", "debian").stdout.startswith(b"known ")

@@ -63,8 +63,25 @@ def test_functions():
     assert all(f["returns"] == "ssize_t" and "struct file *" in [p["type"] for p in f["params"]] for f in found)
 
 
+def test_differences_of_two_packs_or_files(tmp_path):
+    changed = tmp_path / "6.99.0-other"
+    changed.write_bytes(BTF.read_bytes().replace(b"\0sk_write_queue\0", b"\0sk_wrote_queue\0"))
+    for name, file in (("one", BTF), ("two", changed)):
+        subprocess.run([BUILD / "anybpf", "pack", "add", tmp_path / f"{name}.pack", file, "--release", "6.1.0"], check=True, capture_output=True)
+    expected = [("removed", "sk_write_queue", "sk_wrote_queue"), ("added", "sk_wrote_queue", None)]
+    for kernels, one, two in (([], BTF, changed), (["6.1"], "one.pack", "two.pack"), (["6.1.0", "6.1.0"], "one.pack", "two.pack"), ([], "one.pack", changed)):
+        packs = ["--pack", tmp_path / one, "--pack", tmp_path / two]
+        answer = json.loads(types("diff", "struct", "sock", *kernels, *packs, "--json"))
+        assert sorted((c["change"], c["name"], c.get("went_to")) for c in answer["changes"]) == sorted(expected, key=str)
+        text = types("diff", "struct sock", *kernels, *packs)
+        assert "- sk_write_queue" in text and "+ sk_wrote_queue" in text and answer["to"]["kernel"]["release"] in text
+    assert json.loads(types("diff", "struct sock", "--pack", BTF, "--pack", tmp_path / "one.pack", "--json"))["changes"] == []
+    assert "there is no kernel '5.10'" in types("diff", "sock", "5.10", "-p", tmp_path / "one.pack", "-p", tmp_path / "two.pack", status=4)
+
+
 @pytest.mark.parametrize("args, said", [
-    (["shwo", "x"], "did you mean 'show'"), (["show"], "types show TYPE"), (["find"], "needs '--returns'"),
+    (["diff", "sock", "5.10", "-p", BTF], "with two packs"), (["show", "sock", "-p", BTF, "-p", BTF], "for two with diff"),
+    (["diff", "sock", "-p", BTF, "-p", BTF, "-p", BTF], "for two with diff"), (["shwo", "x"], "did you mean 'show'"), (["show"], "types show TYPE"), (["find"], "needs '--returns'"),
     (["diff", "sock", "5.10", "6.1"], "there is no pack"), (["diff", "sock", "5.10", "6.1", "-p", BTF], "need a pack"), (["show", "sk_bufff"], "did you mean 'struct sk_buff'"),
     (["show", "sock", "--kernel", "5.10"], "there is no pack"), (["show", "sock", "--pack", "/dev/null"], "/dev/null"), (["history", "task_struct.nothing"], "no member 'nothing'")])
 def test_errors(args, said):

@@ -98,6 +98,13 @@ AB_API int ab_pack_diff(const struct ab_pack *pack, size_t old_index, size_t new
 			int (*fn)(void *ctx, enum ab_pack_change change, const char *kind, const char *name), void *ctx,
 			struct ab_error *err);
 
+/* The same for kernels of two packs. */
+AB_API int ab_pack_diff_packs(const struct ab_pack *old_pack, size_t old_index, const struct ab_pack *new_pack, size_t new_index,
+			      int (*fn)(void *ctx, enum ab_pack_change change, const char *kind, const char *name),
+			      void *ctx, struct ab_error *err);
+/* A number for each kernel and module, by index, that is equal for equal types, whatever the pack. The caller frees. */
+AB_API int ab_pack_digests(const struct ab_pack *pack, uint64_t **ret_digests, struct ab_error *err);
+
 /*
  * Changing: a writer holds what is added in memory until ab_pack_writer_commit() puts a new file in the old one's place,
  * so kill -9 at any point leaves the old pack or the new one. One writer at a time: a second waits for the lock beside

@@ -49,6 +49,7 @@ struct ab_types_opts {
 	const char *arch;        /* as uname -m says; NULL: the machine's if the pack has any of it, else any */
 	enum ab_types_form form;
 	uint32_t limit;          /* answers to a glob or a search; 0: 1000. The answer says how many were left out */
+	const struct ab_types *other; /* ab_types_diff(): whose kernel the second is; NULL: of the same */
 	size_t :0;
 };
 
@@ -60,7 +61,10 @@ struct ab_types_opts {
 AB_API int ab_types_show(const struct ab_types *types, const char *name, const struct ab_types_opts *opts,
 			 char **ret_text, size_t *ret_size, struct ab_error *err);
 
-/* How a type differs between the kernels `from` and `to`: members that came, went, moved or changed their type. */
+/*
+ * How a type differs between the kernels `from` and `to`: members that came, went, moved or changed their type. NULL: the newest.
+ * Errors: USAGE where one file is all that there is.
+ */
 AB_API int ab_types_diff(const struct ab_types *types, const char *name, const char *from, const char *to,
 			 const struct ab_types_opts *opts, char **ret_text, size_t *ret_size, struct ab_error *err);
 

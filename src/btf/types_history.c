@@ -213,43 +213,49 @@ static void json_diff(struct text *out, const struct diff *d, const char *name, 
 	json_close(&j, '}');
 }
 
-static int diff_kernels(const struct ab_types *types, const char *name, size_t from, size_t to, bool as_json,
-			struct text *out, struct ab_error *err)
+/* Kernels of one pack or of two. */
+struct pair {
+	const struct ab_types *from, *to;
+	size_t from_index, to_index;
+};
+
+static int diff_kernels(const struct pair *pair, const char *name, bool as_json, struct text *out, struct ab_error *err)
 {
 	const char *names[] = { ab_types_bare(name) };
 	struct ab_btf *from_btf = NULL, *to_btf = NULL;
 	struct diff d = {};
-	int r = ab_types_get(types, from, names, 1, NULL, &from_btf, NULL, err);
+	int r = ab_types_get(pair->from, pair->from_index, names, 1, NULL, &from_btf, NULL, err);
 
 	if (!r)
-		r = ab_types_get(types, to, names, 1, NULL, &to_btf, NULL, err);
+		r = ab_types_get(pair->to, pair->to_index, names, 1, NULL, &to_btf, NULL, err);
 	if (!r)
 		r = make_diff(&d, from_btf, to_btf, name, err);
 	if (!r && !d.from.kind && !d.to.kind)
-		r = ab_types_missing(types, to, name, err);
+		r = ab_types_missing(pair->to, pair->to_index, name, err);
 	if (!r)
-		(as_json ? json_diff : put_diff)(out, &d, name, ab_types_kernel(types, from),
-						 ab_types_kernel(types, to));
+		(as_json ? json_diff : put_diff)(out, &d, name, ab_types_kernel(pair->from, pair->from_index),
+						 ab_types_kernel(pair->to, pair->to_index));
 	clear_diff(&d);
-	ab_types_put(types, from_btf);
-	ab_types_put(types, to_btf);
+	ab_types_put(pair->from, from_btf);
+	ab_types_put(pair->to, to_btf);
 	return r;
 }
 
 int ab_types_diff(const struct ab_types *types, const char *name, const char *from, const char *to,
 		  const struct ab_types_opts *opts, char **ret_text, size_t *ret_size, struct ab_error *err)
 {
+	const struct ab_types *other = OPT(opts, other);
+	struct pair pair = { .from = types, .to = other ? other : types };
 	_text_ struct text out = {};
-	size_t a, b;
 	int r;
 
-	if (!types->pack)
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "differences need a pack with both kernels");
-	r = ab_types_select_one(types, from, OPT(opts, arch), &a, err);
+	if (!types->pack && !other)
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "differences need a pack with both kernels, or two packs or files");
+	r = ab_types_select_one(pair.from, from, OPT(opts, arch), &pair.from_index, err);
 	if (!r)
-		r = ab_types_select_one(types, to, OPT(opts, arch), &b, err);
+		r = ab_types_select_one(pair.to, to, OPT(opts, arch), &pair.to_index, err);
 	if (!r)
-		r = diff_kernels(types, name, a, b, OPT(opts, form) == AB_TYPES_JSON, &out, err);
+		r = diff_kernels(&pair, name, OPT(opts, form) == AB_TYPES_JSON, &out, err);
 	return r < 0 ? r : ab_types_finish(&out, ret_text, ret_size, err);
 }
 

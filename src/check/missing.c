@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * What is known of a function, tracepoint or hook that a kernel lacks: since when or until when other kernels of the pack have it, and
- * what may have become of it: a function of a like name, that is best one that came when the other went.
+ * What is known of a function, tracepoint or hook that a kernel lacks: since when or until when other kernels of the pack
+ * have it, and what may have become of it: a function of a like name, at best one that came when the other went.
  */
 #include <btf/pack.h>
 #include "check.h"
@@ -207,8 +207,8 @@ static bool say_since(const struct ab_check *check, size_t kernel, const uint64_
 }
 
 /*
- * How likely it is the target's successor: 0 not at all. What the nearest kernel with the target has beside it is none, but "__x", which "x"
- * may have been a part of. Spelling counts where no kernel has the target.
+ * How likely it is the target's successor: 0 not at all. What the nearest kernel with the target has beside it is none,
+ * except for "__x", which "x" may be a part of now. Spelling counts where no kernel has the target.
  */
 static int rate(const struct like *like, const struct ab_pack_defs *nearest)
 {

@@ -27,7 +27,7 @@ static const struct verb verbs[] = {
 	[VERB_MERGE] = { "merge", "PACK OTHER...", 2, SIZE_MAX },
 	[VERB_STAT] = { "stat", "PACK", 1, 1 },
 	[VERB_DROP] = { "drop", "PACK KERNEL...", 2, SIZE_MAX },
-	[VERB_DIFF] = { "diff", "PACK (OTHER | KERNEL KERNEL)", 2, 3 },
+	[VERB_DIFF] = { "diff", "PACK (OTHER | KERNEL KERNEL | KERNEL OTHER KERNEL)", 2, 4 },
 	{},
 };
 
@@ -369,14 +369,15 @@ struct diff {
 static const char *const change_words[] = { [AB_PACK_ADDED] = "added", [AB_PACK_REMOVED] = "removed",
 					   [AB_PACK_CHANGED] = "changed" };
 
+static const char change_marks[] = { [AB_PACK_ADDED] = '+', [AB_PACK_REMOVED] = '-', [AB_PACK_CHANGED] = '~' };
+
 static int show_definition(void *ctx, enum ab_pack_change change, const char *kind, const char *name)
 {
-	static const char marks[] = { [AB_PACK_ADDED] = '+', [AB_PACK_REMOVED] = '-', [AB_PACK_CHANGED] = '~' };
 	struct diff *d = ctx;
 
 	d->counts[change]++;
 	if (!d->cli->json) {
-		out_printf(&d->cli->out, "%c %s ", marks[change], kind);
+		out_printf(&d->cli->out, "%c %s ", change_marks[change], kind);
 		put(d->cli, name);
 		out_puts(&d->cli->out, "\n");
 		return 0;
@@ -389,41 +390,66 @@ static int show_definition(void *ctx, enum ab_pack_change change, const char *ki
 	return 0;
 }
 
-static void show_kernel_change(struct diff *d, bool added, const struct ab_kernel *k)
+static void show_kernel_change(struct diff *d, enum ab_pack_change change, const struct ab_kernel *k)
 {
-	d->counts[added ? AB_PACK_ADDED : AB_PACK_REMOVED]++;
+	d->counts[change]++;
 	if (!d->cli->json) {
-		out_puts(&d->cli->out, added ? "+ " : "- ");
+		out_printf(&d->cli->out, "%c ", change_marks[change]);
 		put_kernel(d->cli, k);
 		out_puts(&d->cli->out, "\n");
 		return;
 	}
 	json_open(d->j, '{');
-	json_member_str(d->j, "change", change_words[added ? AB_PACK_ADDED : AB_PACK_REMOVED]);
+	json_member_str(d->j, "change", change_words[change]);
 	add_kernel(d->j, k);
 	json_close(d->j, '}');
 }
 
-/* Kernels of two packs, both in order. */
-static int diff_packs(struct diff *d, struct ab_pack *a, const char *path, struct ab_error *err)
+/* Kernels of two packs, both in order; of those that both have, which have other types. */
+static int compare_packs(struct diff *d, const struct ab_pack *a, const struct ab_pack *b, struct ab_error *err)
 {
+	_free_ uint64_t *old = NULL, *new = NULL;
 	size_t i = 0, j = 0;
-	struct ab_pack *b;
-	int r = ab_pack_open(path, &b, err);
+	int r = ab_pack_digests(a, &old, err);
 
-	if (r < 0)
-		return r;
-	while (i < ab_pack_count(a) || j < ab_pack_count(b)) {
+	if (r == 0)
+		r = ab_pack_digests(b, &new, err);
+	while (r == 0 && (i < ab_pack_count(a) || j < ab_pack_count(b))) {
 		int order = i == ab_pack_count(a) ? 1 : j == ab_pack_count(b) ? -1 :
 			    ab_kernel_compare(ab_pack_kernel(a, i), ab_pack_kernel(b, j));
 
-		if (order)
-			show_kernel_change(d, order > 0, order > 0 ? ab_pack_kernel(b, j) : ab_pack_kernel(a, i));
+		if (order < 0)
+			show_kernel_change(d, AB_PACK_REMOVED, ab_pack_kernel(a, i));
+		else if (order > 0)
+			show_kernel_change(d, AB_PACK_ADDED, ab_pack_kernel(b, j));
+		else if (old[i] != new[j])
+			show_kernel_change(d, AB_PACK_CHANGED, ab_pack_kernel(a, i));
 		i += order <= 0;
 		j += order >= 0;
 	}
+	return r;
+}
+
+/* "diff A B", or "diff A KERNEL B KERNEL". */
+static int diff_packs(struct diff *d, const struct ab_pack *a, struct ab_error *err)
+{
+	const char **operands = d->cli->operands, *arch = ((const struct pack_opts *)d->cli->opts)->arch;
+	size_t n = d->cli->operand_count;
+	struct ab_pack *b;
+	long old, new;
+	int r = ab_pack_open(operands[n == 3 ? 2 : 3], &b, err);
+
+	if (r < 0)
+		return r;
+	if (n == 3) {
+		r = compare_packs(d, a, b, err);
+	} else {
+		old = ab_pack_find(a, operands[2], arch, err);
+		new = old < 0 ? old : ab_pack_find(b, operands[4], arch, err);
+		r = new < 0 ? (int)new : ab_pack_diff_packs(a, old, b, new, show_definition, d, err);
+	}
 	ab_pack_close(b);
-	return 0;
+	return r;
 }
 
 static int diff_kernels(struct diff *d, const struct ab_pack *pack, struct ab_error *err)
@@ -445,7 +471,7 @@ static int run_diff(struct cli *cli, struct ab_pack *pack, struct ab_error *err)
 	json_open(&j, '{');
 	json_key(&j, "differences");
 	json_open(&j, '[');
-	r = cli->operand_count == 4 ? diff_kernels(&d, pack, err) : diff_packs(&d, pack, cli->operands[2], err);
+	r = cli->operand_count == 4 ? diff_kernels(&d, pack, err) : diff_packs(&d, pack, err);
 	if (r < 0)
 		return r;
 	json_close(&j, ']');

@@ -6,7 +6,8 @@
 
 struct types_opts {
 	struct common_opts common;
-	const char *pack, *kernel, *arch, *returns, *takes;
+	struct list packs;
+	const char *kernel, *arch, *returns, *takes;
 	int64_t limit;
 };
 
@@ -16,7 +17,7 @@ enum { VERB_SHOW, VERB_DIFF, VERB_HISTORY, VERB_FUNC, VERB_FIND };
 
 static const struct verb verbs[] = {
 	[VERB_SHOW] = { "show", "TYPE|FUNCTION|GLOB", 1, 1 },
-	[VERB_DIFF] = { "diff", "TYPE KERNEL KERNEL", 3, 3 },
+	[VERB_DIFF] = { "diff", "TYPE [KERNEL [KERNEL]]", 1, 3 },
 	[VERB_HISTORY] = { "history", "TYPE[.MEMBER]", 1, 1 },
 	[VERB_FUNC] = { "func", "FUNCTION|GLOB", 1, 1 },
 	[VERB_FIND] = { "find", "[GLOB]", 0, 1 },
@@ -24,9 +25,10 @@ static const struct verb verbs[] = {
 };
 
 static const struct opt options[] = {
-	{ "pack", 'p', OPT_STRING, O(pack), "FILE", "a pack of many kernels' types, or a file with the BTF of one; default: "
+	{ "pack", 'p', OPT_LIST, O(packs), "FILE", "a pack of many kernels' types, or a file with the BTF of one; default: "
 	  "$ANYBPF_PACK; for several kernels, and with --kernel, ~/.local/share/anybpf/kernels.pack, "
-	  "/usr/share/anybpf/kernels.pack; else the running kernel's types", HINT_FILE },
+	  "/usr/share/anybpf/kernels.pack; else the running kernel's types. Twice for diff: the first kernel's, and the second's",
+	  HINT_FILE },
 	{ "kernel", 'k', OPT_STRING, O(kernel), "KERNEL",
 	  "which kernel, and for history and func which kernels: a release or the "
 	  "beginning of one, a glob, DISTRIBUTION/RELEASE/ARCH, a build id; default: the newest, for history and func all" },
@@ -50,6 +52,17 @@ struct query {
 	size_t size;
 };
 
+/* In two packs a kernel may go by the same name, or be the newest, or the file's own. */
+static int diff(struct query *q, struct ab_error *err)
+{
+	const char *from = q->args[1], *to = q->args[2];
+
+	if (!q->how.other && !to)
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "types: it is 'anybpf types diff TYPE KERNEL KERNEL', or with "
+			       "two packs 'anybpf types diff TYPE [KERNEL [KERNEL]] --pack FILE --pack FILE'");
+	return ab_types_diff(q->types, q->args[0], from, to ? to : from, &q->how, &q->text, &q->size, err);
+}
+
 static int ask(struct query *q, int verb, struct ab_error *err)
 {
 	const char **args = q->args;
@@ -58,7 +71,7 @@ static int ask(struct query *q, int verb, struct ab_error *err)
 	case VERB_SHOW:
 		return ab_types_show(q->types, args[0], &q->how, &q->text, &q->size, err);
 	case VERB_DIFF:
-		return ab_types_diff(q->types, args[0], args[1], args[2], &q->how, &q->text, &q->size, err);
+		return diff(q, err);
 	case VERB_HISTORY:
 		return ab_types_history(q->types, args[0], &q->how, &q->text, &q->size, err);
 	case VERB_FUNC:
@@ -101,7 +114,8 @@ static int print_answer(struct cli *cli, struct query *q, struct ab_error *err)
 static int open_types(struct query *q, int verb, struct ab_pack **ret_pack, struct ab_types **ret_types,
 		      struct ab_error *err)
 {
-	const char *env = getenv("ANYBPF_PACK"), *path = q->opts->pack ? q->opts->pack : env && *env ? env : NULL;
+	const struct list *packs = &q->opts->packs;
+	const char *env = getenv("ANYBPF_PACK"), *path = packs->count ? packs->items[0] : env && *env ? env : NULL;
 	bool is_about_many = verb == VERB_DIFF || verb == VERB_HISTORY || verb == VERB_FUNC;
 	bool needs_pack = q->opts->kernel || verb == VERB_DIFF;
 	struct ab_error why = {};
@@ -120,6 +134,16 @@ static int open_types(struct query *q, int verb, struct ab_pack **ret_pack, stru
 	return r;
 }
 
+/* The second pack of a diff. */
+static int open_other(const struct types_opts *opts, int verb, struct ab_types **ret_types, struct ab_error *err)
+{
+	size_t n = opts->packs.count;
+
+	if (n > 2 || (n == 2 && verb != VERB_DIFF))
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "types: option '--pack' is for one pack, and for two with diff");
+	return n == 2 ? ab_types_open(opts->packs.items[1], ret_types, err) : 0;
+}
+
 static int run_types(struct cli *cli, struct ab_error *err)
 {
 	const struct types_opts *opts = cli->opts;
@@ -131,7 +155,7 @@ static int run_types(struct cli *cli, struct ab_error *err)
 	size_t skip = split ? 2 : 1, n = cli->operand_count - skip;
 	int verb = verb_find(cli->command, cli->operands[0], n, err);
 	struct query q = { .opts = opts, .how = how, .args = args };
-	struct ab_types *types = NULL;
+	struct ab_types *types = NULL, *other = NULL;
 	struct ab_pack *pack = NULL;
 	int r = verb < 0 ? verb : 0;
 
@@ -139,13 +163,17 @@ static int run_types(struct cli *cli, struct ab_error *err)
 		args[i] = split && i == 0 ? joined : cli->operands[i + skip];
 	if (!r)
 		r = open_types(&q, verb, &pack, &types, err);
+	if (!r)
+		r = open_other(opts, verb, &other, err);
 	q.types = types;
+	q.how.other = other;
 	if (!r)
 		r = ask(&q, verb, err);
 	if (!r)
 		r = print_answer(cli, &q, err);
 	free(q.text);
 	ab_types_close(types);
+	ab_types_close(other);
 	if (pack)
 		ab_pack_close(pack);
 	return r;
