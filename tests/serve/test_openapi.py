@@ -89,6 +89,10 @@ class Servers:
     def slow(self, state):
         return Server(state, *OPEN, "--limits-header-seconds", "1", "--limits-compile-seconds", "1").start()
 
+    def partial(self, state):
+        """Somebody has installed the program alone."""
+        return Server(state, *OPEN, env={"ANYBPF_LIBDIR": str(self.directory)}).start()
+
     def strict(self, state):
         ca = make_certificate(self.directory, "ca")
         key, certificate = make_certificate(self.directory, "server", ca)
@@ -225,7 +229,7 @@ def with_url(url, body=None):
 
 OF_ONE = {
     "build": {400: with_body(source="b.c"), 404: with_body(kernel="1.0"), 409: with_body(files={"a.c": {"digest": ABSENT}}),
-              422: with_body(files={"a.c": "broken"}), 504: lambda q: with_body(files={"a.c": SLOW})(q, "slow")},
+              422: with_body(files={"a.c": "broken"}), 501: lambda q: with_body(outputs=["so"])(q, "partial"), 504: lambda q: with_body(files={"a.c": SLOW})(q, "slow")},
     "artifact": {206: lambda q: q.send(Range="bytes=0-3"), 304: lambda q: q.send(If_None_Match="*"), 400: with_argument("x"),
                  404: with_argument(ABSENT), 416: lambda q: q.send(Range="bytes=99999999-")},
     "kernels": {304: lambda q: q.send(If_None_Match="*")},
