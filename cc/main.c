@@ -7,6 +7,8 @@
  *	anybpf-cc confine the same, but no job can do any harm (confine.h); says so before it takes jobs
  *	anybpf-cc once    compiles one job in this process and ends
  *	anybpf-cc version
+ *
+ * Arguments after the first are what a job's own will most likely begin with: what they say is done before there is one.
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -102,25 +104,14 @@ static int parse_request(struct request *r, const char *body, size_t size)
 
 /* ---- compiling ---- */
 
+struct answer {
+	struct text text;
+	volatile bool *leaving; /* if not NULL: set when it begins to leave */
+};
+
 static void put_field(void *ctx, uint32_t tag, const void *data, size_t size)
 {
-	cc_add(ctx, tag, data, size);
-}
-
-static void put_status(struct text *reply, uint32_t status)
-{
-	cc_add(reply, CC_STATUS, &status, sizeof(status));
-}
-
-static void run_job(const struct request *r, struct text *reply)
-{
-	struct cc_job job = { .args = r->args, .arg_count = r->arg_count, .files = r->files,
-			      .file_count = r->file_count, .put = put_field, .ctx = reply,
-			      .only_dirs = is_confined ? cc_header_dirs : NULL };
-
-	if (r->cwd && chdir(r->cwd) < 0)
-		(void)0; /* relative includes will be reported as not found, by name */
-	put_status(reply, cc_compile(&job) ? CC_OK : CC_ERRORS);
+	cc_add(&((struct answer *)ctx)->text, tag, data, size);
 }
 
 static int send_status(uint32_t status)
@@ -129,7 +120,7 @@ static int send_status(uint32_t status)
 	int r;
 
 	cc_begin(&reply);
-	put_status(&reply, status);
+	cc_add(&reply, CC_STATUS, &status, sizeof(status));
 	r = cc_end(&reply);
 	return r ? r : cc_send(CHANNEL, -1, &reply);
 }
@@ -156,21 +147,43 @@ static void limit_job(const struct request *r)
 	(void)setrlimit(RLIMIT_AS, &memory);
 }
 
-/* Compiles and answers; `answering`, if not NULL, is set when the answer begins to leave. */
-static int do_job(const struct request *r, volatile bool *answering)
+static int send_answer(struct answer *a, uint32_t status)
 {
-	_text_ struct text reply = {};
+	int n;
+
+	put_field(a, CC_STATUS, &status, sizeof(status));
+	n = cc_end(&a->text);
+	if (n || (is_confined && a->text.n > CONFINED_ANSWER_LIMIT))
+		return send_status(CC_TOO_LARGE);
+	if (a->leaving)
+		*a->leaving = true;
+	return cc_send(CHANNEL, -1, &a->text);
+}
+
+/* The kernel takes memory back faster than clang gives it. */
+static void answer_and_exit(void *ctx)
+{
+	_exit(send_answer(ctx, CC_OK) ? 1 : 0);
+}
+
+/* Compiles and answers, and most likely does not return; `leaving`, if not NULL, is set when the answer begins to leave. */
+static int do_job(const struct request *r, volatile bool *leaving)
+{
+	struct answer a = { .leaving = leaving };
+	struct cc_job job = { .args = r->args, .arg_count = r->arg_count, .files = r->files, .file_count = r->file_count,
+			      .put = put_field, .done = answer_and_exit, .ctx = &a,
+			      .only_dirs = is_confined ? cc_header_dirs : NULL };
+	bool ok;
 	int n;
 
 	limit_job(r);
-	cc_begin(&reply);
-	run_job(r, &reply);
-	n = cc_end(&reply);
-	if (n || (is_confined && reply.n > CONFINED_ANSWER_LIMIT))
-		return send_status(CC_TOO_LARGE);
-	if (answering)
-		*answering = true;
-	return cc_send(CHANNEL, -1, &reply);
+	if (r->cwd && chdir(r->cwd) < 0)
+		(void)0; /* relative includes will be reported as not found, by name */
+	cc_begin(&a.text);
+	ok = cc_compile(&job);
+	n = send_answer(&a, ok ? CC_OK : CC_ERRORS);
+	text_clear(&a.text);
+	return n;
 }
 
 static int receive_job(struct request *r, char **ret_body)
@@ -542,33 +555,48 @@ static int confine(void)
 
 static void warm_up(void)
 {
-	_text_ struct text reply = {};
+	struct answer a = {};
 	static const char *const extra[] = { "-triple", "bpfel", "-target-cpu", "v1", "-main-file-name", "warm.bpf.c",
 					     "-fdebug-compilation-dir=/", "-x", "c", "warm.bpf.c" };
 	struct cc_source file = { "warm.bpf.c", warm_source, sizeof(warm_source) - 1 };
 	const char *args[ARRAY_SIZE(fixed_args) + ARRAY_SIZE(extra)];
 	struct cc_job job = { .args = args, .arg_count = ARRAY_SIZE(args), .files = &file, .file_count = 1,
-			      .put = put_field, .ctx = &reply };
+			      .put = put_field, .ctx = &a };
 
 	memcpy(args, fixed_args, sizeof(fixed_args));
 	memcpy(args + ARRAY_SIZE(fixed_args), extra, sizeof(extra));
 	if (!cc_compile(&job) && getenv("ANYBPF_CC_DEBUG"))
-		fprintf(stderr, "%.*s\n", (int)reply.n, reply.p);
+		fprintf(stderr, "%.*s\n", (int)a.text.n, a.text.p);
+	text_clear(&a.text);
 }
 
-static int compile_once(void)
+/* For a job with the arguments that are expected. */
+static void prepare(char *const *expected, size_t n)
+{
+	const char **args = array_new(ARRAY_SIZE(fixed_args) + n, sizeof(*args));
+
+	if (!args)
+		return;
+	memcpy(args, fixed_args, sizeof(fixed_args));
+	memcpy(args + ARRAY_SIZE(fixed_args), expected, n * sizeof(*args));
+	cc_prepare(args, ARRAY_SIZE(fixed_args) + n, is_confined ? cc_header_dirs : NULL);
+}
+
+static int compile_once(char *const *expected, size_t expected_count)
 {
 	_free_ char *body = NULL;
 	struct request r = {};
-	int n = receive_job(&r, &body);
+	int n;
 
+	prepare(expected, expected_count);
+	n = receive_job(&r, &body);
 	if (n == -EPIPE)
 		return 0;
 	n = n ? send_status(CC_BAD_REQUEST) : do_job(&r, NULL);
 	_exit(n ? 1 : 0); /* the kernel takes memory back faster than free() does */
 }
 
-static int serve(void)
+static int serve(char *const *expected, size_t expected_count)
 {
 	struct shared *shared = mmap(NULL, 2 * sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	struct child spare = { .shared = shared }, running = { .shared = shared + 1 };
@@ -577,6 +605,7 @@ static int serve(void)
 	if (shared == MAP_FAILED)
 		return -errno;
 	warm_up();
+	prepare(expected, expected_count);
 	plan_touching();
 	if (is_confined)
 		return confine() == -EPIPE ? 0 : 1;
@@ -596,7 +625,7 @@ static void find_headers(void)
 
 int main(int argc, char **argv)
 {
-	const char *verb = argc == 2 ? argv[1] : "";
+	const char *verb = argc >= 2 ? argv[1] : "";
 	int r;
 
 	if (!strcmp(verb, "version"))
@@ -614,6 +643,6 @@ int main(int argc, char **argv)
 	find_headers();
 	r = is_confined ? 0 : send_hello(CC_VERSION, cc_version());
 	if (!r)
-		r = strcmp(verb, "once") ? serve() : compile_once();
+		r = strcmp(verb, "once") ? serve(argv + 2, argc - 2) : compile_once(argv + 2, argc - 2);
 	return r ? 1 : 0;
 }

@@ -4,6 +4,7 @@
 #include <clang/Basic/DiagnosticOptions.h>
 #include <clang/Basic/FileManager.h>
 #include <clang/Basic/SourceManager.h>
+#include <clang/Basic/Stack.h>
 #include <clang/Basic/Version.h>
 #include <clang/CodeGen/CodeGenAction.h>
 #include <clang/Frontend/CompilerInstance.h>
@@ -13,6 +14,7 @@
 #include <clang/Lex/PPCallbacks.h>
 #include <clang/Lex/Preprocessor.h>
 #include <llvm/IR/IntrinsicInst.h>
+#include <llvm/IR/LLVMContext.h>
 #include <llvm/IR/Module.h>
 #include <llvm/IR/PassManager.h>
 #include <llvm/Passes/PassBuilder.h>
@@ -40,20 +42,22 @@ namespace {
 
 /* Hands each diagnostic out twice: as a record, and as the text that clang would print. */
 class Reporter : public DiagnosticConsumer {
-	const cc_job &job;
+	const cc_job *job = nullptr; /* nobody listens before there is one */
 	TextDiagnosticPrinter printer;
 	unsigned lesser = 0; /* warnings and notes so far */
 
     public:
-	Reporter(const cc_job &j, llvm::raw_ostream &out, DiagnosticOptions &options)
-		: job(j),
+	Reporter(llvm::raw_ostream &out, DiagnosticOptions &options)
 #if CLANG_VERSION_MAJOR >= 21
-		  printer(out, options)
+		: printer(out, options)
 #else
-		  printer(out, &options)
+		: printer(out, &options)
 #endif
 	{
 	}
+
+	void listen(const cc_job &j) { job = &j; }
+	bool has_reported() const { return getNumErrors() || getNumWarnings(); }
 
 	void BeginSourceFile(const LangOptions &lang, const Preprocessor *pp) override
 	{
@@ -66,6 +70,8 @@ class Reporter : public DiagnosticConsumer {
 	void HandleDiagnostic(DiagnosticsEngine::Level level, const Diagnostic &info) override
 	{
 		DiagnosticConsumer::HandleDiagnostic(level, info);
+		if (!job)
+			return;
 		if (level < DiagnosticsEngine::Error && ++lesser > 1000)
 			return;
 		printer.HandleDiagnostic(level, info);
@@ -93,7 +99,7 @@ class Reporter : public DiagnosticConsumer {
 		record += file;
 		record += '\0';
 		record += message.str();
-		job.put(job.ctx, CC_DIAGNOSTIC, record.data(), record.size());
+		job->put(job->ctx, CC_DIAGNOSTIC, record.data(), record.size());
 	}
 };
 
@@ -242,27 +248,6 @@ class OnlyDirs : public llvm::vfs::ProxyFileSystem {
 #endif
 };
 
-Files make_files(const cc_job &job)
-{
-	Files real(llvm::vfs::getRealFileSystem());
-	llvm::IntrusiveRefCntPtr<llvm::vfs::InMemoryFileSystem> given(new llvm::vfs::InMemoryFileSystem());
-
-	if (job.only_dirs)
-		real = new OnlyDirs(real, job.only_dirs);
-
-	llvm::IntrusiveRefCntPtr<llvm::vfs::OverlayFileSystem> all(new llvm::vfs::OverlayFileSystem(real));
-
-	if (auto cwd = real->getCurrentWorkingDirectory())
-		given->setCurrentWorkingDirectory(*cwd);
-	for (size_t i = 0; i < job.file_count; i++) {
-		llvm::StringRef text(job.files[i].text, job.files[i].size);
-
-		given->addFile(job.files[i].name, 0, llvm::MemoryBuffer::getMemBuffer(text, job.files[i].name));
-	}
-	all->pushOverlay(given);
-	return all;
-}
-
 void initialize_once()
 {
 	static bool done;
@@ -279,21 +264,236 @@ void initialize_once()
 	done = true;
 }
 
-/* The differences between LLVM releases in how a compiler comes to its invocation, file system and diagnostics. */
-void set_up(CompilerInstance &compiler, Files files, DiagnosticConsumer *reporter)
-{
+/* What a source's own arguments say; all others can be known before there is a source. */
+struct OwnArguments {
+	llvm::StringRef name, path;
+	llvm::SmallVector<std::pair<std::string, std::string>, 8> path_rules;
+
+	/* False if there is an argument of another kind. */
+	bool parse(llvm::ArrayRef<const char *> args)
+	{
+		for (size_t i = 0; i < args.size(); i++) {
+			llvm::StringRef arg(args[i]);
+			bool is_last = i + 1 == args.size();
+
+			if (arg == "-main-file-name" && !is_last) {
+				name = args[++i];
+			} else if (arg.consume_front("-fdebug-prefix-map=")) {
+				std::pair<llvm::StringRef, llvm::StringRef> rule = arg.split('=');
+
+				path_rules.emplace_back(rule.first.str(), rule.second.str());
+			} else if (is_last && !arg.empty() && arg[0] != '-') {
+				path = arg;
+			} else {
+				return false;
+			}
+		}
+		return !path.empty();
+	}
+};
+
+/* For a preprocessor and an AST that are there already: clang's name for such is the only one that it has. */
+class EmitAheadAction : public EmitObjAction {
+    public:
+	using EmitObjAction::EmitObjAction;
+	bool isModelParsingAction() const override { return true; }
+};
+
+/* One compile, from arguments to object. Its first part can be had before there is a source. */
+class Compile {
+	std::vector<const char *> args; /* of clang -cc1 */
+	const cc_job *job = nullptr;    /* once there is one */
+	std::string text;
+	llvm::raw_string_ostream text_stream{ text };
+	llvm::SmallString<0> object;
+	std::shared_ptr<CompilerInvocation> invocation = std::make_shared<CompilerInvocation>();
+	std::shared_ptr<Inputs> inputs = std::make_shared<Inputs>();
+	llvm::IntrusiveRefCntPtr<llvm::vfs::InMemoryFileSystem> given{ new llvm::vfs::InMemoryFileSystem() };
+	llvm::LLVMContext context;
+	std::unique_ptr<Reporter> reporter;
+	std::unique_ptr<CompilerInstance> compiler;
+
+    public:
+	explicit Compile(llvm::ArrayRef<const char *> a) : args(a.begin(), a.end()) {}
+
+	/* All up to the first byte of the source; `args` are those of any source then. */
+	bool get_ahead(const char *const *only_dirs)
+	{
 #if CLANG_VERSION_MAJOR >= 22
-	compiler.setVirtualFileSystem(files);
-	compiler.createDiagnostics(reporter, false);
-	compiler.createFileManager();
-#elif CLANG_VERSION_MAJOR >= 20
-	compiler.createDiagnostics(*files, reporter, false);
-	compiler.createFileManager(files);
+		if (!parse_arguments())
+			return false;
+		set_up(only_dirs);
+		for (const auto &entry : compiler->getHeaderSearchOpts().UserEntries)
+			if (llvm::sys::path::is_relative(entry.Path)) /* will have files in memory */
+				given->addFile(entry.Path + "/.ahead", 0, llvm::MemoryBuffer::getMemBuffer(""));
+		if (!compiler->createTarget())
+			return false;
+		compiler->createSourceManager();
+		compiler->createPreprocessor(TU_Complete);
+		compiler->createASTContext();
+		read_predefined(compiler->getPreprocessor());
+		return !reporter->has_reported();
 #else
-	compiler.createDiagnostics(reporter, false);
-	compiler.createFileManager(files);
+		return false;
 #endif
-}
+	}
+
+	bool is_ready_for(const cc_job &j) const
+	{
+		OwnArguments own;
+
+		for (size_t i = 0; i < args.size(); i++)
+			if (i == j.arg_count || strcmp(args[i], j.args[i]))
+				return false;
+		return own.parse({ j.args + args.size(), j.arg_count - args.size() });
+	}
+
+	/* Compiles what it is ready for. */
+	bool go_on(const cc_job &j)
+	{
+		EmitAheadAction action(&context);
+		OwnArguments own;
+
+		take(j);
+		own.parse({ j.args + args.size(), j.arg_count - args.size() });
+		compiler->getCodeGenOpts().MainFileName = own.name.str();
+		for (auto &rule : own.path_rules)
+			add_path_rule(compiler->getCodeGenOpts().DebugPrefixMap, std::move(rule));
+		reporter->listen(j);
+		noteBottomOfStack();
+		if (action.BeginSourceFile(*compiler, FrontendInputFile(own.path, Language::C))) {
+			llvm::consumeError(action.Execute());
+			action.EndSourceFile();
+		}
+		return answer();
+	}
+
+	/* Compiles anything. */
+	bool run(const cc_job &j)
+	{
+		EmitObjAction action(&context);
+
+		take(j);
+		if (parse_arguments()) {
+			set_up(j.only_dirs);
+			reporter->listen(j);
+			compiler->ExecuteAction(action);
+		}
+		return answer();
+	}
+
+    private:
+	template <typename Rules> static void add_path_rule(Rules &rules, std::pair<std::string, std::string> rule)
+	{
+		rules.insert(rules.end(), std::move(rule));
+	}
+
+	void take(const cc_job &j)
+	{
+		job = &j;
+		if (auto cwd = llvm::vfs::getRealFileSystem()->getCurrentWorkingDirectory())
+			given->setCurrentWorkingDirectory(*cwd);
+		for (size_t i = 0; i < j.file_count; i++) {
+			llvm::StringRef content(j.files[i].text, j.files[i].size);
+
+			given->addFile(j.files[i].name, 0, llvm::MemoryBuffer::getMemBuffer(content, j.files[i].name));
+		}
+		context.setYieldCallback([](llvm::LLVMContext *, void *self) { ((Compile *)self)->answer_early(); }, this);
+	}
+
+	bool parse_arguments()
+	{
+#if CLANG_VERSION_MAJOR >= 21
+		DiagnosticOptions options;
+		Reporter early(text_stream, options);
+		DiagnosticsEngine engine(llvm::makeIntrusiveRefCnt<DiagnosticIDs>(), options, &early, false);
+#else
+		llvm::IntrusiveRefCntPtr<DiagnosticOptions> options(new DiagnosticOptions());
+		Reporter early(text_stream, *options);
+		DiagnosticsEngine engine(llvm::IntrusiveRefCntPtr<DiagnosticIDs>(new DiagnosticIDs()), options, &early, false);
+#endif
+
+		if (job)
+			early.listen(*job);
+		return CompilerInvocation::CreateFromArgs(*invocation, args, engine);
+	}
+
+	/* The differences between LLVM releases in how a compiler comes to its invocation, file system and diagnostics. */
+	void set_up(const char *const *only_dirs)
+	{
+		Files disk = llvm::vfs::getRealFileSystem();
+
+		if (only_dirs)
+			disk = new OnlyDirs(disk, only_dirs);
+
+		llvm::IntrusiveRefCntPtr<llvm::vfs::OverlayFileSystem> files(new llvm::vfs::OverlayFileSystem(disk));
+
+		files->pushOverlay(given);
+#if CLANG_VERSION_MAJOR >= 21
+		compiler = std::make_unique<CompilerInstance>(invocation);
+#else
+		compiler = std::make_unique<CompilerInstance>();
+		compiler->setInvocation(invocation);
+#endif
+		reporter = std::make_unique<Reporter>(text_stream, compiler->getDiagnosticOpts());
+#if CLANG_VERSION_MAJOR >= 22
+		compiler->setVirtualFileSystem(files);
+		compiler->createDiagnostics(reporter.get(), false);
+		compiler->createFileManager();
+#elif CLANG_VERSION_MAJOR >= 20
+		compiler->createDiagnostics(*files, reporter.get(), false);
+		compiler->createFileManager(files);
+#else
+		compiler->createDiagnostics(reporter.get(), false);
+		compiler->createFileManager(files);
+#endif
+		compiler->setVerboseOutputStream(std::make_unique<llvm::raw_null_ostream>());
+		text_stream.enable_colors(compiler->getDiagnosticOpts().ShowColors);
+		leave_out_dwarf(*compiler);
+		compiler->addDependencyCollector(inputs);
+		compiler->setOutputStream(std::make_unique<llvm::raw_svector_ostream>(object));
+	}
+
+	/* The macros that clang itself defines, and those of the arguments: most of what is read of a small source. */
+	static void read_predefined(Preprocessor &pp)
+	{
+		SourceManager &sources = pp.getSourceManager();
+		Token token;
+
+		pp.EnterSourceFile(sources.createFileID(llvm::MemoryBuffer::getMemBufferCopy(pp.getPredefines(), "<built-in>")),
+				   nullptr, SourceLocation());
+		do
+			pp.Lex(token);
+		while (token.isNot(tok::eof));
+		pp.setPredefines("");
+	}
+
+	bool answer()
+	{
+		bool ok = compiler && !compiler->getDiagnostics().hasErrorOccurred() && !object.empty();
+
+		if (compiler)
+			for (const std::string &name : inputs->getDependencies())
+				job->put(job->ctx, CC_INPUT, name.data(), name.size());
+		text_stream.flush();
+		job->put(job->ctx, CC_TEXT, text.data(), text.size());
+		if (ok)
+			job->put(job->ctx, CC_OBJECT, object.data(), object.size());
+		return ok;
+	}
+
+	/* LLVM calls this between its passes. Once the object is written, all that is left is taking things apart. */
+	void answer_early()
+	{
+		if (!job->done || object.empty() || compiler->getDiagnostics().hasErrorOccurred())
+			return;
+		answer();
+		job->done(job->ctx);
+	}
+};
+
+/* Made by cc_prepare(). */
+Compile *ahead;
 
 } // namespace
 
@@ -302,51 +502,18 @@ extern "C" const char *cc_version(void)
 	return CLANG_VERSION_STRING;
 }
 
+extern "C" void cc_prepare(const char *const *args, size_t count, const char *const *only_dirs)
+{
+	initialize_once();
+	ahead = new Compile({ args, count });
+	if (!ahead->get_ahead(only_dirs))
+		ahead = nullptr; /* what it has reported, the job will hear */
+}
+
 extern "C" bool cc_compile(const cc_job *job)
 {
-	std::string text;
-	llvm::raw_string_ostream text_stream(text);
-	llvm::SmallString<0> object;
-	auto invocation = std::make_shared<CompilerInvocation>();
-	bool ok;
-
 	initialize_once();
-#if CLANG_VERSION_MAJOR >= 21
-	DiagnosticOptions early_options;
-	Reporter early(*job, text_stream, early_options);
-	DiagnosticsEngine early_engine(llvm::makeIntrusiveRefCnt<DiagnosticIDs>(), early_options, &early, false);
-#else
-	llvm::IntrusiveRefCntPtr<DiagnosticOptions> early_options(new DiagnosticOptions());
-	Reporter early(*job, text_stream, *early_options);
-	DiagnosticsEngine early_engine(llvm::IntrusiveRefCntPtr<DiagnosticIDs>(new DiagnosticIDs()), early_options,
-				       &early, false);
-#endif
-	ok = CompilerInvocation::CreateFromArgs(*invocation, llvm::ArrayRef<const char *>(job->args, job->arg_count),
-						early_engine);
-	if (ok) {
-#if CLANG_VERSION_MAJOR >= 21
-		CompilerInstance compiler(invocation);
-#else
-		CompilerInstance compiler;
-		compiler.setInvocation(invocation);
-#endif
-		Reporter reporter(*job, text_stream, compiler.getDiagnosticOpts());
-		auto inputs = std::make_shared<Inputs>();
-		EmitObjAction action;
-
-		compiler.setVerboseOutputStream(std::make_unique<llvm::raw_null_ostream>());
-		text_stream.enable_colors(compiler.getDiagnosticOpts().ShowColors);
-		set_up(compiler, make_files(*job), &reporter);
-		leave_out_dwarf(compiler);
-		compiler.addDependencyCollector(inputs);
-		compiler.setOutputStream(std::make_unique<llvm::raw_svector_ostream>(object));
-		ok = compiler.ExecuteAction(action) && !compiler.getDiagnostics().hasErrorOccurred();
-		for (const std::string &name : inputs->getDependencies())
-			job->put(job->ctx, CC_INPUT, name.data(), name.size());
-	}
-	text_stream.flush();
-	job->put(job->ctx, CC_TEXT, text.data(), text.size());
-	if (ok)
-		job->put(job->ctx, CC_OBJECT, object.data(), object.size());
-	return ok;
+	if (ahead && ahead->is_ready_for(*job))
+		return ahead->go_on(*job);
+	return Compile({ job->args, job->arg_count }).run(*job);
 }

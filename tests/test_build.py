@@ -95,6 +95,11 @@ def test_pasted_names_need_the_whole_header(tmp_path):
 
 # ---- same input, same bytes ----
 
+@pytest.mark.parametrize("source", SOURCES[:3], ids=lambda p: p.name)
+def test_same_bytes_with_arguments_that_the_worker_did_not_expect(source):
+    assert build(source) == build(source, "-D", "UNUSED=1") == build(source, "-I", "/nonexistent")
+
+
 def test_same_bytes_wherever_it_is(tmp_path):
     source = TOOLS / "opensnoop.bpf.c"
     first = build(source)

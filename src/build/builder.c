@@ -13,9 +13,20 @@
 
 enum { SOURCE_LIMIT = 16 << 20, DEFAULT_TIMEOUT_MS = 60000 };
 
+#define DEFAULT_ISA "v1"
+
+/* Arguments of a compiler. */
+struct arguments {
+	struct text words; /* NUL after each */
+	size_t n;
+	const char **list; /* made of them */
+};
+
 struct ab_builder {
 	struct ab_btf *btf;
 	struct compiler *compiler;
+	struct arguments usual_args;
+	struct compile_request usual; /* what most sources have in common */
 	struct bundle *bundle;
 	struct text whole_header; /* made when it is first needed */
 	bool sandbox;
@@ -42,7 +53,89 @@ struct build {
 	int64_t deadline;          /* of all its compiles */
 };
 
+/* ---- arguments ---- */
+
+static void add(struct arguments *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
+static void add(struct arguments *a, const char *fmt, ...)
+{
+	va_list args;
+	char *word;
+
+	va_start(args, fmt);
+	if (vasprintf(&word, fmt, args) < 0) {
+		a->words.failed = true;
+	} else {
+		text_add(&a->words, word, strlen(word) + 1);
+		free(word);
+		a->n++;
+	}
+	va_end(args);
+}
+
+static int list_words(struct arguments *a)
+{
+	const char *word = a->words.p;
+
+	a->list = a->words.failed ? NULL : array_new(a->n, sizeof(*a->list));
+	for (size_t i = 0; a->list && i < a->n; i++, word += strlen(word) + 1)
+		a->list[i] = word;
+	return a->list ? 0 : -ENOMEM;
+}
+
+static void clear_arguments(struct arguments *a)
+{
+	text_clear(&a->words);
+	free(a->list);
+}
+
+/*
+ * Those that do not depend on the source. Sources are embedded in the debug information because the BTF of an object quotes
+ * their lines and must not look for them on the disk.
+ */
+static void add_usual_arguments(struct arguments *a, const struct arch *arch)
+{
+	add(a, "-isystem");
+	add(a, BUNDLE_DIR);
+	add(a, "-idirafter");
+	add(a, "/usr/include/%s", arch->multiarch);
+	add(a, "-D%s", arch->define);
+	add(a, "-Wall");
+	add(a, "-Wno-unused-function");
+	add(a, "-Wno-unknown-warning-option");
+	add(a, "-Wno-address-of-packed-member");
+	add(a, "-Wno-default-const-init-var-unsafe"); /* what BPF_CORE_READ() of a const member does */
+	add(a, "-gembed-source");
+	add(a, "-fdebug-compilation-dir=/anybpf");
+	add(a, "-fdebug-prefix-map=/anybpf=");
+	add(a, "-fdebug-prefix-map=%s/=", BUNDLE_DIR);
+	add(a, "-fdebug-prefix-map=/usr/include/=");
+	add(a, "-fdebug-prefix-map=/usr/lib/=");
+}
+
 /* ---- the builder ---- */
+
+/* So that the compiler is ready for sources that want this machine's objects and nothing special. */
+static int list_usual(struct ab_builder *b, struct ab_error *err)
+{
+	const struct arch *arch = ab_arch_find(NULL);
+
+	if (!arch)
+		return 0;
+	add_usual_arguments(&b->usual_args, arch);
+	if (list_words(&b->usual_args))
+		return ab_fail_memory(err);
+	b->usual = (struct compile_request){ .triple = arch->triple, .isa = DEFAULT_ISA, .args = b->usual_args.list,
+					     .arg_count = b->usual_args.n };
+	return 0;
+}
+
+static int start_compiler(struct ab_builder *b, const struct ab_builder_opts *opts, struct ab_error *err)
+{
+	int r = list_usual(b, err);
+
+	return r ? r : ab_compiler_new(OPT(opts, compiler), OPT(opts, one_shot), b->sandbox, OPT(opts, cgroup),
+				       b->usual.triple ? &b->usual : NULL, &b->compiler, err);
+}
 
 int ab_builder_new(const struct ab_builder_opts *opts, struct ab_builder **ret_builder, struct ab_error *err)
 {
@@ -58,7 +151,7 @@ int ab_builder_new(const struct ab_builder_opts *opts, struct ab_builder **ret_b
 		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "only the worker that stays compiles in a sandbox");
 	}
 	/* First, so that it gets warm while the types are read. */
-	r = ab_compiler_new(OPT(opts, compiler), OPT(opts, one_shot), b->sandbox, OPT(opts, cgroup), &b->compiler, err);
+	r = start_compiler(b, opts, err);
 	if (!r)
 		r = btf_path ? ab_btf_open_file(btf_path, &b->btf, err) : ab_btf_open_kernel(&b->btf, err);
 	if (!r)
@@ -78,6 +171,7 @@ void ab_builder_free(struct ab_builder *b)
 	if (!b)
 		return;
 	ab_compiler_free(b->compiler);
+	clear_arguments(&b->usual_args);
 	ab_bundle_free(b->bundle);
 	ab_btf_close(b->btf);
 	text_clear(&b->whole_header);
@@ -186,7 +280,7 @@ static int take_options(struct build *q, const struct ab_build_opts *opts, struc
 	_text_ struct text known = {};
 	const char *isa = OPT(opts, isa);
 
-	q->isa = isa ? isa : "v1";
+	q->isa = isa ? isa : DEFAULT_ISA;
 	if (strlen(q->isa) != 2 || q->isa[0] != 'v' || q->isa[1] < '1' || q->isa[1] > '4')
 		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "'%s' is not a BPF instruction set: v1, v2, v3, v4", q->isa);
 	q->arch = ab_arch_find(OPT(opts, arch));
@@ -275,70 +369,26 @@ static void end_build(struct build *q)
 
 /* ---- compiling ---- */
 
-struct arguments {
-	struct text words; /* NUL after each */
-	size_t n;
-};
-
-static void add(struct arguments *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
-static void add(struct arguments *a, const char *fmt, ...)
-{
-	va_list args;
-	char *word;
-
-	va_start(args, fmt);
-	if (vasprintf(&word, fmt, args) < 0) {
-		a->words.failed = true;
-	} else {
-		text_add(&a->words, word, strlen(word) + 1);
-		free(word);
-		a->n++;
-	}
-	va_end(args);
-}
-
 /*
  * Paths in an object are relative to where the file was found, so that neither the machine nor the working directory shows: the
- * source's own directory, each -I, and the system's. Sources are embedded in the debug information because the BTF of
- * an object quotes its lines and must not look for them on the disk.
+ * source's own directory, each -I, and the system's.
  */
-static void add_path_rules(struct arguments *a, const struct build *q)
+static void add_arguments(struct arguments *a, const struct build *q)
 {
 	size_t dir = path_base(q->name) - q->name;
 
-	add(a, "-fdebug-compilation-dir=/anybpf");
-	add(a, "-fdebug-prefix-map=/anybpf=");
-	add(a, "-fdebug-prefix-map=%s/=", BUNDLE_DIR);
-	add(a, "-fdebug-prefix-map=/usr/include/=");
-	add(a, "-fdebug-prefix-map=/usr/lib/=");
-	for (const char *const *d = q->include_dirs; d && *d; d++)
-		add(a, "-fdebug-prefix-map=%s%s=", *d, str_ends(*d, "/") ? "" : "/");
-	if (dir)
-		add(a, "-fdebug-prefix-map=%.*s=", (int)dir, q->name);
-	add(a, "-gembed-source");
-}
-
-static void add_arguments(struct arguments *a, const struct build *q)
-{
+	add_usual_arguments(a, q->arch);
 	for (const char *const *d = q->include_dirs; d && *d; d++) {
 		add(a, "-I");
 		add(a, "%s", *d);
+		add(a, "-fdebug-prefix-map=%s%s=", *d, str_ends(*d, "/") ? "" : "/");
 	}
-	add(a, "-isystem");
-	add(a, BUNDLE_DIR);
-	add(a, "-idirafter");
-	add(a, "/usr/include/%s", q->arch->multiarch);
-	add(a, "-D%s", q->arch->define);
 	for (const char *const *d = q->defines; d && *d; d++)
 		add(a, "-D%s", *d);
-	add(a, "-Wall");
-	add(a, "-Wno-unused-function");
-	add(a, "-Wno-unknown-warning-option");
-	add(a, "-Wno-address-of-packed-member");
-	add(a, "-Wno-default-const-init-var-unsafe"); /* what BPF_CORE_READ() of a const member does */
 	if (q->color)
 		add(a, "-fcolor-diagnostics");
-	add_path_rules(a, q);
+	if (dir)
+		add(a, "-fdebug-prefix-map=%.*s=", (int)dir, q->name);
 }
 
 /* The source, the kernel's types, the bundled headers, and what else was given. */
@@ -362,7 +412,6 @@ static size_t fill_files(const struct build *q, struct ab_build_file *files, cha
 static int compile(const struct build *q, struct compile_result *result, struct ab_error *err)
 {
 	struct arguments a = {};
-	const char **words = NULL;
 	struct ab_build_file *files = array_new(q->bundled_count + 2 + q->given_count, sizeof(*files));
 	char (*names)[64] = array_new(q->bundled_count, sizeof(*names));
 	struct compile_request request = { .main_name = q->name, .triple = q->arch->triple, .isa = q->isa,
@@ -370,23 +419,17 @@ static int compile(const struct build *q, struct compile_result *result, struct 
 	int r = -ENOMEM;
 
 	add_arguments(&a, q);
-	words = array_new(a.n, sizeof(*words));
-	if (files && names && words && !a.words.failed) {
-		const char *word = a.words.p;
-
-		for (size_t i = 0; i < a.n; i++, word += strlen(word) + 1)
-			words[i] = word;
-		request.args = words;
+	if (files && names && list_words(&a) == 0) {
+		request.args = a.list;
 		request.arg_count = a.n;
 		request.file_count = fill_files(q, files, names);
 		r = ab_compiler_run(q->builder->compiler, &request, result, err);
 	} else {
 		ab_fail_memory(err);
 	}
-	free(words);
 	free(files);
 	free(names);
-	text_clear(&a.words);
+	clear_arguments(&a);
 	return r;
 }
 

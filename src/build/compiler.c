@@ -19,6 +19,7 @@ struct compiler {
 	char *path;       /* of anybpf-cc */
 	char *name;       /* "clang 22.1.8 (worker)"; NULL: not known yet */
 	char *cgroup;     /* a directory, or NULL */
+	const struct compile_request *usual; /* what the worker gets ready for */
 	bool one_shot, sandbox;
 	pid_t pid;        /* 0: not running */
 	int fd;
@@ -104,16 +105,48 @@ static void stop_worker(struct compiler *c, bool by_force)
 	c->fd = -1;
 }
 
+/* A request's arguments in the order in which the worker expects them; those of one source only come after these. */
+static const char **list_arguments(const struct compile_request *q, size_t *ret_count)
+{
+	const char *first[] = { "-triple", q->triple, "-target-cpu", q->isa, "-x", "c" };
+	const char **words = array_new(ARRAY_SIZE(first) + q->arg_count, sizeof(*words));
+
+	if (!words)
+		return NULL;
+	memcpy(words, first, sizeof(first));
+	for (size_t i = 0; i < q->arg_count; i++)
+		words[ARRAY_SIZE(first) + i] = q->args[i];
+	*ret_count = ARRAY_SIZE(first) + q->arg_count;
+	return words;
+}
+
+static char **worker_command(const struct compiler *c)
+{
+	size_t n = 0;
+	_free_ const char **usual = c->usual ? list_arguments(c->usual, &n) : NULL;
+	char **argv = array_new(n + 3, sizeof(*argv));
+
+	if (!argv)
+		return NULL;
+	argv[0] = c->path;
+	argv[1] = (char *)(c->sandbox ? "confine" : c->one_shot ? "once" : "serve");
+	for (size_t i = 0; i < n; i++)
+		argv[2 + i] = (char *)usual[i];
+	return argv;
+}
+
 /* Runs it with one end of a socket for its standard input. */
 static int spawn_worker(struct compiler *c, int channel)
 {
 	char *kept[ARRAY_SIZE(kept_variables) + 1];
-	char *argv[] = { c->path, (char *)(c->sandbox ? "confine" : c->one_shot ? "once" : "serve"), NULL };
+	_free_ char **argv = worker_command(c);
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
 	sigset_t none;
 	int r;
 
+	if (!argv)
+		return -ENOMEM;
 	sigemptyset(&none);
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_adddup2(&actions, channel, 0);
@@ -153,8 +186,8 @@ static int start_worker(struct compiler *c, struct ab_error *err)
 	return ab_fail_errno(err, r, "unable to put '%s' into the control group '%s'", c->path, c->cgroup);
 }
 
-int ab_compiler_new(const char *clang, bool one_shot, bool sandbox, const char *cgroup, struct compiler **ret_compiler,
-		    struct ab_error *err)
+int ab_compiler_new(const char *clang, bool one_shot, bool sandbox, const char *cgroup, const struct compile_request *usual,
+		    struct compiler **ret_compiler, struct ab_error *err)
 {
 	struct compiler *c = array_new(1, sizeof(*c));
 	int r = 0;
@@ -164,6 +197,7 @@ int ab_compiler_new(const char *clang, bool one_shot, bool sandbox, const char *
 	c->fd = -1;
 	c->one_shot = one_shot;
 	c->sandbox = sandbox;
+	c->usual = usual;
 	c->path = clang ? NULL : find_worker();
 	c->cgroup = cgroup ? strdup(cgroup) : NULL;
 	if (cgroup && !c->cgroup)
@@ -298,21 +332,19 @@ static int build_request(const struct compiler *c, struct text *m, const struct 
 {
 	uint32_t left = MAX(q->deadline - cc_now(), 1);
 	_free_ char *cwd = c->sandbox ? NULL : getcwd(NULL, 0);
+	size_t n = 0;
+	_free_ const char **words = list_arguments(q, &n);
 
+	if (!words)
+		return -ENOMEM;
 	cc_begin(m);
 	if (cwd)
 		cc_add(m, CC_CWD, cwd, strlen(cwd));
 	cc_add(m, CC_TIMEOUT, &left, sizeof(left));
-	add_arg(m, "-triple");
-	add_arg(m, q->triple);
-	add_arg(m, "-target-cpu");
-	add_arg(m, q->isa);
+	for (size_t i = 0; i < n; i++)
+		add_arg(m, words[i]);
 	add_arg(m, "-main-file-name");
 	add_arg(m, path_base(q->main_name));
-	for (size_t i = 0; i < q->arg_count; i++)
-		add_arg(m, q->args[i]);
-	add_arg(m, "-x");
-	add_arg(m, "c");
 	add_arg(m, q->main_name);
 	for (size_t i = 0; i < q->file_count; i++)
 		cc_add_file(m, q->files[i].path, q->files[i].text, q->files[i].size);

@@ -17,7 +17,7 @@ struct compiler;
 struct compile_request {
 	const char *main_name;           /* one of the files */
 	const char *triple, *isa;        /* "bpfel", "v1" */
-	const char *const *args;         /* -D, -I, -W…: the same for clang and clang -cc1 */
+	const char *const *args;         /* -D, -I, -W…: the same for clang and clang -cc1; the usual ones first */
 	size_t arg_count;
 	const struct ab_build_file *files;
 	size_t file_count;
@@ -38,10 +38,11 @@ struct compile_result {
 
 /*
  * `clang`: a program to use in place of the worker, or NULL. Starts the worker at once but does not wait for it. `cgroup`: the
- * directory of the control group to put it into, or NULL.
+ * directory of the control group to put it into, or NULL. `usual`: triple, isa and first arguments that most requests will have;
+ * the worker is ready for such. It must live as long as the compiler.
  */
-int ab_compiler_new(const char *clang, bool one_shot, bool sandbox, const char *cgroup, struct compiler **ret_compiler,
-		    struct ab_error *err);
+int ab_compiler_new(const char *clang, bool one_shot, bool sandbox, const char *cgroup, const struct compile_request *usual,
+		    struct compiler **ret_compiler, struct ab_error *err);
 /* Waits until it is ready: -EPERM/UNSUPPORTED if it cannot be confined as it should be. */
 int ab_compiler_wait(struct compiler *compiler, struct ab_error *err);
 void ab_compiler_free(struct compiler *compiler);
