@@ -150,14 +150,16 @@ def test_what_the_pack_knows_of_missing_targets(folder):
         anybpf("pack", "add", pack, file, "--release", release)
     targets = ["filemap_readi", "filemap_readi_fol", "second_hand", "vfs_reed"]
     source.write_text('#include "vmlinux.h"\n#include <bpf/bpf_helpers.h>\nchar LICENSE[] SEC("license") = "GPL";\n' + "".join(
-        f'SEC("fentry/{t}") int on_{t}(void *ctx) {{ return 0; }}\n' for t in targets) + 'SEC("raw_tp/sched_swich") int on_tp(void *c) { return 0; }\n')
+        f'SEC("fentry/{t}") int on_{t}(void *ctx) {{ return 0; }}\n' for t in targets) + 'SEC("raw_tp/sched_swich") int on_tp(void *c) { return 0; }\n'
+        'extern int vfs_writ(void *p) __ksym;\nSEC("raw_tp/sched_switch") int on_call(void *c) { return vfs_writ(c); }\n')
     reasons = json.loads(anybpf("check", source, "--pack", pack, "--kernels", "*", "--json", status=1).stdout)["objects"][0]["reasons"]
-    hints = {(r["program"], tuple(r["kernels"])): r["hint"].split("; attach")[0].split("; tag")[0] for r in reasons}
+    hints = {(r["program"], tuple(r["kernels"])): re.split("; (?:attach|tag|declare) ", r["hint"])[0] for r in reasons}
     assert hints == {
         ("on_filemap_readi", (2,)): "the pack's kernels have it up to 5.10; it may be called 'filemap_readi_fol' there",
         ("on_filemap_readi_fol", (0, 1)): "the pack's kernels have it since 6.1; it may be called 'filemap_readi' there",
         ("on_second_hand", (0, 2)): "of the pack's kernels those of 5.10 have it",
         ("on_vfs_reed", (0, 1, 2)): "no kernel of the pack has it; it may be called 'vfs_read' there",
+        ("vfs_writ", (0, 1, 2)): "no kernel of the pack has it; it may be called 'vfs_write' there",
         ("on_tp", (0, 1, 2)): "no kernel of the pack has it; it may be called 'sched_switch' there"}
     single = anybpf("check", source, "--btf", BTF, status=1).stdout
     assert "it may be called 'vfs_read' there; attach" in single and "it may be inlined, renamed" in single and "the pack" not in single

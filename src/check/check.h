@@ -316,6 +316,11 @@ int ab_check_conclude(struct ab_check *check, const struct kernel *kernel, const
 /* ---- missing.c ---- */
 int ab_check_new_missing(struct ab_check *check, struct ab_error *err);
 void ab_check_free_missing(struct ab_check *check);
+/*
+ * The question of the i-th thing that kernels may lack (programs' targets, then externs that are not weak) and its name;
+ * NONE: there is none.
+ */
+uint32_t ab_check_asked(const struct ab_check *check, size_t i, const char **ret_target);
 /* How names of functions are alike: not at all; by spelling; word by word, with one more; but for underscores in front. */
 enum ab_check_like { LIKE_NOT, LIKE_SPELLING, LIKE_BEGINNING, LIKE_SAME };
 enum ab_check_like ab_check_likeness(const char *wanted, const char *name);

@@ -155,6 +155,16 @@ static void judge_map(struct judge *j, const struct map *map)
 			      since && !there ? keep(j, "they came with %s", since) : NULL);
 }
 
+/* About what is not there: what other kernels say of it, else what may be the reason (or NULL); and the way out (or NULL). */
+static const char *known_hint(struct judge *j, uint32_t question, const char *reason, const char *way_out)
+{
+	const char *known = question != NONE && j->kernel->hints ? j->kernel->hints[question] : NULL;
+
+	if (known && *known)
+		reason = known;
+	return reason && way_out ? keep(j, "%s; %s", reason, way_out) : reason ? reason : way_out;
+}
+
 static void judge_external(struct judge *j, const struct external *e)
 {
 	static const char *const words[] = { "kernel function", "variable", "symbol", "option" };
@@ -173,7 +183,7 @@ static void judge_external(struct judge *j, const struct external *e)
 		object_reason(j, false, e->name, access, "whether the kernel has this symbol is not in its types", NULL);
 	else
 		object_reason(j, true, e->name, access, keep(j, "the kernel has no %s '%s'", words[e->kind], e->name),
-			      "declare it __weak and ask bpf_ksym_exists()");
+			      known_hint(j, e->question, NULL, "declare it __weak and ask bpf_ksym_exists()"));
 }
 
 /* ---- where a program attaches ---- */
@@ -187,15 +197,9 @@ static void target_reason(struct judge *j, const char *message, const char *hint
 		       has_target ? keep(j, "%s", p->section) : keep(j, "%s/%s", p->section, p->target), message, hint);
 }
 
-/* A target is not there: with what other kernels say of it, else with what may be the reason; and the way out, if there is one. */
 static void missing_reason(struct judge *j, const char *message, const char *reason, const char *way_out)
 {
-	uint32_t question = j->program->question;
-	const char *known = question != NONE && j->kernel->hints ? j->kernel->hints[question] : NULL;
-
-	if (known && *known)
-		reason = known;
-	target_reason(j, message, way_out ? keep(j, "%s; %s", reason, way_out) : reason);
+	target_reason(j, message, known_hint(j, j->program->question, reason, way_out));
 }
 
 static void miss_function(struct judge *j)
@@ -340,7 +344,7 @@ static void judge_target(struct judge *j)
 	case WAY_ITER: judge_iterator(j); break;
 	case WAY_CGROUP:
 		if (p->type == BPF_PROG_TYPE_LSM && !kernel_has(j->kernel, p->question))
-			target_reason(j, "the kernel has no such LSM hook", "it may be built without CONFIG_BPF_LSM");
+			missing_reason(j, "the kernel has no such LSM hook", "it may be built without CONFIG_BPF_LSM", NULL);
 		break;
 	default: break;
 	}

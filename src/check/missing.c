@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * What is known of a function, tracepoint or hook that a kernel lacks: since when or until when other kernels of the pack
+ * What is known of a function, tracepoint, hook or variable that a kernel lacks: since when or until when other kernels of the pack
  * have it, and what may have become of it: a function of a like name, at best one that came when the other went.
  */
 #include <btf/pack.h>
@@ -81,6 +81,21 @@ static size_t prefix_of(const struct question *q, const char *target)
 static bool is_plain(const struct question *q)
 {
 	return !strpbrk(q->name, "|*?[");
+}
+
+/* ---- what is asked for ---- */
+
+uint32_t ab_check_asked(const struct ab_check *check, size_t i, const char **ret_target)
+{
+	const struct external *e;
+
+	if (i < check->n_programs) {
+		*ret_target = check->programs[i].target;
+		return check->programs[i].question;
+	}
+	e = &check->code.externals[i - check->n_programs];
+	*ret_target = e->name;
+	return e->weak || (e->kind != EXTERN_KFUNC && e->kind != EXTERN_VARIABLE) ? NONE : e->question;
 }
 
 /* ---- names of a pack that are like the one that is missing ---- */
@@ -264,14 +279,14 @@ int ab_check_find_missing(struct ab_check *check, size_t kernel, const struct ab
 	const uint64_t *own = facts + kernel * ((check->n_questions + 63) / 64);
 	int r = 0;
 
-	for (size_t i = 0; !r && i < check->n_programs; i++) {
-		const struct program *p = &check->programs[i];
-		uint32_t q = p->question;
+	for (size_t i = 0; !r && i < check->n_programs + check->code.n_externals; i++) {
+		const char *target;
+		uint32_t q = ab_check_asked(check, i, &target);
 		size_t prefix;
 
 		if (q == NONE || hints[q] || has_fact(own, q))
 			continue;
-		prefix = prefix_of(&check->questions[q], p->target);
+		prefix = prefix_of(&check->questions[q], target);
 		if (!check->missing->is_known[q] && is_plain(&check->questions[q]))
 			r = find_likes(check, &check->questions[q], prefix, &check->missing->likes[q], err);
 		check->missing->is_known[q] = true;
@@ -307,15 +322,14 @@ static const char *find_alike(const struct ab_btf *types, const struct question 
 int ab_check_find_alike(struct ab_check *check, const struct ab_btf *types, const uint64_t *facts, const char **hints,
 			struct ab_error *err)
 {
-	for (size_t i = 0; i < check->n_programs; i++) {
-		const struct program *p = &check->programs[i];
-		uint32_t q = p->question;
+	for (size_t i = 0; i < check->n_programs + check->code.n_externals; i++) {
+		const char *target, *name;
+		uint32_t q = ab_check_asked(check, i, &target);
 		_text_ struct text hint = {};
-		const char *name;
 
 		if (q == NONE || hints[q] || has_fact(facts, q) || !is_plain(&check->questions[q]))
 			continue;
-		name = find_alike(types, &check->questions[q], prefix_of(&check->questions[q], p->target));
+		name = find_alike(types, &check->questions[q], prefix_of(&check->questions[q], target));
 		if (name)
 			text_printf(&hint, "it may be called '%s' there", name);
 		if (hint.failed || (name && !(hints[q] = ab_check_keep(check, hint.p))))

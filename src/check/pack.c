@@ -309,8 +309,9 @@ static int ask_modules(struct ab_check *check, size_t kernel, uint64_t *facts, s
 
 static bool lacks_target(const struct ab_check *check, const uint64_t *facts)
 {
-	for (size_t i = 0; i < check->n_programs; i++) {
-		uint32_t q = check->programs[i].question;
+	for (size_t i = 0; i < check->n_programs + check->code.n_externals; i++) {
+		const char *target;
+		uint32_t q = ab_check_asked(check, i, &target);
 
 		if (q != NONE && !(facts[q / 64] >> q % 64 & 1))
 			return true;
