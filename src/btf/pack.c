@@ -3,6 +3,7 @@
  * A pack as it lies in its file (docs/format-pack.md). The directory is checked when it is opened, a chunk when it is
  * first asked for; it then stays in memory. Several threads may ask for a chunk at a time: each loads it, one wins.
  */
+#include <endian.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -27,8 +28,21 @@ static void free_loaded(struct loaded *l)
 	free(l->data);
 	free(l->at);
 	free(l->name);
-	free(l->kind);
 	free(l);
+}
+
+/* A decompressor is made once, and by threads that find it in use. */
+static bool decompress(const struct ab_pack *pack, uint8_t *data, size_t raw, const uint8_t *p, size_t size)
+{
+	struct ZSTD_DCtx_s **slot = (struct ZSTD_DCtx_s **)&pack->zstd;
+	ZSTD_DCtx *zstd = __atomic_exchange_n(slot, NULL, __ATOMIC_ACQ_REL);
+	bool whole;
+
+	if (!zstd)
+		zstd = ZSTD_createDCtx();
+	whole = zstd && ZSTD_decompressDCtx(zstd, data, raw, p, size) == raw;
+	ZSTD_freeDCtx(__atomic_exchange_n(slot, zstd, __ATOMIC_ACQ_REL));
+	return whole;
 }
 
 static int inflate(const struct ab_pack *pack, uint64_t offset, size_t size, size_t raw, uint64_t sum, uint8_t **ret,
@@ -43,13 +57,30 @@ static int inflate(const struct ab_pack *pack, uint64_t offset, size_t size, siz
 	data = malloc(raw + 1);
 	if (!data)
 		return ab_fail_memory(err);
-	if (ZSTD_decompress(data, raw, pack->map + offset, size) != raw) {
+	if (!decompress(pack, data, raw, pack->map + offset, size)) {
 		free(data);
 		return ab_pack_damaged(pack, offset, "a chunk that cannot be decompressed", err);
 	}
 	data[raw] = 0;
 	*ret = data;
 	return 0;
+}
+
+/* What is behind the string at p, of which there is all. Most are short, and a call of memchr() would take longer. */
+static const uint8_t *skip_string(const uint8_t *p, const uint8_t *end)
+{
+	for (; end - p >= 8; p += 8) {
+		uint64_t word, zeros;
+
+		memcpy(&word, p, 8);
+		word = le64toh(word);
+		zeros = (word - 0x0101010101010101u) & ~word & 0x8080808080808080u;
+		if (zeros)
+			return p + __builtin_ctzll(zeros) / 8 + 1;
+	}
+	while (*p)
+		p++;
+	return p + 1;
 }
 
 /* Where each string begins. */
@@ -63,7 +94,7 @@ static bool index_strings(struct loaded *l, const struct chunk *c)
 		if (p == end)
 			return false;
 		l->at[i] = p - l->data;
-		p = (const uint8_t *)memchr(p, 0, end - p) + 1;
+		p = skip_string(p, end);
 	}
 	l->at[c->count] = c->raw;
 	return p == end;
@@ -77,7 +108,7 @@ static bool index_heads(struct loaded *l, const struct chunk *c, uint32_t n_stri
 
 	if (c->raw < c->count)
 		return false;
-	memcpy(l->kind, l->data, c->count);
+	l->kind = l->data;
 	cursor.p += c->count;
 	for (uint32_t i = 0; i < c->count; i++) {
 		name += (uint64_t)unzigzag(take_varint(&cursor));
@@ -101,11 +132,9 @@ static int index_chunk(const struct ab_pack *pack, struct loaded *l, const struc
 
 	if (c->kind == CHUNK_STRINGS || heads)
 		l->at = array_new((size_t)c->count + 1, sizeof(*l->at));
-	if (heads) {
+	if (heads)
 		l->name = array_new(c->count, sizeof(*l->name));
-		l->kind = malloc(c->count + 1);
-	}
-	if ((!l->at && (c->kind == CHUNK_STRINGS || heads)) || (heads && (!l->name || !l->kind)))
+	if ((!l->at && (c->kind == CHUNK_STRINGS || heads)) || (heads && !l->name))
 		return ab_fail_memory(err);
 	if (c->kind == CHUNK_STRINGS)
 		sound = index_strings(l, c);
@@ -188,17 +217,49 @@ int ab_pack_string(const struct ab_pack *pack, uint32_t string, const char **ret
 	return 0;
 }
 
-int ab_pack_head(const struct ab_pack *pack, uint32_t def, uint8_t *ret_kind, uint32_t *ret_name, struct ab_error *err)
+static int go_to_heads(const struct ab_pack *pack, struct def_reader *at, uint32_t def, struct ab_error *err)
 {
 	uint32_t chunk = find_chunk(pack, CHUNK_HEADS, def);
-	const struct loaded *l;
-	int r = ab_pack_load(pack, chunk, &l, err);
+	int r = ab_pack_load(pack, chunk, &at->heads, err);
 
 	if (r < 0)
 		return r;
-	*ret_kind = l->kind[def - pack->chunks[chunk].first];
-	*ret_name = l->name[def - pack->chunks[chunk].first];
+	at->heads_first = pack->chunks[chunk].first;
+	at->heads_count = pack->chunks[chunk].count;
+	at->bodies_count = 0;
 	return 0;
+}
+
+static int go_to_bodies(const struct ab_pack *pack, struct def_reader *at, uint32_t def, struct ab_error *err)
+{
+	uint32_t chunk = find_chunk(pack, CHUNK_BODIES, def);
+	int r = ab_pack_load(pack, chunk, &at->bodies, err);
+
+	if (r < 0)
+		return r;
+	at->bodies_first = pack->chunks[chunk].first;
+	at->bodies_count = pack->chunks[chunk].count;
+	at->bodies_size = pack->chunks[chunk].raw;
+	return 0;
+}
+
+int ab_pack_read_head(const struct ab_pack *pack, struct def_reader *at, uint32_t def, uint8_t *ret_kind, uint32_t *ret_name,
+		      struct ab_error *err)
+{
+	int r = def - at->heads_first < at->heads_count ? 0 : go_to_heads(pack, at, def, err);
+
+	if (r < 0)
+		return r;
+	*ret_kind = at->heads->kind[def - at->heads_first];
+	*ret_name = at->heads->name[def - at->heads_first];
+	return 0;
+}
+
+int ab_pack_head(const struct ab_pack *pack, uint32_t def, uint8_t *ret_kind, uint32_t *ret_name, struct ab_error *err)
+{
+	struct def_reader at = {};
+
+	return ab_pack_read_head(pack, &at, def, ret_kind, ret_name, err);
 }
 
 int ab_pack_bad_def(const struct ab_pack *pack, uint32_t def, struct ab_error *err)
@@ -206,25 +267,33 @@ int ab_pack_bad_def(const struct ab_pack *pack, uint32_t def, struct ab_error *e
 	return ab_pack_damaged(pack, pack->chunks[find_chunk(pack, CHUNK_BODIES, def)].offset, "a definition that cannot be", err);
 }
 
-int ab_pack_def(const struct ab_pack *pack, uint32_t def, struct pack_def *ret, struct ab_error *err)
+int ab_pack_read_def(const struct ab_pack *pack, struct def_reader *at, uint32_t def, struct pack_def *ret, struct ab_error *err)
 {
-	uint32_t heads = find_chunk(pack, CHUNK_HEADS, def), bodies = find_chunk(pack, CHUNK_BODIES, def);
-	uint32_t first = pack->chunks[heads].first, start = pack->chunks[bodies].first;
-	const struct loaded *h, *b;
-	int r = ab_pack_load(pack, heads, &h, err);
+	const uint32_t *starts;
+	struct pack_def found;
+	uint32_t start;
+	int r = ab_pack_read_head(pack, at, def, &found.kind, &found.name, err);
 
-	if (r == 0)
-		r = ab_pack_load(pack, bodies, &b, err);
+	if (r == 0 && def - at->bodies_first >= at->bodies_count)
+		r = go_to_bodies(pack, at, def, err);
 	if (r < 0)
 		return r;
 	/* A chunk of bodies lies within one segment (check_chunks()). */
-	if (h->at[def + 1 - first] - h->at[start - first] > pack->chunks[bodies].raw)
+	starts = at->heads->at + (def - at->heads_first);
+	start = at->heads->at[at->bodies_first - at->heads_first];
+	if (starts[1] - start > at->bodies_size)
 		return ab_pack_bad_def(pack, def, err);
-	*ret = (struct pack_def){
-		.name = h->name[def - first], .kind = h->kind[def - first],
-		.body = b->data + (h->at[def - first] - h->at[start - first]), .size = h->at[def + 1 - first] - h->at[def - first],
-	};
+	found.body = at->bodies->data + (starts[0] - start);
+	found.size = starts[1] - starts[0];
+	*ret = found;
 	return 0;
+}
+
+int ab_pack_def(const struct ab_pack *pack, uint32_t def, struct pack_def *ret, struct ab_error *err)
+{
+	struct def_reader at = {};
+
+	return ab_pack_read_def(pack, &at, def, ret, err);
 }
 
 /* ---- sets ---- */
@@ -570,6 +639,7 @@ void ab_pack_close(struct ab_pack *pack)
 		free((void *)pack->map);
 	ab_pack_names_free(pack->names);
 	free(pack->recent);
+	ZSTD_freeDCtx(pack->zstd);
 	free(pack->loaded);
 	free(pack->chunks);
 	free(pack->lists);

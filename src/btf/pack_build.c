@@ -54,21 +54,32 @@ static struct named_slot *find_slot(const struct builder *b, uint8_t class, uint
 	return &b->slots[i];
 }
 
+/* The id of the definition that is referred to so; 0: there is none. */
+static uint32_t find_name(const struct builder *b, uint8_t class, uint32_t name, uint32_t variant)
+{
+	uint32_t first = b->names[name];
+
+	if (!variant && first && first % PACK_CLASSES == class)
+		return first / PACK_CLASSES;
+	return find_slot(b, class, name, variant)->id;
+}
+
+/* The first definition of a name has it. */
 static bool add_name(struct builder *b, const struct pack_def *def, uint32_t id)
 {
 	uint8_t class = ab_pack_class(def->kind);
 	uint32_t variant = def->kind & PACK_VARIANT && def->size >= 4 ? get_le32(def->body) : 0;
-	struct named_slot *slot;
 
-	if (class == PACK_CLASSES)
+	if (class == PACK_CLASSES || find_name(b, class, def->name, variant))
 		return true;
+	if (!variant && !b->names[def->name]) {
+		b->names[def->name] = id * PACK_CLASSES + class;
+		return true;
+	}
 	if (2 * (b->n_slots + 1) > b->slot_mask && !grow_slots(b))
 		return false;
-	slot = find_slot(b, class, def->name, variant);
-	if (!slot->id) {
-		*slot = (struct named_slot){ def->name, variant, id, class };
-		b->n_slots++;
-	}
+	*find_slot(b, class, def->name, variant) = (struct named_slot){ def->name, variant, id, class };
+	b->n_slots++;
 	return true;
 }
 
@@ -110,27 +121,24 @@ static uint32_t hash_words(const uint8_t *p, size_t size)
 
 static bool grow_cons(struct builder *b, uint32_t mask)
 {
-	struct cons_slot *cons = calloc((size_t)mask + 1, sizeof(*cons));
-	void *records = realloc(b->records, ((size_t)mask + 1) / 2 * sizeof(*b->records));
+	uint32_t *slots = calloc((size_t)mask + 1, sizeof(*slots));
+	struct cons *cons = realloc(b->cons, ((size_t)mask + 1) / 2 * sizeof(*cons));
 
-	if (records)
-		b->records = records;
-	if (!cons || !records) {
-		free(cons);
+	if (cons)
+		b->cons = cons;
+	if (!slots || !cons) {
+		free(slots);
 		return false;
 	}
-	b->cap_records = (mask + 1) / 2;
-	for (uint32_t n = 0; b->cons && n <= b->cons_mask; n++) {
-		uint32_t i = b->cons[n].hash & mask;
+	for (uint32_t n = 0; n < b->n_cons; n++) {
+		uint32_t i = cons[n].hash & mask;
 
-		if (!b->cons[n].number)
-			continue;
-		while (cons[i].number)
+		while (slots[i])
 			i = (i + 1) & mask;
-		cons[i] = b->cons[n];
+		slots[i] = n + 1;
 	}
-	free(b->cons);
-	b->cons = cons;
+	free(b->cons_slots);
+	b->cons_slots = slots;
 	b->cons_mask = mask;
 	return true;
 }
@@ -152,36 +160,35 @@ static uint32_t pop_record(struct builder *b, size_t start)
 
 	if (b->c.bad)
 		return 0;
-	if (b->n_cons + 1 > b->cap_records && !grow_cons(b, 2 * b->cons_mask + 1)) {
+	if (b->n_cons == (b->cons_mask + 1) / 2 && !grow_cons(b, 2 * b->cons_mask + 1)) {
 		fault_memory(b);
 		return 0;
 	}
 	b->scratch.n = start;
 	hash = hash_words(p, size);
-	for (i = hash & b->cons_mask; b->cons[i].number; i = (i + 1) & b->cons_mask) {
-		uint32_t n = b->cons[i].number - 1;
+	/* A record begins with its kind and number of elements, so those that begin alike are of one size. */
+	for (i = hash & b->cons_mask; b->cons_slots[i]; i = (i + 1) & b->cons_mask) {
+		const struct cons *other = &b->cons[b->cons_slots[i] - 1];
 
-		if (b->cons[i].hash == hash && b->records[n].size == size && !memcmp(b->unnamed.p + b->records[n].at, p, size))
-			return b->records[n].id;
+		if (other->hash == hash && size <= b->unnamed.n - other->at && !memcmp(b->unnamed.p + other->at, p, size))
+			return other->id;
 	}
-	b->records[b->n_cons].at = b->unnamed.n;
-	b->records[b->n_cons].size = size;
-	b->records[b->n_cons].id = b->next_id;
-	b->cons[i] = (struct cons_slot){ hash, ++b->n_cons };
+	b->cons[b->n_cons] = (struct cons){ hash, b->unnamed.n, b->next_id };
+	b->cons_slots[i] = ++b->n_cons;
 	add_unnamed(b, p, size);
 	return b->next_id - 1;
 }
 
-static bool grow_simple(struct builder *b)
+static bool grow_simple(struct builder *b, uint32_t cap)
 {
-	uint32_t cap = MAX(2 * b->next_id, 1u << 12);
-
 	for (size_t i = 0; i < ARRAY_SIZE(b->simple); i++) {
-		uint32_t *simple = realloc(b->simple[i], cap * sizeof(*simple));
+		uint32_t *simple = array_new(cap, sizeof(*simple));
 
 		if (!simple)
 			return false;
-		memset(simple + b->cap_simple, 0, (cap - b->cap_simple) * sizeof(*simple));
+		if (b->cap_simple)
+			memcpy(simple, b->simple[i], b->cap_simple * sizeof(*simple));
+		free(b->simple[i]);
 		b->simple[i] = simple;
 	}
 	b->cap_simple = cap;
@@ -194,7 +201,7 @@ static uint32_t make_simple(struct builder *b, uint8_t op, uint32_t of)
 	static const uint8_t kinds[] = { BTF_KIND_PTR, BTF_KIND_CONST, BTF_KIND_VOLATILE, BTF_KIND_RESTRICT };
 	uint32_t words[] = { 0, (uint32_t)kinds[op - OP_PTR] << 24, of };
 
-	if (b->next_id > b->cap_simple && !grow_simple(b)) {
+	if (b->next_id > b->cap_simple && !grow_simple(b, MAX(2 * b->next_id, 1u << 12))) {
 		fault_memory(b);
 		return 0;
 	}
@@ -214,6 +221,23 @@ static uint32_t make_record(struct builder *b, uint32_t name, uint32_t kind, boo
 }
 
 /* ---- strings ---- */
+
+/* Strings stay in their chunks until the end. What lies there one behind the other is one piece. */
+static void add_string(struct builder *b, const char *s, size_t n)
+{
+	struct piece *last = b->pieces.n > b->pieces_start ? (struct piece *)(b->pieces.p + b->pieces.n) - 1 : NULL;
+
+	if (last && last->p + last->size == s) {
+		last->size += n;
+	} else {
+		struct piece piece = { s, n };
+
+		buffer_add(&b->pieces, &piece, sizeof(piece));
+		if (b->pieces.failed)
+			fault_memory(b);
+	}
+	b->strings_size += n;
+}
 
 /* The offset in the BTF of a string of the pack. */
 static uint32_t string_offset(struct builder *b, uint32_t string)
@@ -237,10 +261,8 @@ static uint32_t string_offset(struct builder *b, uint32_t string)
 	}
 	s = (const char *)b->text->data + b->text->at[string - b->text_first];
 	n = b->text->at[string - b->text_first + 1] - b->text->at[string - b->text_first] - 1;
-	b->string_at[string] = b->strings.n + 1;
-	buffer_add(&b->strings, s, n + 1);
-	if (b->strings.failed)
-		fault_memory(b);
+	b->string_at[string] = b->strings_size + 1;
+	add_string(b, s, n + 1);
 	return b->string_at[string] - 1;
 }
 
@@ -379,8 +401,7 @@ static int name_functions(struct builder *b);
 static uint32_t take_reference(struct builder *b, uint8_t op)
 {
 	uint8_t class = op >= OP_VARIANT ? op - OP_VARIANT : op - OP_NAMED;
-	uint32_t variant = 0, name;
-	const struct named_slot *slot;
+	uint32_t variant = 0, name, id;
 
 	if (op >= OP_VARIANT) {
 		if (b->c.end - b->c.p < 4) {
@@ -399,9 +420,9 @@ static uint32_t take_reference(struct builder *b, uint8_t op)
 	}
 	if (class == PACK_FUNC && !b->functions && name_functions(b) < 0)
 		b->c.bad = true;
-	slot = find_slot(b, class, name, variant);
-	if (slot->id)
-		return slot->id;
+	id = find_name(b, class, name, variant);
+	if (id)
+		return id;
 	if (b->partial && (class == PACK_STRUCT || class == PACK_UNION))
 		return make_record(b, string_offset(b, name), BTF_KIND_FWD, class == PACK_UNION, 0);
 	b->c.bad = true;
@@ -573,7 +594,7 @@ static void take_body(struct builder *b, const struct pack_def *def)
 int ab_builder_def(struct builder *b, uint32_t number, uint32_t id)
 {
 	struct pack_def def;
-	int r = ab_pack_def(b->pack, number, &def, b->err);
+	int r = ab_pack_read_def(b->pack, &b->reader, number, &def, b->err);
 
 	if (r < 0)
 		return r;
@@ -613,7 +634,7 @@ static int each_in_set(struct builder *b, const uint64_t *bits, int (*fn)(struct
 			uint32_t def = 64 * i + __builtin_ctzll(word), name;
 			uint8_t kind;
 
-			r = ab_pack_head(b->pack, def, &kind, &name, b->err);
+			r = ab_pack_read_head(b->pack, &b->reader, def, &kind, &name, b->err);
 			if (r == 0)
 				r = fn(b, def, kind & PACK_KIND ? id++ : 0);
 		}
@@ -622,28 +643,31 @@ static int each_in_set(struct builder *b, const uint64_t *bits, int (*fn)(struct
 	return r;
 }
 
-/* Room for as many types as sets of this size have, so that nothing grows on the way. */
+/* Room for as much as sets of this size have, so that nothing grows on the way. What is not needed is not touched. */
 static bool reserve(struct builder *b, const uint64_t *bits)
 {
 	size_t n = 1; /* a set may be empty, and room for nothing is NULL */
 
 	for (size_t i = 0; i < PACK_BITS(b->pack->n_defs); i++)
 		n += __builtin_popcountll(bits[i]);
-	while (b->cons_mask < 2 * n)
+	while (b->cons_mask < n)
 		if (!grow_cons(b, 2 * b->cons_mask + 1))
 			return false;
-	return buffer_room(&b->named, 24 * n) && buffer_room(&b->unnamed, 24 * n) && buffer_room(&b->strings, 32 * n);
+	if (!b->names)
+		b->names = array_new(b->pack->n_strings, sizeof(*b->names));
+	return b->names && (b->cap_simple >= 3 * n || grow_simple(b, 3 * n)) && buffer_room(&b->named, 96 * n) &&
+	       buffer_room(&b->unnamed, 24 * n);
 }
 
 static int name_definition(struct builder *b, uint32_t number, uint32_t id)
 {
 	struct pack_def def = {};
-	int r = ab_pack_head(b->pack, number, &def.kind, &def.name, b->err);
+	int r = ab_pack_read_head(b->pack, &b->reader, number, &def.kind, &def.name, b->err);
 
 	if (r < 0 || (ab_pack_class(def.kind) == PACK_FUNC) != b->functions)
 		return r;
 	if (def.kind & PACK_VARIANT)
-		r = ab_pack_def(b->pack, number, &def, b->err);
+		r = ab_pack_read_def(b->pack, &b->reader, number, &def, b->err);
 	if (r == 0 && !add_name(b, &def, id))
 		r = ab_fail_memory(b->err);
 	return r;
@@ -674,8 +698,10 @@ int ab_builder_init(struct builder *b, const struct ab_pack *pack, struct ab_err
 {
 	*b = (struct builder){ .pack = pack, .err = err, .next_id = 1 };
 	b->string_at = array_new(pack->n_strings, sizeof(*b->string_at));
-	buffer_add(&b->strings, "", 1);
-	if (!b->string_at || b->strings.failed || !grow_slots(b) || !grow_cons(b, 255)) {
+	add_string(b, "", 1);
+	if (buffer_room(&b->named, sizeof(struct btf_header)))
+		b->named.n = sizeof(struct btf_header);
+	if (!b->string_at || !b->named.n || b->fault || !grow_slots(b) || !grow_cons(b, 255)) {
 		ab_builder_clear(b);
 		return ab_fail_memory(err);
 	}
@@ -686,33 +712,49 @@ void ab_builder_clear(struct builder *b)
 {
 	buffer_clear(&b->named);
 	buffer_clear(&b->unnamed);
-	buffer_clear(&b->strings);
+	buffer_clear(&b->pieces);
 	buffer_clear(&b->scratch);
 	free(b->string_at);
+	free(b->names);
 	free(b->slots);
 	free(b->cons);
-	free(b->records);
+	free(b->cons_slots);
 	for (size_t i = 0; i < ARRAY_SIZE(b->simple); i++)
 		free(b->simple[i]);
 }
 
-int ab_builder_finish(const struct builder *b, size_t named, size_t unnamed, size_t strings, void **ret_btf, size_t *ret_size)
+/* What follows is a BTF of its own, which extends the one before. */
+static void begin_split(struct builder *b)
 {
-	size_t types = b->named.n - named + (b->unnamed.n - unnamed), text = b->strings.n - strings;
+	b->named.n = sizeof(struct btf_header);
+	b->unnamed_start = b->unnamed.n;
+	b->pieces_start = b->pieces.n;
+	b->strings_start = b->strings_size;
+}
+
+int ab_builder_finish(struct builder *b, void **ret_btf, size_t *ret_size)
+{
+	size_t unnamed = b->unnamed.n - b->unnamed_start, types = b->named.n - sizeof(struct btf_header) + unnamed;
+	size_t strings = b->strings_size - b->strings_start;
 	struct btf_header h = {
 		.magic = BTF_MAGIC, .version = BTF_VERSION, .hdr_len = sizeof(h), .type_len = types,
-		.str_off = types, .str_len = text,
+		.str_off = types, .str_len = strings,
 	};
-	uint8_t *p = types + text > UINT32_MAX ? NULL : malloc(sizeof(h) + types + text);
+	uint8_t *p;
 
-	if (!p)
+	if (types + strings > UINT32_MAX || !buffer_room(&b->named, unnamed + strings))
 		return ab_fail_memory(b->err);
-	memcpy(p, &h, sizeof(h));
-	memcpy(p + sizeof(h), b->named.p + named, b->named.n - named);
-	memcpy(p + sizeof(h) + (b->named.n - named), b->unnamed.p + unnamed, b->unnamed.n - unnamed);
-	memcpy(p + sizeof(h) + types, b->strings.p + strings, text);
-	*ret_btf = p;
-	*ret_size = sizeof(h) + types + text;
+	memcpy(b->named.p, &h, sizeof(h));
+	buffer_add(&b->named, b->unnamed.p + b->unnamed_start, unnamed);
+	for (size_t at = b->pieces_start; at < b->pieces.n; at += sizeof(struct piece)) {
+		const struct piece *piece = (const struct piece *)(b->pieces.p + at);
+
+		buffer_add(&b->named, piece->p, piece->size);
+	}
+	p = realloc(b->named.p, b->named.n);
+	*ret_btf = p ? p : b->named.p;
+	*ret_size = b->named.n;
+	b->named = (struct buffer){};
 	return 0;
 }
 
@@ -720,7 +762,6 @@ int ab_builder_finish(const struct builder *b, size_t named, size_t unnamed, siz
 int ab_pack_extract(const struct ab_pack *pack, size_t index, void **ret_btf, size_t *ret_size, struct ab_error *err)
 {
 	uint32_t base = pack->kernels[index].base;
-	size_t named = 0, unnamed = 0, strings = 0;
 	_free_ uint64_t *bits = NULL, *base_bits = NULL;
 	struct builder b;
 	int r;
@@ -731,17 +772,14 @@ int ab_pack_extract(const struct ab_pack *pack, size_t index, void **ret_btf, si
 	r = base ? ab_pack_set(pack, base - 1, &base_bits, err) : 0;
 	if (r == 0 && base)
 		r = ab_builder_add(&b, base_bits);
-	if (base) {
-		named = b.named.n;
-		unnamed = b.unnamed.n;
-		strings = b.strings.n;
-	}
+	if (base)
+		begin_split(&b);
 	if (r == 0)
 		r = ab_pack_set(pack, index, &bits, err);
 	if (r == 0)
 		r = ab_builder_add(&b, bits);
 	if (r == 0)
-		r = ab_builder_finish(&b, named, unnamed, strings, ret_btf, ret_size);
+		r = ab_builder_finish(&b, ret_btf, ret_size);
 	ab_builder_clear(&b);
 	return r;
 }

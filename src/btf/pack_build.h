@@ -10,20 +10,30 @@ struct named_slot {
 	uint8_t class;
 };
 
+struct piece {
+	const char *p;
+	size_t size;
+};
+
 struct builder {
 	const struct ab_pack *pack;
 	struct ab_error *err;
-	struct buffer named, unnamed, strings, scratch; /* records of the BTF; scratch is a stack of those at hand */
-	uint32_t *string_at;      /* by string number: offset in strings plus 1 */
+	struct buffer named, unnamed, scratch; /* records of the BTF, named ones behind its header; those at hand, as a stack */
+	struct buffer pieces;     /* of strings: struct piece */
+	size_t strings_size;
+	size_t unnamed_start, pieces_start, strings_start; /* where a module's own begin */
+	uint32_t *string_at;      /* by string number: offset in the strings plus 1 */
 	const struct loaded *text; /* the chunk of the last string, which has the next one too as a rule */
 	uint32_t text_first, text_count;
-	struct named_slot *slots; /* what can be referred to */
+	struct def_reader reader;
+	/* By string number: id of the first definition with that name and no variant, times PACK_CLASSES plus its class. */
+	uint32_t *names;
+	struct named_slot *slots; /* other definitions that can be referred to */
 	uint32_t slot_mask, n_slots;
-	struct cons_slot { uint32_t hash, number; } *cons; /* unnamed types by their records: number plus 1 */
+	struct cons { uint32_t hash, at, id; } *cons; /* unnamed types by their records */
+	uint32_t *cons_slots;     /* by hash: number in `cons` plus 1 */
 	uint32_t cons_mask, n_cons;
 	uint32_t *simple[4], cap_simple;   /* pointers and qualifiers by what they are of: type id */
-	struct { uint32_t at, id, size; } *records; /* by number */
-	uint32_t cap_records;
 	uint32_t next_id;         /* of the next unnamed type */
 	const uint64_t *bits;     /* the set at hand, and the id of its first definition */
 	uint32_t first_id;
@@ -47,7 +57,7 @@ void ab_builder_clear(struct builder *b);
 int ab_builder_add(struct builder *b, const uint64_t *bits);
 /* One definition; `id` is its type's, 0 for a root. */
 int ab_builder_def(struct builder *b, uint32_t def, uint32_t id);
-/* The BTF without what the first `named`, `unnamed` and `strings` bytes hold. */
-int ab_builder_finish(const struct builder *b, size_t named, size_t unnamed, size_t strings, void **ret_btf, size_t *ret_size);
+/* The BTF, which the caller frees; only clearing is left to do then. */
+int ab_builder_finish(struct builder *b, void **ret_btf, size_t *ret_size);
 
 #endif

@@ -6,9 +6,10 @@
 #include <zstd.h>
 #include "pack_internal.h"
 
-#define CHUNK_SIZE (512u << 10)
+#define CHUNK_SIZE (128u << 10)
 #define SETS_SIZE (128u << 10)
 #define LEVEL 12
+/* In place of an item's final number: it gets one; a definition's place among the fresh ones is taken off. */
 #define PENDING UINT32_MAX
 #define NEIGHBOURS 24 /* how many kernels a set is tried against */
 
@@ -16,7 +17,10 @@
 struct fresh {
 	uint64_t prefix;  /* the first bytes of its name, for sorting */
 	const char *name;
-	uint32_t number, kernel, size;
+	uint32_t number, size;
+	uint64_t series;  /* of its kernels, a bit for each */
+	uint32_t first, last; /* of its kernels */
+	uint64_t kernels; /* a hash of which they are */
 	uint8_t kind;
 };
 
@@ -29,6 +33,7 @@ struct row {
 	uint32_t n_defs, chunk, offset, size;
 	uint32_t relative;            /* row plus 1 */
 	unsigned links;
+	uint64_t series;              /* a bit */
 };
 
 struct out_chunk {
@@ -105,6 +110,35 @@ static int compare_rows(const void *a, const void *b)
 	return ab_kernel_compare(((const struct row *)a)->key, ((const struct row *)b)->key);
 }
 
+/* Of "6.12.74+deb12-amd64": "6.12". Kernels of a series have more in common than others. */
+static size_t series_length(const char *release)
+{
+	size_t n = strcspn(release, ".");
+
+	return n + !!release[n] + strspn(release + n + !!release[n], "0123456789");
+}
+
+static bool is_same_series(const struct ab_kernel *a, const struct ab_kernel *b)
+{
+	size_t n = series_length(a->release);
+
+	return n == series_length(b->release) && !strncmp(a->release, b->release, n) && !strcmp(a->distribution, b->distribution);
+}
+
+/* Beyond 64 they share bits, which costs no more than locality. */
+static void mark_series(struct commit *c)
+{
+	unsigned n = 0;
+
+	for (uint32_t i = 0; i < c->n_rows; i++) {
+		uint32_t k = i;
+
+		while (k && !is_same_series(c->rows[k - 1].key, c->rows[i].key))
+			k--;
+		c->rows[i].series = k ? c->rows[k - 1].series : 1ull << n++ % 64;
+	}
+}
+
 static int make_rows(struct commit *c, struct ab_error *err)
 {
 	uint32_t n_old = c->old ? c->old->n_kernels : 0;
@@ -117,6 +151,7 @@ static int make_rows(struct commit *c, struct ab_error *err)
 	for (size_t i = 0; i < c->w->n_added; i++)
 		c->rows[c->n_rows++] = (struct row){ .key = &c->w->added[i].key, .new = &c->w->added[i] };
 	qsort(c->rows, c->n_rows, sizeof(*c->rows), compare_rows);
+	mark_series(c);
 	return 0;
 }
 
@@ -148,10 +183,20 @@ static void keep_old_rows(struct commit *c)
 
 /* ---- definitions ---- */
 
+static void add_kernel(const struct commit *c, struct fresh *f, uint32_t kernel)
+{
+	f->last = kernel;
+	f->kernels = (f->kernels ^ (kernel + 1)) * 0x9e3779b97f4a7c15u;
+	f->series |= c->rows[kernel].series;
+}
+
 static bool add_fresh(struct commit *c, uint32_t number, uint32_t kernel)
 {
 	struct item *item = ab_table_item(&c->w->defs, number), *name;
+	struct fresh *f;
 
+	if (item->final > PENDING - PACK_MAX_IDS)
+		add_kernel(c, &c->fresh[PENDING - item->final], kernel);
 	if (item->final)
 		return true;
 	if (c->n_fresh == c->cap_fresh) {
@@ -163,14 +208,14 @@ static bool add_fresh(struct commit *c, uint32_t number, uint32_t kernel)
 		c->fresh = fresh;
 		c->cap_fresh = cap;
 	}
-	item->final = PENDING;
+	item->final = PENDING - c->n_fresh;
 	name = ab_table_item(&c->w->strings, item->name);
-	c->fresh[c->n_fresh] = (struct fresh){ .name = (const char *)name->p, .number = number, .kernel = kernel,
-					      .size = name->size,
-					       .kind = item->kind & PACK_KIND };
+	f = &c->fresh[c->n_fresh++];
+	*f = (struct fresh){ .name = (const char *)name->p, .number = number, .size = name->size, .first = kernel,
+			     .kind = item->kind & PACK_KIND };
+	add_kernel(c, f, kernel);
 	for (unsigned i = 0; i < 8; i++)
-		c->fresh[c->n_fresh].prefix |= (uint64_t)(i < name->size ? name->p[i] : 0) << (56 - 8 * i);
-	c->n_fresh++;
+		f->prefix |= (uint64_t)(i < name->size ? name->p[i] : 0) << (56 - 8 * i);
 	return true;
 }
 
@@ -185,13 +230,30 @@ static int compare_readings(uint32_t a, uint32_t b)
 	return x < y ? -1 : x > y;
 }
 
+/* A kernel needs what several series have and what its own has, and of these what later kernels have too. */
+static int compare_series(uint64_t a, uint64_t b)
+{
+	int x = __builtin_popcountll(a), y = __builtin_popcountll(b);
+
+	if (x != y)
+		return x > y ? -1 : 1;
+	return a < b ? -1 : a > b;
+}
+
 static int compare_fresh(const void *a, const void *b)
 {
 	const struct fresh *x = a, *y = b;
 	int r;
 
-	if (x->kernel != y->kernel)
-		return x->kernel < y->kernel ? -1 : 1;
+	r = compare_series(x->series, y->series);
+	if (r)
+		return r;
+	if (x->first != y->first)
+		return x->first < y->first ? -1 : 1;
+	if (x->last != y->last)
+		return x->last > y->last ? -1 : 1;
+	if (x->kernels != y->kernels)
+		return x->kernels < y->kernels ? -1 : 1;
 	if (x->kind != y->kind)
 		return x->kind < y->kind ? -1 : 1;
 	if (x->prefix != y->prefix)
@@ -199,7 +261,7 @@ static int compare_fresh(const void *a, const void *b)
 	r = memcmp(x->name, y->name, MIN(x->size, y->size));
 	if (r || x->size != y->size)
 		return r ? r : x->size < y->size ? -1 : 1;
-	/* Of one name and kernel: whatever does not depend on who was first. */
+	/* Of one name and the same kernels: whatever does not depend on who was first. */
 	return compare_readings(x->number, y->number);
 }
 
@@ -225,17 +287,10 @@ struct export {
 	uint32_t fresh;
 };
 
-/* The number of a string in the file; a new one is appended. */
-static uint32_t export_string(struct commit *c, uint32_t number)
+/* The number of a string in the file. */
+static uint32_t export_string(const struct commit *c, uint32_t number)
 {
-	struct item *item = ab_table_item(&c->w->strings, number);
-
-	if (!item->final) {
-		item->final = ++c->n_strings;
-		buffer_add(&c->strings, item->p, item->size);
-		buffer_add(&c->strings, "", 1);
-	}
-	return item->final - 1;
+	return ab_table_item(&c->w->strings, number)->final - 1;
 }
 
 static void export_raw(struct walk *w, const uint8_t *p, size_t n)
@@ -278,6 +333,91 @@ static int flush_bodies(struct commit *c, struct ab_error *err)
 	return add_chunk(c, &c->bodies, CHUNK_BODIES, first, c->n_defs - first, err);
 }
 
+/* Strings that are new in the file. */
+struct used {
+	uint64_t series;
+	uint32_t number, first; /* in the writer, and in the order of use */
+};
+
+struct numbering {
+	struct walk walk;
+	struct commit *c;
+	uint32_t *place;     /* by string: in `used` */
+	struct buffer used;
+	uint64_t series;     /* of the definition at hand */
+};
+
+static void note_string(struct numbering *n, uint32_t string)
+{
+	struct item *item = ab_table_item(&n->c->w->strings, string);
+
+	if (!item->final) {
+		struct used u = { n->series, string, n->used.n / sizeof(u) };
+
+		item->final = PENDING;
+		n->place[string] = u.first;
+		buffer_add(&n->used, &u, sizeof(u));
+	} else if (item->final == PENDING && !n->used.failed) {
+		((struct used *)n->used.p)[n->place[string]].series |= n->series;
+	}
+}
+
+static void note_str(struct walk *w, uint64_t token)
+{
+	note_string((struct numbering *)w, token);
+}
+
+static int compare_used(const void *a, const void *b)
+{
+	const struct used *x = a, *y = b;
+	int r = compare_series(x->series, y->series);
+
+	return r ? r : x->first < y->first ? -1 : x->first > y->first;
+}
+
+static int write_strings(struct commit *c, struct buffer *used, struct ab_error *err)
+{
+	size_t n = used->n / sizeof(struct used);
+	struct used *u = (struct used *)used->p;
+	int r = 0;
+
+	if (n)
+		qsort(u, n, sizeof(*u), compare_used);
+	for (size_t i = 0; i < n && r == 0; i++) {
+		struct item *item = ab_table_item(&c->w->strings, u[i].number);
+
+		item->final = ++c->n_strings;
+		buffer_add(&c->strings, item->p, item->size);
+		buffer_add(&c->strings, "", 1);
+		if (c->strings.n >= CHUNK_SIZE)
+			r = flush_strings(c, err);
+	}
+	return r == 0 ? flush_strings(c, err) : r;
+}
+
+static int number_strings(struct commit *c, struct ab_error *err)
+{
+	struct numbering n = { .walk = { .str = note_str }, .c = c };
+	int r = 0;
+
+	n.place = array_new(c->w->strings.n, sizeof(*n.place));
+	for (uint32_t i = 0; i < c->n_fresh && n.place && r == 0; i++) {
+		const struct item *item = ab_table_item(&c->w->defs, c->fresh[i].number);
+
+		n.series = c->fresh[i].series;
+		note_string(&n, item->name);
+		if (!ab_pack_walk(&n.walk, item->kind, item->p, item->size))
+			r = ab_fail(err, AB_ERROR_INTERNAL, -EINVAL, "a definition that cannot be written");
+	}
+	if (!n.place || n.used.failed)
+		r = ab_fail_memory(err);
+	if (r == 0)
+		r = write_strings(c, &n.used, err);
+	buffer_clear(&n.used);
+	free(n.place);
+	return r;
+}
+
 /* The heads come before the bodies in the file, so bodies are made after them, from the same walk over the definitions. */
 static int export_defs(struct commit *c, struct buffer *sizes, struct ab_error *err)
 {
@@ -299,8 +439,6 @@ static int export_defs(struct commit *c, struct buffer *sizes, struct ab_error *
 		before = name;
 		if (c->bodies.n >= CHUNK_SIZE)
 			r = flush_bodies(c, err);
-		if (r == 0 && c->strings.n >= CHUNK_SIZE)
-			r = flush_strings(c, err);
 	}
 	return r;
 }
@@ -322,12 +460,12 @@ static int write_defs(struct commit *c, struct ab_error *err)
 
 		buffer_add(&c->heads, &kind, 1);
 	}
-	r = export_defs(c, &sizes, err);
+	r = number_strings(c, err);
+	if (r == 0)
+		r = export_defs(c, &sizes, err);
 	buffer_add(&c->heads, sizes.p, sizes.n);
 	if (r == 0 && sizes.failed)
 		r = ab_fail_memory(err);
-	if (r == 0)
-		r = flush_strings(c, err);
 	if (r == 0)
 		r = flush_bodies(c, err);
 	if (r == 0)

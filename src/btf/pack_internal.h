@@ -57,19 +57,10 @@ struct cursor {
 	bool bad; /* it was asked for more than there is, or found what cannot be */
 };
 
+uint64_t ab_take_long_varint(struct cursor *c);
 static inline uint64_t take_varint(struct cursor *c)
 {
-	uint64_t v = 0;
-
-	for (unsigned shift = 0; c->p < c->end && shift < 64; shift += 7) {
-		uint8_t byte = *c->p++;
-
-		v |= (uint64_t)(byte & 127) << shift;
-		if (byte < 128)
-			return v;
-	}
-	c->bad = true;
-	return 0;
+	return c->p < c->end && *c->p < 128 ? *c->p++ : ab_take_long_varint(c);
 }
 
 static inline uint8_t take_byte(struct cursor *c)
@@ -178,7 +169,7 @@ struct loaded {
 	uint8_t *data;
 	uint32_t *at;     /* strings: offset of each and the end. heads: start of each body within its segment and the end */
 	uint32_t *name;   /* heads: string number */
-	uint8_t *kind;    /* heads: kind byte */
+	const uint8_t *kind; /* heads: kind byte, in data */
 };
 
 struct kernel_row {
@@ -208,6 +199,7 @@ struct ab_pack {
 	uint32_t *lists, n_of_kind[CHUNK_SETS + 1];
 	const uint32_t *of_kind[CHUNK_SETS + 1];
 	struct pack_names *names; /* definitions by name, made when first asked for; atomic */
+	struct ZSTD_DCtx_s *zstd; /* what chunks are decompressed with while nobody does; atomic */
 	struct recent_set *recent; /* where the next set is reached from, NULL while a thread has it; atomic */
 };
 
@@ -225,6 +217,14 @@ int ab_pack_def(const struct ab_pack *pack, uint32_t def, struct pack_def *ret, 
 /* Kind byte and name only: loads no body. */
 int ab_pack_head(const struct ab_pack *pack, uint32_t def, uint8_t *ret_kind, uint32_t *ret_name, struct ab_error *err);
 int ab_pack_string(const struct ab_pack *pack, uint32_t string, const char **ret, size_t *ret_size, struct ab_error *err);
+/* Where the last definition was found: the next one is there too, as a rule. Begins as zeros. */
+struct def_reader {
+	const struct loaded *heads, *bodies;
+	uint32_t heads_first, heads_count, bodies_first, bodies_count, bodies_size;
+};
+int ab_pack_read_head(const struct ab_pack *pack, struct def_reader *at, uint32_t def, uint8_t *ret_kind, uint32_t *ret_name,
+		      struct ab_error *err);
+int ab_pack_read_def(const struct ab_pack *pack, struct def_reader *at, uint32_t def, struct pack_def *ret, struct ab_error *err);
 /* The chunk that has a string, which there is, and which strings that has. */
 int ab_pack_text(const struct ab_pack *pack, uint32_t string, const struct loaded **ret, uint32_t *ret_first, uint32_t *ret_count,
 		 struct ab_error *err);

@@ -484,7 +484,7 @@ static int build_subset(const struct subset *s, struct ab_btf **ret_btf)
 	b.partial = true;
 	r = ab_builder_add(&b, bits);
 	if (r == 0)
-		r = ab_builder_finish(&b, 0, 0, 0, &btf, &size);
+		r = ab_builder_finish(&b, &btf, &size);
 	ab_builder_clear(&b);
 	return r < 0 ? r : ab_btf_open_mem(btf, size, ret_btf, s->err);
 }

@@ -4,6 +4,21 @@
 #include <xxhash.h>
 #include "pack_internal.h"
 
+uint64_t ab_take_long_varint(struct cursor *c)
+{
+	uint64_t v = 0;
+
+	for (unsigned shift = 0; c->p < c->end && shift < 64; shift += 7) {
+		uint8_t byte = *c->p++;
+
+		v |= (uint64_t)(byte & 127) << shift;
+		if (byte < 128)
+			return v;
+	}
+	c->bad = true;
+	return 0;
+}
+
 uint64_t ab_pack_hash(const void *p, size_t n, uint64_t seed)
 {
 	return XXH3_64bits_withSeed(p, n, seed);
