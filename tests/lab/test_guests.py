@@ -120,17 +120,40 @@ def test_what_an_older_kernel_lacks(lab, kernel, objects, tmp_path, what, reason
     assert report["tests"][0]["verdict"] == verdict and reason in report["tests"][0]["reason"]
 
 
-def test_control_groups_of_compilers(lab, kernel, objects, tmp_path):
-    """What anybpfd puts compilers into holds: there is a cgroup2 with controllers in every guest."""
+OWN_GROUP = """mkdir /sys/fs/cgroup/mine
+echo '+cpu +memory +pids' > /sys/fs/cgroup/cgroup.subtree_control
+in_own_group() { (echo 0 > /sys/fs/cgroup/mine/cgroup.procs && exec "$@"); }
+"""
+SERVICE = """in_own_group ./anybpfd --state /tmp/state --listen 127.0.0.1:7600 --anonymous read,build 2> /tmp/log &
+for i in $(seq 60); do grep -q '"ready"' /tmp/log && break; sleep 1; done
+cd /sys/fs/cgroup/mine
+wget -q -O - http://127.0.0.1:7600/readyz | grep -q '"cgroups":"on"' || exit 1
+wget -q -O /dev/null --header 'Content-Type: application/json' --post-file $OLDPWD/body.json http://127.0.0.1:7600/v1/build || exit 1
+for pid in $(cat builder-0/cgroup.procs); do cat /proc/$pid/cmdline; done | grep -q anybpf-cc || exit 1
+grep -q 2147483648 builder-0/memory.max && kill $(cat server/cgroup.procs) || exit 1
+for i in $(seq 60); do [ -d builder-0 ] || break; sleep 1; done
+[ ! -d builder-0 ]"""
+
+
+@pytest.mark.parametrize("names, script", [
+    (["tests/unit/unit-cgroups"], "ANYBPF_TEST_CGROUPS=1 in_own_group ./unit-cgroups holds"),
+    (["anybpfd", "anybpf-cc", "libanybpf.so.0"], SERVICE)], ids=["limits", "service"])
+def test_control_groups_of_compilers(lab, kernel, objects, tmp_path, names, script):
+    """There is a cgroup2 with controllers in every guest: what anybpfd puts compilers into holds, and it does put them there."""
     folder = tempfile.TemporaryDirectory(dir="/var/tmp")  # guests have a /tmp of their own
-    program = shutil.copy(BUILD / "tests" / "unit" / "unit-cgroups", folder.name)
-    libraries = re.findall(r"(/\S+) \(0x", subprocess.run(["ldd", program], check=True, capture_output=True, text=True).stdout)
-    workload = ["mkdir /sys/fs/cgroup/mine", "echo '+cpu +memory +pids' > /sys/fs/cgroup/cgroup.subtree_control",
-                f"/bin/sh -c 'echo $$ > /sys/fs/cgroup/mine/cgroup.procs && ANYBPF_TEST_CGROUPS=1 exec {program} holds'"
-                " && cp /bin/busybox /tmp/cgroups-hold && /tmp/cgroups-hold"]
-    tool = copy(objects, tmp_path, "cgroups", f"files = {json.dumps([program, *libraries])}\nworkload = {json.dumps(workload)}\n"
-                '[[event]]\nwhere = { comm = "cgroups-hold" }\n')
-    report = lab.test(tool, "--kernels", kernel, status=None)
+    here = pathlib.Path(folder.name)
+    for name in names:
+        shutil.copy(BUILD / name, here)
+    environment = {**os.environ, "LD_LIBRARY_PATH": str(here)}
+    listed = [subprocess.run(["ldd", program], env=environment, capture_output=True, text=True).stdout for program in here.iterdir()]
+    libraries = re.findall(r"(/\S+) \(0x", "".join(listed))
+    (here / "body.json").write_text(json.dumps({"source": "a.bpf.c", "files": {"a.bpf.c": "int a;"}}))
+    (here / "script").write_text(f"cd {here}\nexport LD_LIBRARY_PATH={here}\n{OWN_GROUP}{script}\n")
+    workload = [f"/bin/sh {here}/script && cp /bin/busybox /tmp/groups-hold && /tmp/groups-hold"]
+    files = sorted({*map(str, here.iterdir()), *libraries})
+    tool = copy(objects, tmp_path, "cgroups", f"files = {json.dumps(files)}\nworkload = {json.dumps(workload)}\ntimeout_s = 150\n"
+                '[[event]]\nwhere = { comm = "groups-hold" }\n')
+    report = lab.test(tool, "--kernels", kernel, "--memory", 2048, "--timeout", "250s", status=None)
     assert [(t["verdict"], t["reason"]) for t in report["tests"]] == [("pass", "")], report
 
 
