@@ -43,6 +43,13 @@ static inline const char *ab_btf_name(const struct ab_btf *btf, const struct btf
 	return ab_btf_str(btf, t->name_off);
 }
 
+/* Bytes behind struct btf_type, by kind: a fixed part and one for each of the vlen elements. */
+struct kind_layout {
+	uint8_t fixed, element;
+};
+#define KNOWN_KINDS (BTF_KIND_ENUM64 + 1)
+extern const struct kind_layout ab_btf_layouts[KNOWN_KINDS];
+
 /* With the bits that newer kernels (7.x) took for more kinds and longer lists; they were zero before. */
 static inline uint32_t ab_btf_kind(const struct btf_type *t) { return t->info >> 24 & 0x7f; }
 static inline uint32_t ab_btf_vlen(const struct btf_type *t) { return t->info & 0xffffff; }

@@ -18,13 +18,6 @@ struct slot {
 	bool named;
 };
 
-/* Bytes behind struct btf_type, by kind: a fixed part and one for each of the vlen elements. */
-struct kind_layout {
-	uint8_t fixed, element;
-};
-#define KNOWN_KINDS (BTF_KIND_ENUM64 + 1)
-extern const struct kind_layout ab_btf_layouts[KNOWN_KINDS];
-
 #define OPAQUE UINT32_MAX /* offset of a type whose kind is not known: its kind is BTF_KIND_UNKN, as of void */
 
 struct ab_btf {

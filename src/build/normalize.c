@@ -3,7 +3,7 @@
  * The BTF of an object in one order. LLVM numbers forward declarations in the order of their addresses in its memory,
  * which differs from run to run; here they get the order of their names, and the strings that of their first use.
  */
-#include <linux/btf.h>
+#include <btf/btf.h>
 #include "internal.h"
 
 struct btf_bytes {
@@ -37,28 +37,16 @@ static uint32_t kind_of(const struct btf_bytes *b, const uint8_t *record)
 	return BTF_INFO_KIND(get(b, record + 4));
 }
 
-/* What follows a type's record: entries of `size` bytes, `count` of them; the first word of each may be a name. */
+/* What follows a type's record: `count` entries of `size` bytes. */
 static bool tail_of(const struct btf_bytes *b, const uint8_t *record, uint32_t *ret_size, uint32_t *ret_count)
 {
-	uint32_t vlen = BTF_INFO_VLEN(get(b, record + 4));
+	uint32_t vlen = BTF_INFO_VLEN(get(b, record + 4)), kind = kind_of(b, record);
 
-	*ret_count = vlen;
-	switch (kind_of(b, record)) {
-	case BTF_KIND_INT: *ret_size = 4, *ret_count = 1; return true;
-	case BTF_KIND_ARRAY: *ret_size = 12, *ret_count = 1; return true;
-	case BTF_KIND_STRUCT: case BTF_KIND_UNION: *ret_size = 12; return true;
-	case BTF_KIND_ENUM: *ret_size = 8; return true;
-	case BTF_KIND_FUNC_PROTO: *ret_size = 8; return true;
-	case BTF_KIND_VAR: *ret_size = 4, *ret_count = 1; return true;
-	case BTF_KIND_DATASEC: *ret_size = 12; return true;
-	case BTF_KIND_DECL_TAG: *ret_size = 4, *ret_count = 1; return true;
-	case BTF_KIND_ENUM64: *ret_size = 12; return true;
-	case BTF_KIND_PTR: case BTF_KIND_FWD: case BTF_KIND_TYPEDEF: case BTF_KIND_VOLATILE: case BTF_KIND_CONST:
-	case BTF_KIND_RESTRICT: case BTF_KIND_FUNC: case BTF_KIND_FLOAT: case BTF_KIND_TYPE_TAG:
-		*ret_size = 0, *ret_count = 0;
-		return true;
-	default: return false;
-	}
+	if (!kind || kind >= KNOWN_KINDS)
+		return false;
+	*ret_size = ab_btf_layouts[kind].fixed + ab_btf_layouts[kind].element;
+	*ret_count = ab_btf_layouts[kind].fixed ? 1 : *ret_size ? vlen : 0;
+	return true;
 }
 
 /* Finds every record; false when something is not as LLVM writes it, and then nothing is touched. */
