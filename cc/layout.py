@@ -78,7 +78,9 @@ def apply(bolt, program, profile, output):
 
 
 def train(bolt, program, profile, anybpf):
-    merge = shutil.which("merge-fdata", path=str(pathlib.Path(os.path.realpath(bolt)).parent))
+    merge = shutil.which("merge-fdata", path=str(pathlib.Path(os.path.realpath(shutil.which(bolt) or bolt)).parent))
+    if not merge:
+        sys.exit(f"no merge-fdata beside {bolt}")
     sources = [*sorted((ROOT / "bench" / "corpus").glob("*.bpf.c")), *sorted((ROOT / "tools").glob("*.bpf.c"))]
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
