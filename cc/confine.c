@@ -27,8 +27,8 @@
 enum { NOBODY = 65534, FILTER_LIMIT = 4096, FILES_LIMIT = 64, THREADS_LIMIT = 256 };
 
 /*
- * What has nothing in it that a job could change or find is made once, for all children: an empty root, no network. A child's own are
- * who it is, what processes there are, and what it could leave for another.
+ * What has nothing in it that a job could change or find is made once, for all children: an empty root, no network. A
+ * child's own are who it is, what processes there are, and what it could leave for another.
  */
 enum { SHARED_NAMESPACES = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWCGROUP,
        OWN_NAMESPACES = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWIPC,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * Control groups for compilers: one each, with limits, below the group that this process has for itself, which systemd gives with
- * Delegate=. Where there is none, compiles have their other limits (docs/sandbox.md).
+ * Control groups for compilers: one each, with limits, below the group that this process has for itself, which systemd
+ * gives with Delegate=. Where there is none, compiles have their other limits (docs/sandbox.md).
  */
 #ifndef AB_SERVE_CGROUPS_H
 #define AB_SERVE_CGROUPS_H
@@ -15,8 +15,8 @@ struct cgroup_limits {
 };
 
 /*
- * Moves this process into the group `server` below its own, so that there can be others beside it. -EOPNOTSUPP/UNSUPPORTED when this
- * machine or whoever started the process gives no such group, with the reason; then nothing has changed.
+ * Moves this process into the group `server` below its own, so that there can be others beside it. -EOPNOTSUPP/UNSUPPORTED
+ * when this machine or whoever started the process gives no such group, with the reason; then nothing has changed.
  */
 struct cgroups;
 int ab_cgroups_open(const struct cgroup_limits *limits, struct cgroups **ret_all, struct ab_error *err);
