@@ -6,8 +6,6 @@
 #include <btf/pack.h>
 #include "check.h"
 
-enum { WORDS_MAX = 16 };
-
 /* ---- names ---- */
 
 /* Of a name without the underscores in front and what the compiler appended ("x.isra.0"). */
@@ -17,52 +15,22 @@ static size_t bare_part(const char *name, const char **ret)
 	return strcspn(*ret, ".");
 }
 
-struct words {
-	struct { const char *p; size_t n; } list[WORDS_MAX];
-	size_t n;
-};
-
-static void split_words(const char *p, size_t n, struct words *ret)
+/* Whether the longer name is the shorter one, of two words at the least, with one more word behind it. */
+static bool is_continued(const char *a, size_t n, const char *b, size_t m)
 {
-	const char *end = p + n;
-
-	ret->n = 0;
-	while (p < end && ret->n < WORDS_MAX) {
-		const char *stop = memchr(p, '_', (size_t)(end - p));
-		size_t size = (size_t)((stop ? stop : end) - p);
-
-		if (size) {
-			ret->list[ret->n].p = p;
-			ret->list[ret->n++].n = size;
-		}
-		p += size + 1;
-	}
-}
-
-/* Whether one name is the other with one more word behind it. */
-static bool is_continued(const struct words *a, const struct words *b)
-{
-	if (a->n > b->n)
-		return is_continued(b, a);
-	if (a->n < 2 || b->n - a->n > 1)
-		return false;
-	for (size_t i = 0; i < a->n; i++)
-		if (a->list[i].n != b->list[i].n || memcmp(a->list[i].p, b->list[i].p, a->list[i].n))
-			return false;
-	return true;
+	if (n > m)
+		return is_continued(b, m, a, n);
+	return m > n + 1 && b[n] == '_' && !memcmp(a, b, n) && memchr(a, '_', n) && !memchr(b + n + 1, '_', m - n - 1);
 }
 
 enum ab_check_like ab_check_likeness(const char *wanted, const char *name)
 {
 	const char *a, *b;
 	size_t n = bare_part(wanted, &a), m = bare_part(name, &b);
-	struct words x, y;
 
 	if (n == m && !memcmp(a, b, n))
 		return LIKE_SAME;
-	split_words(a, n, &x);
-	split_words(b, m, &y);
-	if (is_continued(&x, &y))
+	if (is_continued(a, n, b, m))
 		return LIKE_BEGINNING;
 	return n > 5 && (m > n ? m - n : n - m) < 2 && str_distance(wanted, name, 1) <= 1 ? LIKE_SPELLING : LIKE_NOT;
 }
@@ -103,7 +71,7 @@ uint32_t ab_check_asked(const struct ab_check *check, size_t i, const char **ret
 struct like {
 	uint32_t def;
 	enum ab_check_like like;
-	const char *name; /* without prefix */
+	const char *name; /* without prefix; a kept text, so that equal names are one */
 };
 
 struct likes {
@@ -118,8 +86,10 @@ struct missing {
 
 int ab_check_new_missing(struct ab_check *check, struct ab_error *err)
 {
-	struct missing *m = check->missing = calloc(1, sizeof(*m));
+	struct missing *m;
 
+	ab_check_free_missing(check);
+	m = check->missing = calloc(1, sizeof(*m));
 	if (m) {
 		m->likes = array_new(check->n_questions, sizeof(*m->likes));
 		m->is_known = array_new(check->n_questions, sizeof(*m->is_known));
@@ -221,17 +191,24 @@ static bool say_since(const struct ab_check *check, size_t kernel, const uint64_
 	return has;
 }
 
+/* Whether a kernel has any of a name; its definitions need not be the same everywhere. */
+static bool has_name(const struct likes *likes, const char *name, const struct ab_pack_defs *kernel)
+{
+	for (size_t i = 0; kernel && i < likes->n; i++)
+		if (likes->list[i].name == name && ab_pack_defs_has(kernel, likes->list[i].def))
+			return true;
+	return false;
+}
+
 /*
  * How likely it is the target's successor: 0 not at all. What the nearest kernel with the target has beside it is none,
  * except for "__x", which "x" may be a part of now. Spelling counts where no kernel has the target.
  */
-static int rate(const struct like *like, const struct ab_pack_defs *nearest)
+static int rate(const struct likes *likes, const struct like *like, const struct ab_pack_defs *nearest)
 {
-	bool is_beside = nearest && ab_pack_defs_has(nearest, like->def);
-
 	switch (like->like) {
-	case LIKE_SAME: return is_beside ? 1 : 4;
-	case LIKE_BEGINNING: return is_beside ? 0 : 3;
+	case LIKE_SAME: return has_name(likes, like->name, nearest) ? 1 : 4;
+	case LIKE_BEGINNING: return has_name(likes, like->name, nearest) ? 0 : 3;
 	case LIKE_SPELLING: return nearest ? 0 : 2;
 	default: return 0;
 	}
@@ -243,11 +220,12 @@ static const char *choose_like(const struct likes *likes, const struct ab_pack_d
 	int best = 0;
 
 	for (size_t i = 0; i < likes->n; i++) {
-		int rating = ab_pack_defs_has(kernel, likes->list[i].def) ? rate(&likes->list[i], nearest) : 0;
+		const struct like *like = &likes->list[i];
+		int rating = ab_pack_defs_has(kernel, like->def) ? rate(likes, like, nearest) : 0;
 
 		if (rating > best) {
 			best = rating;
-			name = likes->list[i].name;
+			name = like->name;
 		}
 	}
 	return name;
