@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /* Maps as sorted tables, bar charts and stacks, or as one JSON line each. */
-#include "run.h"
+#include "map_entries.h"
 
 /* ---- which maps ---- */
 
@@ -81,169 +81,6 @@ int run_check_maps(struct run *run, struct ab_error *err)
 	return 0;
 }
 
-/* ---- entries ---- */
-
-/* Where a map's --sort column lies. */
-struct sort_column {
-	const struct ab_format *format;
-	size_t column;
-	bool in_value;
-};
-
-struct entries {
-	const struct ab_map *map;
-	size_t key_size, value_size; /* value_size: summed, or of all CPUs */
-	size_t value_offset, stride;
-	bool sum, skip_zero;
-	struct sort_column sort;
-	char *data;
-	size_t count, cap;
-	bool failed;
-};
-
-static size_t align8(size_t n)
-{
-	return (n + 7) & ~(size_t)7;
-}
-
-static bool is_zero(const void *data, size_t size)
-{
-	const char *p = data;
-
-	return !size || (!p[0] && !memcmp(p, p + 1, size - 1));
-}
-
-static int take_entry(const void *key, const void *value, void *ctx)
-{
-	struct entries *entries = ctx;
-	char *entry;
-
-	if (entries->count == entries->cap) {
-		size_t cap = entries->cap ? entries->cap * 2 : 256;
-		char *data = reallocarray(entries->data, cap, entries->stride);
-
-		if (!data) {
-			entries->failed = true;
-			return 1;
-		}
-		entries->data = data;
-		entries->cap = cap;
-	}
-	entry = entries->data + entries->count * entries->stride;
-	memcpy(entry, key, entries->key_size);
-	if (entries->sum)
-		ab_map_sum_cpus(entries->map, value, entry + entries->value_offset);
-	else
-		memcpy(entry + entries->value_offset, value, entries->value_size);
-	if (!entries->skip_zero || !is_zero(entry + entries->value_offset, entries->value_size))
-		entries->count++;
-	return 0;
-}
-
-static const void *entry_key(const struct entries *entries, size_t i)
-{
-	return entries->data + i * entries->stride;
-}
-
-static const void *entry_value(const struct entries *entries, size_t i)
-{
-	return entries->data + i * entries->stride + entries->value_offset;
-}
-
-static int read_entries(const struct ab_map *map, bool per_cpu, bool clear, struct entries *entries,
-			struct ab_error *err)
-{
-	int r;
-
-	*entries = (struct entries){ .map = map, .key_size = ab_map_key_size(map) };
-	entries->sum = ab_map_is_per_cpu(map) && !per_cpu;
-	entries->value_size = entries->sum ? ab_map_value_size(map) : ab_map_value_bytes(map);
-	entries->value_offset = align8(entries->key_size);
-	entries->stride = entries->value_offset + align8(entries->value_size);
-	entries->skip_zero = ab_map_kind(map) == AB_MAP_ARRAY && ab_map_max_entries(map) > 1;
-	r = ab_map_iterate(map, clear, take_entry, entries, err);
-	if (entries->failed)
-		return ab_fail_memory(err);
-	return r < 0 ? r : 0;
-}
-
-/* ---- order ---- */
-
-static int compare_part(const struct ab_format *format, const void *a, const void *b, size_t size)
-{
-	return format ? ab_format_compare(format, a, b) : memcmp(a, b, size);
-}
-
-static int by_key(const void *a, const void *b, void *ctx)
-{
-	const struct entries *entries = ctx;
-
-	return compare_part(ab_map_key_format(entries->map), a, b, entries->key_size);
-}
-
-static int by_value(const void *a, const void *b, void *ctx)
-{
-	const struct entries *entries = ctx;
-	size_t at = entries->value_offset;
-	int r = compare_part(ab_map_value_format(entries->map), (const char *)b + at, (const char *)a + at,
-			     entries->value_size);
-
-	return r ? r : by_key(a, b, ctx);
-}
-
-static bool find_column(const struct ab_format *format, const char *name, size_t *ret_column)
-{
-	for (size_t c = 0; format && c < ab_format_column_count(format); c++) {
-		if (!strcasecmp(ab_format_column_name(format, c), name)) {
-			*ret_column = c;
-			return true;
-		}
-	}
-	return false;
-}
-
-static bool find_sort_column(const struct ab_map *map, const char *name, struct sort_column *ret)
-{
-	const struct ab_format *key = ab_map_key_format(map), *value = ab_map_value_format(map);
-
-	if (find_column(value, name, &ret->column)) {
-		ret->format = value;
-		ret->in_value = true;
-		return true;
-	}
-	ret->format = key;
-	ret->in_value = false;
-	return find_column(key, name, &ret->column);
-}
-
-/* Numbers have their largest first, text is in alphabetical order. */
-static int by_column(const void *a, const void *b, void *ctx)
-{
-	const struct entries *entries = ctx;
-	const struct sort_column *sort = &entries->sort;
-	size_t at = sort->in_value ? entries->value_offset : 0;
-	int r = ab_format_compare_column(sort->format, sort->column, (const char *)a + at, (const char *)b + at);
-
-	if (r && ab_format_column_is_right(sort->format, sort->column))
-		return -r;
-	return r ? r : by_key(a, b, ctx);
-}
-
-static void sort_entries(const struct run *run, struct entries *entries, bool charts)
-{
-	int (*compare)(const void *a, const void *b, void *ctx) = by_value;
-	const char *by = run->opts->sort;
-
-	if (by && find_sort_column(entries->map, by, &entries->sort))
-		compare = by_column;
-	else if (by ? !strcmp(by, "key") : ab_map_kind(entries->map) == AB_MAP_ARRAY || charts)
-		compare = by_key;
-	if (entries->count && !(by && !strcmp(by, "none")))
-		qsort_r(entries->data, entries->count, entries->stride, compare, entries);
-	if (run->opts->top && entries->count > (size_t)run->opts->top)
-		entries->count = run->opts->top;
-}
-
 static bool is_sort_word(const char *s)
 {
 	return !strcmp(s, "key") || !strcmp(s, "value") || !strcmp(s, "none");
@@ -253,14 +90,13 @@ static bool is_sort_word(const char *s)
 int run_check_sort(struct run *run, struct ab_error *err)
 {
 	const char *by = run->opts->sort;
-	struct sort_column sort;
 
 	if (!by || is_sort_word(by))
 		return 0;
 	for (size_t i = 0; i < ab_object_map_count(run->object); i++) {
 		const struct ab_map *map = ab_object_map(run->object, i);
 
-		if (is_chosen(run, map) && find_sort_column(map, by, &sort))
+		if (is_chosen(run, map) && entries_have_column(map, by))
 			return 0;
 	}
 	return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "option '--sort': no map that is printed has a column '%s'; "
@@ -557,11 +393,11 @@ static int print_entries(struct run *run, const struct ab_map *map, bool clear, 
 {
 	struct entries entries;
 	bool charts;
-	int r = read_entries(map, run->opts->per_cpu, clear, &entries, err);
+	int r = entries_read(map, run->opts->per_cpu, clear, &entries, err);
 
 	if (r == 0) {
 		charts = has_charts(&entries);
-		sort_entries(run, &entries, charts);
+		entries_sort(run, &entries, charts);
 		if (!run->cli->json)
 			r = print_text(run, &entries, charts, err);
 		else if (charts && ab_format_column_count(ab_map_value_format(map)) == 1)
@@ -653,7 +489,7 @@ static int print_hist(struct run *run, const struct ab_map *map, bool clear, str
 	_free_ uint64_t *slots = NULL;
 	struct entries entries;
 	size_t count;
-	int r = read_entries(map, false, clear, &entries, err);
+	int r = entries_read(map, false, clear, &entries, err);
 
 	if (r == 0)
 		slots = read_slots(&entries, &count, err);
@@ -684,7 +520,7 @@ static int print_stacks(struct run *run, const struct ab_map *map, bool clear, s
 {
 	struct out *out = &run->cli->out;
 	struct entries entries;
-	int r = read_entries(map, false, clear, &entries, err);
+	int r = entries_read(map, false, clear, &entries, err);
 
 	if (r == 0 && !run->cli->json)
 		print_title(run, map);
