@@ -387,9 +387,10 @@ int ab_trust_expect(const struct trust *trust, const char *origin, struct ab_err
 {
 	if (has_pins(trust, origin))
 		return 0;
-	return reject(err, origin, origin ?
-		      "no key of it is pinned, so what it gives cannot be trusted; 'anybpf trust add' pins one" :
-					    "no key is pinned; 'anybpf trust add' pins one");
+	if (!origin)
+		return reject(err, origin, "no key is pinned; 'anybpf trust add' pins one");
+	return reject(err, origin,
+		      "no key of it is pinned, so what it gives cannot be trusted; 'anybpf trust add' pins one");
 }
 
 int ab_trust_verify(struct trust *trust, const char *origin, struct http *http, const char *hex, const char *signature,

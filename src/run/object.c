@@ -70,8 +70,8 @@ static int open_bpf(struct ab_object *object, struct ab_error *err)
 
 		if (code == -ENOMEM)
 			return ab_fail_memory(err);
-		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "%s", *ab_log_essence(object, essence, sizeof(essence)) ?
-			       essence : strerror(-code));
+		ab_log_essence(object, essence, sizeof(essence));
+		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "%s", *essence ? essence : strerror(-code));
 	}
 	if (object->programs)
 		bpf_object__for_each_program(program, object->bpf)
