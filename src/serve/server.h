@@ -109,7 +109,6 @@ struct request {
 	uint64_t started_us;
 	const char *cache_status;    /* NULL: none */
 	bool wants_stream;
-	struct request *next_waiting; /* of one job */
 	/* What work in another thread has come to; set before the connection is resumed. */
 	struct outcome *outcome;
 	struct stream *stream;       /* events go there, when the client wants them */
