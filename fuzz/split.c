@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * A kernel's BTF and a module's that goes on from it, both from outside: found and printed. Input: the
+ * A kernel's BTF and a module's that goes on from it, both from outside: found, printed and compared. Input: the
  * kernel's, the module's (parts.h).
  */
 #include <btf/internal.h>
@@ -28,6 +28,8 @@ static void ask(const struct ab_btf *btf, const struct ab_btf *base)
 		check(ab_btf_resolve(btf, id) < ab_btf_count(btf));
 		ab_btf_find_c(btf, name);
 		ab_btf_tag(btf, id, id % 4 - 1, "a", 0);
+		if (id < 32)
+			check(ab_btf_equal(btf, id, btf, id, id % 2) || id);
 	}
 	ab_btf_header(btf, NULL, &out, NULL);
 }

@@ -776,7 +776,7 @@ static int open_elf(Elf *elf, const struct ab_btf *base, struct ab_btf **ret_btf
 	return r;
 }
 
-static int open_fd(int fd, const char *path, const struct ab_btf *base, struct ab_btf **ret_btf, struct ab_error *err)
+static int open_fd(int fd, const char *path, struct ab_btf **ret_btf, struct ab_error *err)
 {
 	char magic[SELFMAG];
 	size_t size;
@@ -786,16 +786,16 @@ static int open_fd(int fd, const char *path, const struct ab_btf *base, struct a
 	elf_version(EV_CURRENT);
 	/* A vmlinux with debug information is much larger than its BTF: libelf reads what is asked for. */
 	if (pread(fd, magic, sizeof(magic), 0) == sizeof(magic) && !memcmp(magic, ELFMAG, SELFMAG))
-		return open_elf(elf_begin(fd, ELF_C_READ, NULL), base, ret_btf, err);
+		return open_elf(elf_begin(fd, ELF_C_READ, NULL), NULL, ret_btf, err);
 	r = file_read_fd(fd, path, MAX_SIZE, &data, &size, err);
 	if (r < 0)
 		return r;
 	if (size >= SELFMAG && !memcmp(data, ELFMAG, SELFMAG)) {
-		r = open_elf(elf_memory(data, size), base, ret_btf, err);
+		r = open_elf(elf_memory(data, size), NULL, ret_btf, err);
 		free(data);
 		return r;
 	}
-	return open_take(data, size, false, base, ret_btf, err);
+	return open_take(data, size, false, NULL, ret_btf, err);
 }
 
 int ab_btf_open_file(const char *path, struct ab_btf **ret_btf, struct ab_error *err)
@@ -805,7 +805,7 @@ int ab_btf_open_file(const char *path, struct ab_btf **ret_btf, struct ab_error 
 
 	if (fd < 0)
 		return ab_fail_errno(err, -errno, "unable to open '%s'", path);
-	r = open_fd(fd, path, NULL, ret_btf, err);
+	r = open_fd(fd, path, ret_btf, err);
 	if (r == -EBADMSG || r == -ENOENT)
 		ab_error_prefix(err, "'%s'", path);
 	return r;
@@ -829,7 +829,7 @@ int ab_btf_open_kernel(struct ab_btf **ret_btf, struct ab_error *err)
 		if (map != MAP_FAILED)
 			goto out;
 	}
-	r = open_fd(fd, KERNEL_BTF, NULL, ret_btf, err);
+	r = open_fd(fd, KERNEL_BTF, ret_btf, err);
 out:
 	if (r == -EBADMSG)
 		ab_error_prefix(err, "'%s'", KERNEL_BTF);

@@ -79,6 +79,13 @@ size_t ab_btf_align(const struct ab_btf *btf, uint32_t id);
 size_t ab_btf_pointer_size(const struct ab_btf *btf);
 
 /*
+ * Whether two types are the same as C has it: kinds, names, sizes, offsets, enumerators, element counts, and the same of
+ * what they are made of; names of parameters do not count. Other named types that they lead to are the same if they have
+ * the same keyword and name, declared or defined; with `deep`, if they are defined the same too.
+ */
+bool ab_btf_equal(const struct ab_btf *a, uint32_t a_id, const struct ab_btf *b, uint32_t b_id, bool deep);
+
+/*
  * The text after `prefix` of the decl tag on a type (component -1) or on one of its members or parameters, or NULL. Tags
  * of anybpf begin with "anybpf:", e.g. ab_btf_tag(btf, id, 2, "anybpf:as="). `nth` counts tags with that prefix.
  */

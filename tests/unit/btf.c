@@ -306,6 +306,69 @@ TEST(split_btf_of_another_kernel_is_refused)
 	ab_btf_close(base);
 }
 
+/* ---- sameness ---- */
+
+/* struct node { struct node *next; struct other *o; int value; } with a declaration or definition of `other`. */
+static struct ab_btf *list_of(const char *member_name, uint32_t other_size, bool first_unused)
+{
+	uint32_t node, pointer, other, number;
+
+	start();
+	if (first_unused)
+		type("unused", BTF_KIND_FWD, 0, 0);
+	number = integer("int", 4, 0);
+	node = maker.n_types + 1, pointer = node + 1, other = node + 3;
+	type("node", BTF_KIND_STRUCT, 3, 24);
+	member("next", pointer, 0);
+	member("o", other + 1, 64);
+	member(member_name, number, 128);
+	type("", BTF_KIND_PTR, 0, node);
+	type("name", BTF_KIND_TYPEDEF, 0, node);
+	if (other_size)
+		type("other", BTF_KIND_STRUCT, 0, other_size);
+	else
+		type("other", BTF_KIND_FWD, 0, 0);
+	type("", BTF_KIND_PTR, 0, other);
+	return opened();
+}
+
+TEST(types_are_the_same_whatever_their_numbers)
+{
+	struct ab_btf *a = list_of("value", 8, false), *b = list_of("value", 8, true);
+
+	ASSERT(ab_btf_equal(a, ab_btf_find_c(a, "struct node"), b, ab_btf_find_c(b, "struct node"), true));
+	ASSERT(ab_btf_equal(a, ab_btf_find_c(a, "name"), b, ab_btf_find_c(b, "name"), true));
+	ASSERT(!ab_btf_equal(a, ab_btf_find_c(a, "struct node"), b, ab_btf_find_c(b, "struct other"), true));
+	ASSERT(!ab_btf_equal(a, ab_btf_find_c(a, "struct node"), b, 0, false));
+	ASSERT(ab_btf_equal(a, 0, b, 0, true));
+	ab_btf_close(a);
+	ab_btf_close(b);
+}
+
+TEST(types_differ_by_what_they_are_made_of)
+{
+	struct ab_btf *a = list_of("value", 8, false), *b = list_of("count", 8, true);
+
+	ASSERT(!ab_btf_equal(a, ab_btf_find_c(a, "struct node"), b, ab_btf_find_c(b, "struct node"), false));
+	ASSERT(ab_btf_equal(a, ab_btf_find_c(a, "name"), b, ab_btf_find_c(b, "name"), false));
+	ASSERT(!ab_btf_equal(a, ab_btf_find_c(a, "name"), b, ab_btf_find_c(b, "name"), true));
+	ab_btf_close(a);
+	ab_btf_close(b);
+}
+
+TEST(types_differ_deep_down)
+{
+	struct ab_btf *a = list_of("value", 8, false), *b = list_of("value", 16, false), *fwd = list_of("value", 0, false);
+	uint32_t id = ab_btf_find_c(a, "struct node");
+
+	ASSERT(ab_btf_equal(a, id, b, id, false));
+	ASSERT(!ab_btf_equal(a, id, b, id, true));
+	ASSERT(ab_btf_equal(a, id, fwd, id, true));
+	ab_btf_close(a);
+	ab_btf_close(b);
+	ab_btf_close(fwd);
+}
+
 TEST(types_that_contain_themselves_are_refused)
 {
 	start();
