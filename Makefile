@@ -17,7 +17,7 @@ deps: ## install what building and testing needs
 demo: deps all ## watch programs being started on this machine for some seconds (needs root)
 	@scripts/demo $(BUILD)
 
-check: deps all static ## build and run all tests, also with sanitizers
+check: deps all ## build and run all tests, also with sanitizers
 	@tests/check
 
 check-lab: $(BUILD)/build.ninja ## run every tool on real kernels in QEMU: make check-lab KERNELS=5.10,6.1,latest
@@ -49,7 +49,7 @@ install: all ## install under the prefix that Meson was set up with; DESTDIR is 
 	@meson install -C $(BUILD) --no-rebuild
 
 clean: ## remove what was built
-	rm -rf $(BUILD) build-asan build-fuzz
+	rm -rf $(BUILD) build-asan
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20

@@ -2,11 +2,7 @@
 /* anybpf hub outside anybpf-hub: starts that. */
 #include "hub.h"
 
-#ifndef ANYBPF_HUB
-
 int run_hub(struct cli *cli, struct ab_error *err)
 {
 	return cli_start(cli, "anybpf-hub", "src/hub/", err);
 }
-
-#endif
