@@ -554,7 +554,8 @@ static int remember(struct ab_pack_memory *memory, struct subset *s, uint64_t ke
 	t->next = memory->first;
 	t->key = key;
 	t->n = n;
-	memcpy(t->looks, s->looks, n * sizeof(*t->looks));
+	if (n) /* of none the list is NULL */
+		memcpy(t->looks, s->looks, n * sizeof(*t->looks));
 	memory->first = t;
 	return 0;
 }

@@ -347,12 +347,13 @@ int ab_kernels_find_running(struct kernels *k, const struct ab_kernel *running, 
 	struct place best = {};
 	int r;
 
-	for (size_t i = 0; i < k->n_files; i++)
-		try_place(running, &k->files[i]->kernel, (struct place){ .file = k->files[i] }, &best);
+	/* Packs first: they may have the kernel's modules. */
 	for (size_t i = 0; i < k->n_packs; i++)
 		for (size_t n = 0; n < ab_pack_count(k->packs[i]); n++)
 			try_place(running, ab_pack_kernel(k->packs[i], n), (struct place){ .pack = k->packs[i], .index = n },
 				  &best);
+	for (size_t i = 0; i < k->n_files; i++)
+		try_place(running, &k->files[i]->kernel, (struct place){ .file = k->files[i] }, &best);
 	if (!best.fits)
 		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "the server has no types of kernel %.128s (%.64s)",
 			       running->release, running->arch);
