@@ -719,6 +719,17 @@ static void print_constants(struct printer *p, uint32_t id)
 	put(p, ";\n\n");
 }
 
+/* The next type after `id` to print, or btf->n. Most programs need few of a kernel's types, so the others are passed by eights. */
+static uint32_t next_needed(const struct ab_btf *btf, const uint8_t *need, uint32_t id)
+{
+	static const uint8_t none[8];
+
+	while (++id < btf->n && !is_needed(need, id, NEED_NAME))
+		while (btf->n - id > sizeof(none) && !memcmp(need + id + 1, none, sizeof(none)))
+			id += sizeof(none);
+	return id;
+}
+
 int ab_btf_print(const struct ab_btf *btf, const uint8_t *need, struct text *out, struct ab_error *err)
 {
 	_free_ uint8_t *state = array_new(btf->n, 1);
@@ -732,12 +743,10 @@ int ab_btf_print(const struct ab_btf *btf, const uint8_t *need, struct text *out
 		"#ifndef BPF_NO_PRESERVE_ACCESS_INDEX\n"
 		"#pragma clang attribute push (__attribute__((preserve_access_index)), apply_to = record)\n"
 		"#endif\n\n");
-	for (uint32_t id = 1; id < btf->n && !p.failed; id++)
-		if (is_needed(need, id, NEED_NAME))
-			print_type(&p, need, id);
-	for (uint32_t id = 1; id < btf->n && !p.failed; id++)
-		if (is_needed(need, id, NEED_NAME))
-			print_constants(&p, id);
+	for (uint32_t id = 0; !p.failed && (id = next_needed(btf, need, id)) < btf->n;)
+		print_type(&p, need, id);
+	for (uint32_t id = 0; !p.failed && (id = next_needed(btf, need, id)) < btf->n;)
+		print_constants(&p, id);
 	put(&p, "#ifndef BPF_NO_PRESERVE_ACCESS_INDEX\n#pragma clang attribute pop\n#endif\n\n"
 		"#endif /* __VMLINUX_H__ */\n");
 	if (!p.failed && out->failed)
