@@ -450,6 +450,9 @@ class Compile {
 		compiler->setVerboseOutputStream(std::make_unique<llvm::raw_null_ostream>());
 		text_stream.enable_colors(compiler->getDiagnosticOpts().ShowColors);
 		leave_out_dwarf(*compiler);
+#if CLANG_VERSION_MAJOR >= 22
+		compiler->getCodeGenOpts().setDebugSrcHash(CodeGenOptions::DSH_NONE); /* of files, for DWARF only */
+#endif
 		compiler->addDependencyCollector(inputs);
 		compiler->setOutputStream(std::make_unique<llvm::raw_svector_ostream>(object));
 	}
