@@ -8,7 +8,7 @@
 
 #define CHUNK_SIZE (128u << 10)
 #define SETS_SIZE (128u << 10)
-#define LEVEL 12
+#define LEVEL 8
 /* In place of an item's final number: it gets one; a definition's place among the fresh ones is taken off. */
 #define PENDING UINT32_MAX
 #define NEIGHBOURS 24 /* how many kernels a set is tried against */
@@ -233,7 +233,7 @@ static int compare_readings(uint32_t a, uint32_t b)
 /* A kernel needs what several series have and what its own has, and of these what later kernels have too. */
 static int compare_series(uint64_t a, uint64_t b)
 {
-	int x = __builtin_popcountll(a), y = __builtin_popcountll(b);
+	uint32_t x = count_bits(a) + count_bits(a >> 32), y = count_bits(b) + count_bits(b >> 32);
 
 	if (x != y)
 		return x > y ? -1 : 1;

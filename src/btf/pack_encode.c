@@ -47,7 +47,7 @@ static uint32_t intern(struct encoder *e, const char *s, size_t n)
 /* The number of a string, with UNIT_NAME if it is one. */
 uint32_t ab_encode_string(struct encoder *e, uint32_t offset)
 {
-	uint32_t number;
+	const struct string_block *block;
 	const char *s;
 	size_t n;
 
@@ -55,13 +55,76 @@ uint32_t ab_encode_string(struct encoder *e, uint32_t offset)
 		ab_encode_fault(e, 0, "has a name that is out of bounds");
 		return 0;
 	}
-	if (e->strings[offset])
-		return e->strings[offset] - 1;
+	block = &e->blocks[offset / 32];
+	if (block->starts >> offset % 32 & 1)
+		return e->numbers[block->before + count_bits(block->starts & ((1u << offset % 32) - 1))];
 	s = text_at(e, offset);
 	n = strlen(s);
-	number = intern(e, s, n) | (is_unit_name(s, n) ? UNIT_NAME : 0);
-	e->strings[offset] = number + 1;
-	return number;
+	return intern(e, s, n) | (is_unit_name(s, n) ? UNIT_NAME : 0);
+}
+
+static bool grow_after(struct encoder *e, uint32_t n)
+{
+	uint32_t cap = MAX(2 * e->n_after, n);
+	struct successor *after = realloc(e->after, cap * sizeof(*after));
+
+	if (!after)
+		return false;
+	memset(after + e->n_after, 0, (cap - e->n_after) * sizeof(*after));
+	e->after = after;
+	e->n_after = cap;
+	return true;
+}
+
+/*
+ * The string that comes behind string `before`. Kernels of a series have most of their strings in the same order, so it is
+ * compared with the one that came there the last time before it is searched for.
+ */
+static struct successor intern_next(struct encoder *e, const char *s, size_t room, uint32_t before)
+{
+	struct successor next = before < e->n_after ? e->after[before] : (struct successor){};
+
+	if (next.number && next.size < room && !s[next.size] && !memcmp(s, next.text, next.size))
+		return next;
+	next.size = strlen(s);
+	next.number = intern(e, s, next.size);
+	next.text = (const char *)ab_table_item(&e->writer->strings, next.number)->p;
+	if (before < e->n_after || grow_after(e, MAX(before + 1, 1u << 16)))
+		e->after[before] = next;
+	return next;
+}
+
+static bool add_number(struct encoder *e, uint32_t number)
+{
+	if (e->n_numbers == e->cap_numbers) {
+		uint32_t cap = MAX(2 * e->cap_numbers, 1u << 16);
+		uint32_t *numbers = realloc(e->numbers, cap * sizeof(*numbers));
+
+		if (!numbers)
+			return false;
+		e->numbers = numbers;
+		e->cap_numbers = cap;
+	}
+	e->numbers[e->n_numbers++] = number;
+	return true;
+}
+
+void ab_encode_strings(struct encoder *e, const struct part *p)
+{
+	const char *end = p->strings + p->n_strings;
+	struct successor next = {};
+
+	for (const char *s = p->strings; s < end && !e->fault; s += next.size + 1) {
+		uint32_t offset = p->first_string + (s - p->strings);
+		struct string_block *block = &e->blocks[offset / 32];
+
+		next = intern_next(e, s, end - s, next.number);
+		if (!block->starts)
+			block->before = e->n_numbers;
+		block->starts |= 1u << offset % 32;
+		if (!add_number(e, next.number | (is_unit_name(s, next.size) ? UNIT_NAME : 0)))
+			ab_encode_no_memory(e);
+	}
 }
 
 /* ---- writing ---- */
@@ -125,20 +188,23 @@ static void add_ref(struct encoder *e, uint32_t node)
 	e->refs[e->n_refs++] = node;
 }
 
-static void put_reference(struct encoder *e, uint32_t holder, uint32_t n)
+static void put_reference(struct encoder *e, uint32_t holder, const struct target *target)
 {
-	const struct node *node = &e->nodes[n];
-	uint8_t class = ab_pack_class(node->kind);
+	uint32_t n = target->node - 1, variant = 0, name = target->plain / 16;
+	uint8_t class = target->plain ? target->plain % 16 - 1 : ab_pack_class(e->nodes[n].kind);
 	bool behind = e->behind && (class == PACK_STRUCT || class == PACK_UNION);
-	uint32_t variant = 0;
 
 	if (class == PACK_CLASSES) {
 		ab_encode_fault(e, holder, "refers to a section");
 		return;
 	}
-	/* Of the kernel that a module belongs to, all is known from the start. */
-	if (node->entry == NONE || ((e->variants || n < e->n_base_nodes) && e->ambiguous[n]))
-		variant = node->variant;
+	if (!target->plain) {
+		name = e->nodes[n].name;
+		variant = e->nodes[n].variant;
+	} else if ((e->variants || n < e->n_base_nodes) && e->ambiguous[n]) {
+		/* Of the kernel that a module belongs to, all is known from the start. */
+		variant = e->nodes[n].variant;
+	}
 	if (!e->variants)
 		add_ref(e, n | (behind ? BEHIND : 0));
 	if (behind && e->bloated)
@@ -152,7 +218,7 @@ static void put_reference(struct encoder *e, uint32_t holder, uint32_t n)
 	} else {
 		put_byte(e, OP_NAMED + class);
 	}
-	put_number(e, node->name);
+	put_number(e, name);
 }
 
 /* ---- definitions ---- */
@@ -345,8 +411,8 @@ static void encode_expr(struct encoder *e, uint32_t holder, uint32_t id)
 			ab_encode_fault(e, holder, "refers to no type");
 			break;
 		}
-		if (e->node_of[id]) {
-			put_reference(e, holder, e->node_of[id] - 1);
+		if (e->targets[id].node) {
+			put_reference(e, holder, &e->targets[id]);
 			break;
 		}
 		e->seen[id] = 1;

@@ -33,6 +33,22 @@ struct entry {
 	uint64_t seen;        /* of a full node; what pack_refine.c compares with */
 };
 
+/* A type as what refers to it sees it. */
+struct target {
+	uint32_t node;  /* plus 1; 0: unnamed, or no type that can be referred to */
+	uint32_t plain; /* string number times 16 plus class plus 1; 0: it has a variant from the start, or no class */
+};
+
+/* 32 bytes of the strings: which of them begin one, and how many strings begin before. */
+struct string_block {
+	uint32_t starts, before;
+};
+
+struct successor {
+	const char *text;
+	uint32_t size, number; /* number 0: nothing */
+};
+
 /* One of the two BTFs that a module has: its own and its kernel's. */
 struct part {
 	const uint8_t *types;
@@ -46,7 +62,7 @@ struct part {
 struct base {
 	uint64_t hash;
 	size_t size, n_refs, n_bodies;
-	uint32_t n, n_nodes, n_entries;
+	uint32_t n, n_nodes, n_entries, n_numbers;
 	struct entry *entries;
 	uint32_t *defs, n_defs; /* numbers of its definitions, ascending */
 };
@@ -58,9 +74,13 @@ struct encoder {
 	struct base kept;
 	uint32_t n;           /* type ids with void */
 	uint32_t *offsets;    /* by id, into the part's types */
-	uint32_t *node_of;    /* by id: node plus 1; 0: unnamed, or no type that can be referred to */
-	uint8_t *seen;        /* by id: an unnamed type that a definition contains */
-	uint32_t *strings;    /* by offset: string number plus 1, with UNIT_NAME; 0: not yet asked */
+	struct target *targets; /* by id */
+	uint8_t *seen;        /* by id: a named type, or an unnamed one that a definition contains */
+	struct string_block *blocks; /* by offset / 32 */
+	uint32_t *numbers;    /* string numbers, with UNIT_NAME, in the order of the BTF */
+	uint32_t n_numbers, cap_numbers;
+	struct successor *after; /* by string number: what came behind it the last time */
+	uint32_t n_after;
 	uint32_t *first_tag, *next_tag; /* decl tags: by type id, by tag id; 0 ends. NULL: there are none */
 	size_t cap_types, cap_strings;
 	struct node *nodes;
@@ -80,7 +100,7 @@ struct encoder {
 	int fault_code;       /* 0: damaged */
 };
 
-/* In encoder.strings: a name that RHEL's kABI macros made of __COUNTER__. */
+/* In encoder.numbers: a name that RHEL's kABI macros made of __COUNTER__. */
 #define UNIT_NAME (1u << 31)
 #define UNIT_PREFIX "__UNIQUE_ID_"
 
@@ -101,6 +121,8 @@ void ab_encode_fault(struct encoder *e, uint32_t id, const char *what);
 void ab_encode_no_memory(struct encoder *e);
 /* The number of a string, with UNIT_NAME if it is one. */
 uint32_t ab_encode_string(struct encoder *e, uint32_t offset);
+/* Notes the numbers of all strings of a part. */
+void ab_encode_strings(struct encoder *e, const struct part *p);
 /* Encodes a node's body at the end of e->bodies. */
 void ab_encode_node(struct encoder *e, struct node *node);
 /* Of a module's nodes, from `first` on: which of them its kernel has. True if one has a name that means something else there. */

@@ -110,6 +110,13 @@ static inline void put_le64(void *p, uint64_t v)
 	put_le32((uint8_t *)p + 4, v >> 32);
 }
 
+static inline uint32_t count_bits(uint32_t v)
+{
+	v -= v >> 1 & 0x55555555;
+	v = (v & 0x33333333) + (v >> 2 & 0x33333333);
+	return ((v + (v >> 4)) & 0x0f0f0f0f) * 0x01010101u >> 24;
+}
+
 uint64_t ab_pack_hash(const void *p, size_t n, uint64_t seed);
 
 /* Bytes that grow. After a failed allocation `failed` is set and room is not had. */

@@ -172,8 +172,11 @@ static void make_nodes(struct encoder *e, uint32_t first, uint32_t end)
 		node->name = ab_encode_string(e, t->name_off) & ~UNIT_NAME;
 		if (kind == BTF_KIND_INT && (node->variant = int_variant(t)))
 			node->kind |= PACK_VARIANT;
-		e->node_of[id] = e->n_nodes;
+		e->seen[id] = 1;
+		e->targets[id].node = e->n_nodes;
 		enter(e, e->n_nodes - 1);
+		if (node->entry != NONE)
+			e->targets[id].plain = node->name * 16 + ab_pack_class(node->kind) + 1;
 	}
 }
 
@@ -192,7 +195,7 @@ static void encode_nodes(struct encoder *e, uint32_t first)
 
 static bool is_unnamed_left(const struct encoder *e, uint32_t id)
 {
-	return id && id < e->n && !e->node_of[id] && !e->seen[id] && ab_btf_kind(type_at(e, id)) != BTF_KIND_DECL_TAG;
+	return id && !e->seen[id] && ab_btf_kind(type_at(e, id)) != BTF_KIND_DECL_TAG;
 }
 
 #define REFERRED 2
@@ -323,13 +326,13 @@ static bool resize(void *array, size_t n, size_t size)
 /* Scratch by type and by string offset, zeroed behind what the base has. */
 static int make_scratch(struct encoder *e, size_t types, size_t strings, struct ab_error *err)
 {
-	size_t first_string = e->own.first_string;
+	size_t first_string = e->own.first_string, whole = (first_string + 31) / 32;
 
 	if (types > e->cap_types) {
 		size_t cap = types + types / 4;
 
 		e->cap_types = 0;
-		if (!resize(&e->offsets, cap, sizeof(*e->offsets)) || !resize(&e->node_of, cap, sizeof(*e->node_of)) ||
+		if (!resize(&e->offsets, cap, sizeof(*e->offsets)) || !resize(&e->targets, cap, sizeof(*e->targets)) ||
 		    !resize(&e->seen, cap, 1))
 			return ab_fail_memory(err);
 		e->cap_types = cap;
@@ -337,11 +340,14 @@ static int make_scratch(struct encoder *e, size_t types, size_t strings, struct 
 	if (strings > e->cap_strings) {
 		size_t cap = strings + strings / 4;
 
-		if (!resize(&e->strings, cap, sizeof(*e->strings)))
+		if (!resize(&e->blocks, cap / 32 + 1, sizeof(*e->blocks)))
 			return ab_fail_memory(err);
 		e->cap_strings = cap;
 	}
-	memset(e->strings + first_string, 0, (strings - first_string) * sizeof(*e->strings));
+	/* The base's last string may end within a block. */
+	memset(e->blocks + whole, 0, (strings / 32 + 1 - whole) * sizeof(*e->blocks));
+	if (first_string % 32)
+		e->blocks[first_string / 32].starts &= (1u << first_string % 32) - 1;
 	return 0;
 }
 
@@ -392,7 +398,7 @@ static int open_own(struct encoder *e, const void *btf, size_t size, struct ab_e
 		r = index_part(e, p, err);
 	if (r < 0)
 		return r;
-	memset(e->node_of + p->first_type, 0, p->n_types * sizeof(*e->node_of));
+	memset(e->targets + p->first_type, 0, p->n_types * sizeof(*e->targets));
 	memset(e->seen + p->first_type, 0, p->n_types);
 	return 0;
 }
@@ -460,48 +466,11 @@ static int put_nodes(struct encoder *e, uint32_t first, uint32_t **ret_defs, uin
 	return 0;
 }
 
-/*
- * All strings in one go, each looked up a while after its hash is known. Those that begin within another one come when
- * they are asked for.
- */
-static void intern_all(struct encoder *e, const struct part *p)
-{
-	struct { struct table_key key; const char *s; uint32_t n; } ring[AHEAD];
-	struct table *t = &e->writer->strings;
-	const char *s = p->strings, *end = s + p->n_strings;
-	unsigned in = 0, out = 0;
-
-	if (!p->n_strings)
-		return;
-	while (s < end || out < in) {
-		if (s < end) {
-			unsigned i = in++ % AHEAD;
-
-			ring[i].s = s;
-			ring[i].n = strlen(s);
-			ring[i].key = ab_table_key(t, s, ring[i].n);
-			ab_table_prefetch(t, ring[i].key);
-			s += ring[i].n + 1;
-		}
-		if (in - out == AHEAD || s == end) {
-			unsigned i = out++ % AHEAD;
-			uint32_t number = ring[i].n ? ab_table_put(t, ring[i].key, ring[i].s, ring[i].n, 0, 0) : 0;
-
-			if (number == NONE) {
-				ab_encode_no_memory(e);
-				return;
-			}
-			e->strings[p->first_string + (ring[i].s - p->strings)] =
-				(number | (is_unit_name(ring[i].s, ring[i].n) ? UNIT_NAME : 0)) + 1;
-		}
-	}
-}
-
 static void reset(struct encoder *e)
 {
 	e->n = 1;
 	e->n_nodes = e->n_base_nodes = e->n_entries = 0;
-	e->n_refs = e->bodies.n = 0;
+	e->n_refs = e->bodies.n = e->n_numbers = 0;
 	e->bloated = false;
 	if (e->entry_slots)
 		memset(e->entry_slots, 0, ((size_t)e->entry_mask + 1) * sizeof(*e->entry_slots));
@@ -529,7 +498,7 @@ static int encode(struct encoder *e, const void *btf, size_t size, uint32_t **re
 	begin(e);
 	r = open_own(e, btf, size, err);
 	if (r == 0) {
-		intern_all(e, &e->own);
+		ab_encode_strings(e, &e->own);
 		make_nodes(e, e->own.first_type, e->n);
 		encode_nodes(e, first);
 		encode_roots(e, e->own.first_type, e->n);
@@ -563,6 +532,7 @@ static void rewind_base(struct encoder *e)
 	e->n = b->n;
 	e->n_nodes = e->n_base_nodes = b->n_nodes;
 	e->n_refs = b->n_refs;
+	e->n_numbers = b->n_numbers;
 	e->bodies.n = b->n_bodies;
 	e->n_entries = b->n_entries;
 	memcpy(e->entries, b->entries, b->n_entries * sizeof(*e->entries));
@@ -601,6 +571,7 @@ static int keep_base(struct encoder *e, const void *base, size_t size, uint64_t 
 	b->n = e->n;
 	b->n_nodes = e->n_nodes;
 	b->n_refs = e->n_refs;
+	b->n_numbers = e->n_numbers;
 	b->n_bodies = e->bodies.n;
 	b->n_entries = e->n_entries;
 	e->base = e->own;
@@ -636,6 +607,8 @@ int ab_pack_encode(struct ab_pack_writer *w, struct encoder *e, const void *btf,
 
 	if (!base || e->writer != w)
 		drop_base(e);
+	if (e->writer != w)
+		e->n_after = 0;
 	e->writer = w;
 	if (base) {
 		r = take_base(e, base, base_size, err);
@@ -670,9 +643,11 @@ void ab_encoder_free(struct encoder *e)
 		return;
 	drop_base(e);
 	free(e->offsets);
-	free(e->node_of);
+	free(e->targets);
+	free(e->blocks);
+	free(e->numbers);
+	free(e->after);
 	free(e->seen);
-	free(e->strings);
 	free(e->first_tag);
 	free(e->next_tag);
 	free(e->nodes);
