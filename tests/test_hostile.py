@@ -19,7 +19,8 @@ GOOD = (ROOT / "bench" / "corpus" / "hello.bpf.c").read_bytes()
 CANARY = b"CANARY-7f3a9e"
 PRESENT = b"PRESENT-ON-DISK"  # what a source says that has found out that a file is there
 START = b'#include "vmlinux.h"\n#include <bpf/bpf_helpers.h>\n'
-TIMEOUT = 2500  # of what never ends; what does has time enough, on a busy machine too
+TIMEOUT = 2500  # of what may have to be ended; what ends by itself has time enough, on a busy machine too
+ENDLESS_TIMEOUT = 500  # of what only the time ends, so that none is too little
 
 pytestmark = [pytest.mark.skipif(not os.path.exists("/sys/kernel/btf/vmlinux"), reason="needs a kernel with BTF"),
               pytest.mark.skipif(not (BUILD / "anybpf-cc").exists(), reason="anybpf-cc is not built")]
@@ -30,6 +31,10 @@ def expected():
         if line and not line.startswith("#"):
             name, words, *said = line.split(None, 2)
             yield name, words.split("|"), (said or [""])[0]
+
+
+def timeout_for(words):
+    return ENDLESS_TIMEOUT if "endless" in words else TIMEOUT if "limit" in words else 4 * TIMEOUT
 
 
 @pytest.fixture(scope="module")
@@ -80,10 +85,10 @@ def test_corpus_is_described():
 def test_hostile(name, words, said, builder, good, secret):
     before = snapshot(secret)
     began = time.monotonic()
-    timeout = TIMEOUT if "limit" in words else 4 * TIMEOUT
+    timeout = timeout_for(words)
     outcome = builder.build(f"{name}.bpf.c", (HOSTILE / f"{name}.bpf.c").read_bytes(), defines=defines(secret), timeout_ms=timeout)
     assert time.monotonic() - began < timeout / 1000 + 10
-    assert outcome.word in words, outcome
+    assert outcome.word in words or "endless" in words and outcome.word == "limit", outcome
     assert said.encode() in outcome.said, outcome
     assert len(outcome.said) < 5 << 20
     check_harmless(outcome, secret)
