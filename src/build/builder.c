@@ -11,7 +11,7 @@
 #include "protocol.h"
 #include "scan.h"
 
-enum { SOURCE_LIMIT = 16 << 20, DEFAULT_TIMEOUT_MS = 60000 };
+enum { SOURCE_LIMIT = 16 << 20, DEFAULT_TIMEOUT_MS = 60000, SPELLING_LIMIT = 1024 /* characters of a name */ };
 
 #define DEFAULT_ISA "v1"
 
@@ -373,6 +373,17 @@ static void end_build(struct build *q)
  * Paths in an object are relative to where the file was found, so that neither the machine nor the working directory shows: the
  * source's own directory, each -I, and the system's.
  */
+/* Clang compares a name that it does not know with every name that it knows: 40,000 characters take it seconds. */
+static bool has_long_name(const struct build *q)
+{
+	const struct strmap *names = &q->scan.names;
+
+	for (size_t i = 0; i < names->cap; i++)
+		if (names->entries[i].key && names->entries[i].len > SPELLING_LIMIT)
+			return true;
+	return false;
+}
+
 static void add_arguments(struct arguments *a, const struct build *q)
 {
 	size_t dir = path_base(q->name) - q->name;
@@ -387,6 +398,8 @@ static void add_arguments(struct arguments *a, const struct build *q)
 		add(a, "-D%s", *d);
 	if (q->color)
 		add(a, "-fcolor-diagnostics");
+	if (has_long_name(q))
+		add(a, "-fno-spell-checking");
 	if (dir)
 		add(a, "-fdebug-prefix-map=%.*s=", (int)dir, q->name);
 }
