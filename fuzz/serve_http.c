@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * anybpfd's HTTP layer as a client meets it: bytes on a connection of the real HTTP library, run by hand, and behind it all routes with their
- * store, tokens, kernels and queue. The first byte of an input says what the server is like and when the client leaves, the second
- * how large the pieces are in which the rest is sent. Whatever comes, answers are those that the description has, log lines are JSON,
- * and the connection ends.
+ * anybpfd's HTTP layer as a client meets it: bytes on a connection of the real HTTP library, run by hand, and behind it all
+ * routes with their store, tokens, kernels and queue. The first byte of an input says what the server is like and when the
+ * client leaves, the second how large the pieces are in which the rest is sent. Whatever comes, answers are those that the
+ * description has, log lines are JSON, and the connection ends.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -177,11 +177,16 @@ static void start(void)
 	audit_fd = memfd_create("audit", MFD_CLOEXEC);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", audit_fd);
 	MUST(audit_fd >= 0 && !ab_audit_open(path, NULL));
-	mhd = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG, 0, NULL, NULL, handle,
-			       &server, MHD_OPTION_EXTERNAL_LOGGER, drop_log, NULL, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY,
-			       MHD_OPTION_NOTIFY_COMPLETED, note_done, &server, MHD_OPTION_NOTIFY_CONNECTION, notice_connection, NULL,
+	mhd = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG, 0, NULL,
+			       NULL, handle, &server,
+			       MHD_OPTION_EXTERNAL_LOGGER, drop_log, NULL,
+			       MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY,
+			       MHD_OPTION_NOTIFY_COMPLETED, note_done, &server,
+			       MHD_OPTION_NOTIFY_CONNECTION, notice_connection, NULL,
 			       MHD_OPTION_URI_LOG_CALLBACK, notice_request, NULL,
-			       MHD_OPTION_UNESCAPE_CALLBACK, ab_request_unescape, NULL, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+			       MHD_OPTION_UNESCAPE_CALLBACK, ab_request_unescape, NULL,
+			       MHD_OPTION_STRICT_FOR_CLIENT, 1,
+			       MHD_OPTION_END);
 	MUST(mhd);
 	epoll_fd = MHD_get_daemon_info(mhd, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * The fuzzer's compiler (include/anybpf/build.h, the part that anybpfd uses): what it does is in the source's first word, what it says in
- * the lines behind.
+ * The fuzzer's compiler (include/anybpf/build.h, the part that anybpfd uses): what it does is in the source's first word,
+ * what it says in the lines behind.
  */
 #include <anybpf/build.h>
 #include "serve_http.h"
@@ -111,7 +111,8 @@ bool ab_artifact_used_full_header(const struct ab_artifact *artifact)
 	return artifact->size % 2;
 }
 
-int ab_artifact_encode(const struct ab_artifact *artifact, const char *name, void **ret_data, size_t *ret_size, struct ab_error *err)
+int ab_artifact_encode(const struct ab_artifact *artifact, const char *name, void **ret_data, size_t *ret_size,
+		       struct ab_error *err)
 {
 	size_t n = strlen(name);
 	char *data = malloc(n + artifact->size + 1);

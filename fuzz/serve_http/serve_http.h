@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
-/* What the fuzzer of anybpfd's HTTP layer is made of: a server with a compiler of its own, and a reader of answers that believes none. */
+/* What the fuzzer of anybpfd's HTTP layer is made of: a server with a compiler of its own, and a reader of answers. */
 #ifndef AB_FUZZ_SERVE_HTTP_H
 #define AB_FUZZ_SERVE_HTTP_H
 
@@ -14,14 +14,14 @@ struct answered {
 };
 
 /*
- * Ends the process unless the bytes are the answers to these requests, in this order, each as docs/service.md and docs/openapi.json have it;
- * behind them at most one of the HTTP library or of the clock. `is_cut`: the last one need not be whole.
+ * Ends the process unless the bytes are the answers to these requests, in this order, each as docs/service.md and
+ * docs/openapi.json have it; behind them at most one of the HTTP library or of the clock. `is_cut`: the last one need not be whole.
  */
 void check_answers(const char *data, size_t size, const struct answered *answered, size_t n, bool is_cut);
 /* Ends the process unless it is lines of JSON objects. */
 void check_lines(const char *text, size_t size);
 
-/* What the server has for every input: kernels in a file and in a pack, tokens; returned are the server's state and its configurations. */
+/* A server with what every input finds: kernels in a file and in a pack, tokens. And its configurations. */
 enum { CONFIG_OPEN, CONFIG_CLOSED, CONFIG_TIGHT, CONFIG_PROXY, CONFIG_COUNT };
 void make_server(struct server *server, struct config *configs[CONFIG_COUNT]);
 

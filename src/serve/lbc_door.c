@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
  * The ports of coolbpf's protocols. Their clients are few and each asks once, so every connection has a thread, and
- * there is a limit to connections: HTTP by libmicrohttpd, frames by hand. Addresses have the limits here that they have at the server's
- * own ports, and all their connections and requests count together.
+ * there is a limit to connections: HTTP by libmicrohttpd, frames by hand. Addresses have the limits here that they have
+ * at the server's own ports, and all their connections and requests count together.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -347,7 +347,8 @@ static enum MHD_Result handle(void *ctx, struct MHD_Connection *c, const char *u
 		return MHD_NO;
 	if (post->refusal)
 		return refuse(post, c, ab_problem_status(post->refusal),
-			      !strcmp(post->refusal, "limit") ? "the request is too large\n" : "too many requests or connections\n");
+			      strcmp(post->refusal, "limit") ? "too many requests or connections\n"
+							     : "the request is too large\n");
 	if (strcmp(url, "/lbc"))
 		return refuse(post, c, MHD_HTTP_NOT_FOUND, "only /lbc is here\n");
 	if (strcmp(method, "POST"))
