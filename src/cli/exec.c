@@ -16,8 +16,8 @@ int cli_find_program(const char *name, const char *folder, char *path, size_t ca
 	slash = strrchr(own, '/');
 	if (slash)
 		*slash = '\0';
-	for (int i = 0; i < 3; i++) {
-		const char *places[] = { "", folder, "../libexec/anybpf/" };
+	for (int i = 0; i < 4; i++) {
+		const char *places[] = { "", folder, "../libexec/anybpf/", "../lib/anybpf/" };
 
 		if ((size_t)snprintf(path, cap, "%s/%s%s", own, places[i], name) < cap && access(path, X_OK) == 0)
 			return 0;
