@@ -45,6 +45,10 @@ lint: ## check formatting rules, licences and the public interface
 deb: deps ## make Debian packages of it, in build-deb
 	@scripts/deb
 
+check-deb: deb ## install the packages in a fresh Debian, boot it, run anybpfd there, purge them (root)
+	@scripts/deps --deb
+	@tests/deb/check
+
 install: all ## install under the prefix that Meson was set up with; DESTDIR is honoured
 	@meson install -C $(BUILD) --no-rebuild
 
@@ -54,4 +58,4 @@ clean: ## remove what was built
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
 
-.PHONY: deb all deps demo check check-lab check-predictions static bench fuzz lint install clean help
+.PHONY: all deps demo check check-lab check-predictions static bench fuzz lint deb check-deb install clean help
