@@ -271,10 +271,12 @@ void ab_http_stop(struct http *http)
 	for (size_t i = 0; i < http->n; i++) {
 		struct listener *l = &http->listeners[i];
 
-		if (l->daemon)
+		/* The library would shut the socket down, also for systemd, whose it may be. */
+		if (l->daemon) {
+			(void)MHD_quiesce_daemon(l->daemon);
 			MHD_stop_daemon(l->daemon);
-		else
-			close(l->fd);
+		}
+		close(l->fd);
 		if (l->unix_path)
 			(void)unlink(l->unix_path);
 		free(l->unix_path);

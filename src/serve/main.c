@@ -406,8 +406,8 @@ static void wait_until_idle(struct server *s, uint64_t ms)
 /* SIGTERM: no new work, what was begun is finished and answered. What is not done in time is answered with a problem. */
 static void drain(struct server *s)
 {
-	ab_log("info", "drain", "%u requests are active", __atomic_load_n(&s->active, __ATOMIC_RELAXED));
 	__atomic_store_n(&s->draining, true, __ATOMIC_RELAXED);
+	ab_log("info", "drain", "%u requests are active", __atomic_load_n(&s->active, __ATOMIC_RELAXED));
 	wait_until_idle(s, s->config->drain_seconds * 1000);
 	ab_shared_stop(s->shared);
 	ab_jobs_stop(s->jobs);

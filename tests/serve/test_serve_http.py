@@ -195,6 +195,7 @@ def test_socket_activation(tmp_path):
     finally:
         p.terminate()
         assert p.wait(20) == 0
+    socket.create_connection(listener.getsockname(), timeout=5).close()  # it listens on, for the next one
     assert f"127.0.0.1:{listener.getsockname()[1]}" in (tmp_path / "log").read_text()
 
 
