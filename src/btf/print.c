@@ -646,7 +646,7 @@ static void define(struct printer *p, uint32_t id)
 	put_tagged(p, id);
 	if (ab_btf_is_struct(t))
 		put_struct_body(p, id);
-	else if (ab_btf_vlen(t))
+	else if (ab_btf_is_enum(t) && ab_btf_vlen(t))
 		put_enum_body(p, id);
 	put(p, ";\n\n");
 	p->state[id] |= DEFINED;

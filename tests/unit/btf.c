@@ -637,6 +637,22 @@ TEST(names_that_are_none_in_c_are_changed)
 	ab_btf_close(btf);
 }
 
+/* Its count means nothing; behind it are no enumerators. */
+TEST(a_forward_declaration_has_no_body)
+{
+	_text_ struct text out = {};
+	struct ab_btf *btf;
+
+	start();
+	type("gone", BTF_KIND_FWD, 1000, 0);
+	type("holder", BTF_KIND_STRUCT, 1, 4);
+	member("gone", 1, 0);
+	btf = opened();
+	ASSERT_INT(ab_btf_header(btf, NULL, &out, NULL), 0);
+	ASSERT(strstr(out.p, "struct gone;\n"));
+	ab_btf_close(btf);
+}
+
 TEST(files_that_hold_none_are_explained)
 {
 	struct ab_error err = {};
