@@ -4,7 +4,7 @@
 #include "keyring.h"
 #include "server.h"
 
-enum { DIAGNOSTICS_LIMIT = 1000 };
+enum { DIAGNOSTICS_LIMIT = 1000, MESSAGE_LIMIT = 4 << 10, LOG_LIMIT = 64 << 10 };
 
 /* ---- input ---- */
 
@@ -86,6 +86,23 @@ static int keep_output(struct server *server, const struct ab_artifact *artifact
 	return 0;
 }
 
+/* A name of megabytes is in every message about it, and in the log with each; nobody reads more of it. */
+static void write_cut(struct json *j, const char *key, const char *s, size_t limit)
+{
+	_text_ struct text cut = {};
+	size_t n = s ? strlen(s) : 0, keep = limit;
+
+	if (n <= limit) {
+		json_member_str(j, key, s);
+		return;
+	}
+	while (keep && ((unsigned char)s[keep] & 0xc0) == 0x80) /* not within a character of UTF-8 */
+		keep--;
+	text_add(&cut, s, keep);
+	text_printf(&cut, "... (%zu more bytes)", n - keep);
+	json_member_str(j, key, cut.p ? cut.p : "");
+}
+
 static void write_place(struct json *j, const struct ab_diagnostic *d)
 {
 	static const char *const severities[] = { [AB_SEVERITY_NOTE] = "note",
@@ -99,7 +116,7 @@ static void write_place(struct json *j, const struct ab_diagnostic *d)
 	json_member_uint(j, "column", d->column);
 	json_member_str(j, "severity",
 			d->severity < ARRAY_SIZE(severities) && severities[d->severity] ? severities[d->severity] : "error");
-	json_member_str(j, "message", d->message);
+	write_cut(j, "message", d->message, MESSAGE_LIMIT);
 }
 
 /* Notes stand within what they belong to. */
@@ -132,7 +149,7 @@ static void write_common(struct json *j, struct server *server, const struct ab_
 	json_member_str(j, "compiler", ab_jobs_compiler(server->jobs));
 	json_member_str(j, "kernel", types->kernel.release);
 	write_diagnostics(j, builder);
-	json_member_str(j, "log", log);
+	write_cut(j, "log", log, LOG_LIMIT);
 }
 
 /* What the compiler accepted. */
@@ -164,7 +181,7 @@ static int write_refusal(struct text *out, struct server *server, const struct a
 
 	json_open(&j, '{');
 	json_member_str(&j, "problem", "compile");
-	json_member_str(&j, "detail", why->msg);
+	write_cut(&j, "detail", why->msg, MESSAGE_LIMIT);
 	write_common(&j, server, builder, types, why->log ? why->log : "");
 	json_close(&j, '}');
 	return out->failed ? -ENOMEM : 0;
