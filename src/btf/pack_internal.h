@@ -244,7 +244,7 @@ int ab_pack_bad_def(const struct ab_pack *pack, uint32_t def, struct ab_error *e
 struct ab_pack_defs {
 	const struct ab_pack *pack;
 	uint32_t kernel;
-	uint64_t *bits, *base_bits; /* base_bits: of the module's kernel, else NULL */
+	uint64_t *bits; /* a module's with those of its kernel */
 };
 
 /* Whether a module belongs to the kernel; its build id is its own. */
@@ -322,6 +322,8 @@ void ab_encoder_free(struct encoder *e);
 /* A hash of what a definition reads like, with texts and not their numbers: the same in every writer. */
 uint64_t ab_pack_reading(const struct table *strings, const struct item *def);
 void ab_sort_numbers(uint32_t *numbers, uint32_t n);
+/* Leaves each once; how many that are. */
+uint32_t ab_sort_unique(uint32_t *numbers, uint32_t n);
 int ab_writer_take_old(struct ab_pack_writer *w, struct ab_error *err);
 int ab_pack_commit(struct ab_pack_writer *w, struct ab_error *err);
 

@@ -442,7 +442,7 @@ static int put_nodes(struct encoder *e, uint32_t first, uint32_t **ret_defs, uin
 {
 	_free_ uint32_t *defs = array_new(e->n_nodes - first, sizeof(*defs));
 	struct table *t = &e->writer->defs;
-	uint32_t n = 0, unique = 0;
+	uint32_t n = 0;
 
 	if (!defs)
 		return ab_fail_memory(err);
@@ -457,11 +457,7 @@ static int put_nodes(struct encoder *e, uint32_t first, uint32_t **ret_defs, uin
 		if (defs[n++] == NONE)
 			return ab_fail_memory(err);
 	}
-	ab_sort_numbers(defs, n);
-	for (uint32_t i = 0; i < n; i++)
-		if (!i || defs[i] != defs[i - 1])
-			defs[unique++] = defs[i];
-	*ret_n = unique;
+	*ret_n = ab_sort_unique(defs, n);
 	*ret_defs = TAKE(defs);
 	return 0;
 }

@@ -278,11 +278,18 @@ int ab_pack_modules(const struct ab_pack_defs *kernel, const struct ab_pack_type
 {
 	const struct ab_pack *pack = kernel->pack;
 	size_t words = PACK_BITS(pack->n_defs), n = 0, k = ab_pack_next_module(pack, kernel->kernel, kernel->kernel);
-	_free_ uint64_t *missing = array_new(words, sizeof(*missing));
+	_free_ uint64_t *missing = k ? array_new(words, sizeof(*missing)) : NULL;
 	_free_ size_t *modules = NULL;
-	int r = !missing ? ab_fail_memory(err) : k ? find_missing(kernel, types, n_types, missing, err) : 0;
-	bool is_any = r == 0 && has_common(missing, missing, words);
+	bool is_any;
+	int r;
 
+	if (!k) {
+		*ret_modules = NULL;
+		*ret_n = 0;
+		return 0;
+	}
+	r = missing ? find_missing(kernel, types, n_types, missing, err) : ab_fail_memory(err);
+	is_any = r == 0 && has_common(missing, missing, words);
 	for (; r == 0 && is_any && k; k = ab_pack_next_module(pack, kernel->kernel, k)) {
 		_free_ uint64_t *own = NULL;
 		size_t *more;
@@ -489,21 +496,10 @@ static int build_subset(const struct subset *s, struct ab_btf **ret_btf)
 	return r < 0 ? r : ab_btf_open_mem(btf, size, ret_btf, s->err);
 }
 
-static uint32_t sort_unique(uint32_t *list, uint32_t n)
-{
-	uint32_t unique = 0;
-
-	ab_sort_numbers(list, n);
-	for (uint32_t i = 0; i < n; i++)
-		if (!i || list[i] != list[i - 1])
-			list[unique++] = list[i];
-	return unique;
-}
-
 /* Of the definitions, each once, in order. */
 static uint64_t subset_key(struct subset *s)
 {
-	s->n = sort_unique(s->queue, s->n);
+	s->n = ab_sort_unique(s->queue, s->n);
 	return ab_pack_hash(s->queue, s->n * sizeof(*s->queue), s->deep);
 }
 
@@ -546,7 +542,7 @@ static bool recall(struct ab_pack_memory *memory, const struct ab_pack_defs *def
 
 static int remember(struct ab_pack_memory *memory, struct subset *s, uint64_t key)
 {
-	uint32_t n = sort_unique(s->looks, s->n_looks);
+	uint32_t n = ab_sort_unique(s->looks, s->n_looks);
 	struct trace *t = malloc(sizeof(*t) + n * sizeof(*t->looks));
 
 	if (!t)

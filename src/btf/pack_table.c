@@ -279,3 +279,14 @@ void ab_sort_numbers(uint32_t *numbers, uint32_t n)
 		memcpy(numbers, from, n * sizeof(*numbers));
 	free(other);
 }
+
+uint32_t ab_sort_unique(uint32_t *numbers, uint32_t n)
+{
+	uint32_t unique = 0;
+
+	ab_sort_numbers(numbers, n);
+	for (uint32_t i = 0; i < n; i++)
+		if (!i || numbers[i] != numbers[i - 1])
+			numbers[unique++] = numbers[i];
+	return unique;
+}
