@@ -206,9 +206,20 @@ static inline bool kernel_can(const struct kernel *kernel, enum feature feature)
 	return kernel->features >> feature & 1;
 }
 
+/* Facts are a bit for each question. */
+static inline bool has_fact(const uint64_t *facts, size_t question)
+{
+	return facts[question / 64] >> question % 64 & 1;
+}
+
+static inline void add_fact(uint64_t *facts, size_t question)
+{
+	facts[question / 64] |= 1ULL << question % 64;
+}
+
 static inline bool kernel_has(const struct kernel *kernel, uint32_t question)
 {
-	return question != NONE && kernel->facts[question / 64] >> question % 64 & 1;
+	return question != NONE && has_fact(kernel->facts, question);
 }
 
 /* ---- the check ---- */

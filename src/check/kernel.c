@@ -188,7 +188,7 @@ static void answer_name(const struct ab_check *check, uint32_t kind, const char 
 {
 	for (size_t i = 0; i < check->n_questions; i++)
 		if (check->questions[i].kind == kind && matches(check->questions[i].name, name))
-			facts[i / 64] |= 1ULL << i % 64;
+			add_fact(facts, i);
 }
 
 /* One walk over all types, since functions have no index. */

@@ -147,11 +147,6 @@ static int find_likes(struct ab_check *check, const struct question *q, size_t p
 
 /* ---- history ---- */
 
-static bool has_fact(const uint64_t *facts, size_t question)
-{
-	return facts[question / 64] >> question % 64 & 1;
-}
-
 /* The kernel nearest to one in the pack's order, of its architecture, that has what it lacks; -1: none has. */
 static long find_nearest(const struct ab_check *check, size_t kernel, const uint64_t *facts, size_t question)
 {
@@ -231,24 +226,26 @@ static const char *choose_like(const struct likes *likes, const struct ab_pack_d
 	return name;
 }
 
-static const char *make_hint(struct ab_check *check, size_t kernel, const struct ab_pack_defs *defs, const uint64_t *facts,
-			     size_t question, struct ab_error *err)
+static int make_hint(struct ab_check *check, size_t kernel, const struct ab_pack_defs *defs, const uint64_t *facts, size_t question,
+		     const char **ret_hint, struct ab_error *err)
 {
 	const struct likes *likes = &check->missing->likes[question];
 	long nearest = find_nearest(check, kernel, facts, question);
 	struct ab_pack_defs *other = NULL;
 	_text_ struct text hint = {};
 	const char *name;
+	int r = nearest < 0 ? 0 : ab_pack_defs_open(check->pack, (size_t)nearest, &other, err);
 
-	if (nearest >= 0 && ab_pack_defs_open(check->pack, (size_t)nearest, &other, err) < 0)
-		return NULL;
+	if (r < 0)
+		return r;
 	name = choose_like(likes, defs, other);
 	ab_pack_defs_close(other);
 	if (!say_since(check, kernel, facts, question, &hint))
 		hint.failed = true;
 	if (name)
 		text_printf(&hint, "%sit may be called '%s' there", hint.n ? "; " : "", name);
-	return hint.failed ? NULL : ab_check_keep(check, hint.p ? hint.p : "");
+	*ret_hint = hint.failed ? NULL : ab_check_keep(check, hint.p ? hint.p : "");
+	return *ret_hint ? 0 : ab_fail_memory(err);
 }
 
 int ab_check_find_missing(struct ab_check *check, size_t kernel, const struct ab_pack_defs *defs, const uint64_t *facts,
@@ -268,8 +265,8 @@ int ab_check_find_missing(struct ab_check *check, size_t kernel, const struct ab
 		if (!check->missing->is_known[q] && is_plain(&check->questions[q]))
 			r = find_likes(check, &check->questions[q], prefix, &check->missing->likes[q], err);
 		check->missing->is_known[q] = true;
-		if (!r && !(hints[q] = make_hint(check, kernel, defs, facts, q, err)))
-			r = ab_fail_memory(err);
+		if (!r)
+			r = make_hint(check, kernel, defs, facts, q, &hints[q], err);
 	}
 	return r;
 }

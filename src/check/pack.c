@@ -107,7 +107,7 @@ static void answer_questions(const struct ab_check *check, const struct ab_pack_
 
 		for (size_t k = 0; k < ids->n; k++)
 			if (ab_pack_defs_has(defs, ids->list[k]))
-				facts[i / 64] |= 1ULL << i % 64;
+				add_fact(facts, i);
 	}
 }
 
@@ -283,7 +283,7 @@ static int answer_groups(struct ab_check *check, const struct ab_pack_defs *defs
 static bool has_all(const struct ab_check *check, const uint64_t *facts)
 {
 	for (size_t i = 0; i < check->n_questions; i++)
-		if (!(facts[i / 64] >> i % 64 & 1))
+		if (!has_fact(facts, i))
 			return false;
 	return true;
 }
@@ -313,7 +313,7 @@ static bool lacks_target(const struct ab_check *check, const uint64_t *facts)
 		const char *target;
 		uint32_t q = ab_check_asked(check, i, &target);
 
-		if (q != NONE && !(facts[q / 64] >> q % 64 & 1))
+		if (q != NONE && !has_fact(facts, q))
 			return true;
 	}
 	return false;
