@@ -39,15 +39,6 @@ static void notice_connection(void *cls, struct MHD_Connection *c, void **contex
 		ab_connection_closed(*context);
 }
 
-static void *notice_request(void *cls, const char *uri, struct MHD_Connection *c)
-{
-	const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-
-	if (info && info->socket_context)
-		(void)ab_connection_enter(info->socket_context, PHASE_HEADER);
-	return NULL;
-}
-
 static enum MHD_Result handle(void *cls, struct MHD_Connection *c, const char *url, const char *given, const char *version,
 			      const char *upload, size_t *upload_size, void **request)
 {
@@ -183,7 +174,7 @@ static void start(void)
 			       MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY,
 			       MHD_OPTION_NOTIFY_COMPLETED, note_done, &server,
 			       MHD_OPTION_NOTIFY_CONNECTION, notice_connection, NULL,
-			       MHD_OPTION_URI_LOG_CALLBACK, notice_request, NULL,
+			       MHD_OPTION_URI_LOG_CALLBACK, ab_connection_request, NULL,
 			       MHD_OPTION_UNESCAPE_CALLBACK, ab_request_unescape, NULL,
 			       MHD_OPTION_STRICT_FOR_CLIENT, 1,
 			       MHD_OPTION_END);

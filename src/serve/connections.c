@@ -150,6 +150,15 @@ bool ab_connection_enter(struct connection *c, enum phase phase)
 	return __atomic_exchange_n(&c->phase, phase, __ATOMIC_ACQ_REL) != PHASE_EXPIRED;
 }
 
+void *ab_connection_request(void *cls, const char *uri, struct MHD_Connection *mhd)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	if (info && info->socket_context)
+		(void)ab_connection_enter(info->socket_context, PHASE_HEADER);
+	return NULL;
+}
+
 static uint64_t phase_ms(const struct config *config, int phase)
 {
 	switch (phase) {

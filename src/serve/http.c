@@ -40,16 +40,6 @@ static void notice_connection(void *cls, struct MHD_Connection *c, void **contex
 		ab_connection_closed(*context);
 }
 
-/* The request line is there: from now on the header has its time. */
-static void *notice_request(void *cls, const char *uri, struct MHD_Connection *c)
-{
-	const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-
-	if (info && info->socket_context)
-		(void)ab_connection_enter(info->socket_context, PHASE_HEADER);
-	return NULL;
-}
-
 static void log_library(void *cls, const char *fmt, va_list args) PRINTF_LIKE(2, 0);
 static void log_library(void *cls, const char *fmt, va_list args)
 {
@@ -167,7 +157,7 @@ static int start_daemon(struct http *http, struct listener *l, const struct conf
 				     MHD_OPTION_CONNECTION_MEMORY_LIMIT, memory,
 				     MHD_OPTION_NOTIFY_COMPLETED, ab_request_done, l->server,
 				     MHD_OPTION_NOTIFY_CONNECTION, notice_connection, l,
-				     MHD_OPTION_URI_LOG_CALLBACK, notice_request, l,
+				     MHD_OPTION_URI_LOG_CALLBACK, ab_connection_request, NULL,
 				     MHD_OPTION_UNESCAPE_CALLBACK, ab_request_unescape, l->server,
 				     MHD_OPTION_STRICT_FOR_CLIENT, 1,
 				     MHD_OPTION_ARRAY, tls,

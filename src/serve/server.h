@@ -62,6 +62,8 @@ struct connection *ab_connection_opened_mhd(struct connections *all, struct MHD_
 void ab_connection_closed(struct connection *connection);
 /* False: the connection's time is up, it is being closed. */
 bool ab_connection_enter(struct connection *connection, enum phase phase);
+/* For MHD_OPTION_URI_LOG_CALLBACK: the request line is there, from now on the header has its time. */
+void *ab_connection_request(void *cls, const char *uri, struct MHD_Connection *mhd);
 /* Ends connections that are over their time; once a second. */
 void ab_connections_expire(struct connections *all);
 unsigned ab_connections_count(struct connections *all);
