@@ -336,8 +336,7 @@ def test_drain(new_server):
     builds = [threading.Thread(target=lambda i=i: answers.append(s.build(HELLO % i, options={"full_header": True}))) for i in range(6)]
     for t in builds:
         t.start()
-    deadline = time.time() + 10
-    while s.metric("anybpfd_requests_active") < 7 and time.time() < deadline:
+    while len(answers) + s.metric("anybpfd_requests_active") < 7:
         pass
     kept = s.connect()
     kept.request("GET", "/healthz")
@@ -354,7 +353,7 @@ def test_drain(new_server):
     for t in builds:
         t.join()
     assert [a.status for a in answers] == [200] * 6
-    assert s.process.wait(10) == 0
+    assert s.process.wait(30) == 0
 
 
 def test_end_does_not_wait_for_idle_connections(new_server):
@@ -363,7 +362,7 @@ def test_end_does_not_wait_for_idle_connections(new_server):
     c.request("GET", "/healthz")
     c.getresponse().read()
     begun = time.time()
-    assert s.stop() == 0 and time.time() - begun < 3
+    assert s.stop() == 0 and time.time() - begun < 15
     c.close()
 
 
@@ -373,7 +372,7 @@ def test_work_that_does_not_end_in_time(new_server):
     builds = [threading.Thread(target=lambda i=i: answers.append(s.build(HELLO % i, options={"full_header": True}))) for i in range(8)]
     for t in builds:
         t.start()
-    while s.metric("anybpfd_requests_active") < 9 or not s.metric("anybpfd_compiles_running"):
+    while len(answers) + s.metric("anybpfd_requests_active") < 9 or not s.metric("anybpfd_compiles_running"):
         pass
     time.sleep(0.05)  # it is in the middle of it
     assert s.stop() == 0
