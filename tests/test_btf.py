@@ -125,6 +125,14 @@ def test_run_with_a_kernel_of_the_pack(program, pack, home, monkeypatch):
     assert "5.99" in refused("run", program, "--btf", "5.99", status=4)
 
 
+def test_a_damaged_pack_is_called_so(program, pack, home, tmp_path):
+    short = tmp_path / "short.pack"
+    short.write_bytes(pack.read_bytes()[:300])
+    for command in (("run", program), ("build", TOOLS / "tasks.bpf.c", "-o", tmp_path / "x.o"), ("run", TOOLS / "tasks.bpf.c")):
+        said = refused(*command, "--btf", short, status=8)
+        assert str(short) in said and "damaged pack" in said
+
+
 @needs_bpf
 def test_run_with_types_of_another_object(program, pack, home, tmp_path):
     """They are for one object only: what is not in them is missing, and that is said."""

@@ -47,6 +47,9 @@ AB_API int ab_kernel_compare(const struct ab_kernel *a, const struct ab_kernel *
  */
 AB_API int ab_kernel_fits(const struct ab_kernel *kernel, const struct ab_kernel *running);
 
+/* Whether a file begins as packs do; false, too, for one that cannot be read. Opening it tells whether it is sound. */
+AB_API bool ab_is_pack(const char *path);
+
 /*
  * Opens a pack: maps it and verifies header and directory; the rest is verified when it is read. Errors: -ENOENT;
  * -EBADMSG/FORMAT with the offset.

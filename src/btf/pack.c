@@ -612,6 +612,14 @@ static int map_file(struct ab_pack *pack, struct ab_error *err)
 	return 0;
 }
 
+bool ab_is_pack(const char *path)
+{
+	_fclose_ FILE *f = fopen(path, "re");
+	char magic[sizeof(PACK_MAGIC) - 1] = "";
+
+	return f && fread(magic, 1, sizeof(magic), f) == sizeof(magic) && !memcmp(magic, PACK_MAGIC, sizeof(magic));
+}
+
 int ab_pack_open(const char *path, struct ab_pack **ret_pack, struct ab_error *err)
 {
 	struct ab_pack *pack = new_pack(path);

@@ -53,15 +53,6 @@ static struct ab_types *new_types(struct ab_error *err)
 }
 
 /* A pack begins with bytes of its own; what is no pack has to be BTF. */
-static bool is_pack(const char *path)
-{
-	_fclose_ FILE *f = fopen(path, "re");
-	char magic[8] = "";
-
-	return f && fread(magic, 1, sizeof(magic), f) == sizeof(magic) && !memcmp(magic, "\x89" "ABPACK\n",
-			sizeof(magic));
-}
-
 int ab_types_open(const char *path, struct ab_types **ret_types, struct ab_error *err)
 {
 	struct ab_types *types = new_types(err);
@@ -69,7 +60,7 @@ int ab_types_open(const char *path, struct ab_types **ret_types, struct ab_error
 
 	if (!types)
 		return -ENOMEM;
-	r = path && is_pack(path) ? ab_pack_open(path, &types->own_pack, err) : open_file(types, path, err);
+	r = path && ab_is_pack(path) ? ab_pack_open(path, &types->own_pack, err) : open_file(types, path, err);
 	types->pack = types->own_pack;
 	if (r < 0) {
 		ab_types_close(types);

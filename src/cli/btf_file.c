@@ -22,16 +22,6 @@ static int put_in_memory(const void *data, size_t size, struct btf_file *ret, st
 	return 0;
 }
 
-static bool is_pack(const char *path)
-{
-	struct ab_pack *pack;
-	bool is = ab_pack_open(path, &pack, NULL) == 0;
-
-	if (is)
-		ab_pack_close(pack);
-	return is;
-}
-
 static const char *without_auto(const char *name)
 {
 	return name && strcmp(name, BTF_AUTO) ? name : NULL;
@@ -48,7 +38,7 @@ int btf_file_whole(struct cli *cli, const char *name, const char *pack, struct b
 	*ret = NO_BTF_FILE;
 	if (!name && access(KERNEL_BTF, F_OK) == 0)
 		return 0;
-	if (name && access(name, F_OK) == 0 && !is_pack(name)) {
+	if (name && access(name, F_OK) == 0 && !ab_is_pack(name)) {
 		ret->path = name;
 		return 0;
 	}

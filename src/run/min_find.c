@@ -135,16 +135,6 @@ int ab_min_open_pack(const char *path, struct ab_pack **ret_pack, struct ab_erro
 
 /* ---- files ---- */
 
-static bool is_pack(const char *path)
-{
-	struct ab_pack *pack;
-	bool is = ab_pack_open(path, &pack, NULL) == 0;
-
-	if (is)
-		ab_pack_close(pack);
-	return is;
-}
-
 static int copy_raw(struct find *f, const struct ab_btf *btf)
 {
 	const void *raw = ab_btf_raw(btf, &f->size);
@@ -185,7 +175,7 @@ static int take_named(struct find *f)
 				       "'%s' is no file, and there is no pack that could have such a kernel (%s)", f->types,
 				       f->tried.p ? f->tried.p : "none looked for");
 	}
-	if (!is_pack(f->types))
+	if (!ab_is_pack(f->types))
 		return take_file(f, f->types);
 	note_tried(f, f->types);
 	r = take_from_pack(f, f->types, NULL);
