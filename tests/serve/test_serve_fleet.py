@@ -75,7 +75,7 @@ def shared(server):
     return server.get("/readyz").json()["shared"]
 
 
-def wait_until(test, seconds=10):
+def wait_until(test, seconds=20):
     deadline = time.time() + seconds
     while not test():
         assert time.time() < deadline, "it does not happen"
