@@ -535,6 +535,9 @@ def test_kinds_of_channels(objects):
     assert any(frame.startswith("do_syscall_64+0x") for frame in events["calls"]["data"]["kernel"])
     rows = run(objects / "channels.bpf.o", calls=[77]).splitlines()
     assert any(re.fullmatch(r"raw +4d000000\w*", row) for row in rows)
+    done = anybpf("run", objects / "channels.bpf.o", "-d", "0.1")
+    assert [line for line in done.stderr.splitlines() if "stay bytes" in line and "--event 'raw=struct NAME'" in line]
+    assert done.stderr.count("stay bytes") == 1
     assert any(re.fullmatch(r"perf +77", row) for row in rows)
 
 
@@ -545,6 +548,8 @@ def test_event_type_by_option(objects):
     assert data == [{"number": 77}]
     done = anybpf("run", objects / "channels.bpf.o", "--event", "raw=struct tped")
     assert done.returncode == 4 and "'struct typed'" in done.stderr
+    done = anybpf("run", objects / "channels.bpf.o", "--event", "raw=struct of_nothing")
+    assert done.returncode == 4 and "'const struct of_nothing *unused;'" in done.stderr
 
 
 @needs_root
@@ -604,6 +609,20 @@ def test_interface_and_cgroup(objects, tmp_path):
     assert states(done.stdout)["on_cgroup"] == "attached"
     done = subprocess.run([*alone, "-I", "nosuch0", "--only=on_xdp"], capture_output=True, text=True)
     assert done.returncode == 4 and "nosuch0" in done.stderr
+
+
+@needs_root
+@pytest.mark.parametrize("args, status, message", [
+    ([], 2, "error: program 'on_xdp' (xdp) needs a target, a network interface: --attach on_xdp=TARGET"),
+    (["--only=on_cgroup"], 2, "error: program 'on_cgroup' (cgroup_skb/egress) needs a target, the path of a cgroup"),
+    (["-a", "on_tc=lo"], 0, "warning: program 'on_xdp' (xdp) is not attached: it needs a target, a network interface"),
+])
+def test_a_missing_target_is_said(objects, args, status, message):
+    alone = ["unshare", "-n"] if subprocess.run(["unshare", "-n", "true"]).returncode == 0 else []
+    done = subprocess.run([*alone, ANYBPF, "run", objects / "targets.bpf.o", "--json", "-d", "0.1", *args], capture_output=True, text=True)
+    assert done.returncode == status and message in done.stderr, done.stderr
+    if not status:
+        assert states(done.stdout) == {"on_xdp": "loaded", "on_tc": "attached", "on_cgroup": "loaded"}
 
 
 # ---- run: maps ----

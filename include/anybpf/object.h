@@ -96,7 +96,7 @@ enum ab_program_state {
 AB_API const char *ab_program_name(const struct ab_program *program);
 AB_API const char *ab_program_section(const struct ab_program *program);
 AB_API enum ab_program_state ab_program_state(const struct ab_program *program);
-/* Why a program was skipped, or degraded; "" otherwise. */
+/* Why a program was skipped, or is loaded but not attached because it needs a target; "" otherwise. */
 AB_API const char *ab_program_reason(const struct ab_program *program);
 /* Tagged AB_OPTIONAL, or its section begins with '?'. */
 AB_API bool ab_program_is_optional(const struct ab_program *program);

@@ -269,6 +269,27 @@ static void count_attached(struct run *run)
 	}
 }
 
+/*
+ * Programs that have no place to attach to are for others to call, if there are others: where nothing is attached, a target
+ * was forgotten.
+ */
+static int report_unattached(struct run *run, struct ab_error *err)
+{
+	for (size_t i = 0; i < ab_object_program_count(run->object); i++) {
+		const struct ab_program *program = ab_object_program(run->object, i);
+		const char *name = ab_program_name(program), *reason = ab_program_reason(program);
+
+		if (ab_program_state(program) != AB_PROGRAM_LOADED || !*reason)
+			continue;
+		if (!run->attached && !run->iterators && !ab_program_is_optional(program))
+			return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "program '%s' (%s) %s: --attach %s=TARGET", name,
+				       ab_program_section(program), reason, name);
+		run_warn(run, "program '%s' (%s) is not attached: it %s: --attach %s=TARGET", name,
+			 ab_program_section(program), reason, name);
+	}
+	return 0;
+}
+
 static int start(struct run *run, struct ab_error *err)
 {
 	int r;
@@ -284,6 +305,9 @@ static int start(struct run *run, struct ab_error *err)
 	    (r = ab_object_attach(run->object, err)) < 0)
 		return r;
 	count_attached(run);
+	r = report_unattached(run, err);
+	if (r < 0)
+		return r;
 	if (run->opts->interval && !run->iterators && !run_shows_maps(run))
 		run_warn(run, "--interval has no effect: no map is printed");
 	return 0;

@@ -273,7 +273,7 @@ static int attach_raw_tracepoint(struct ab_program *program, const char *target,
 	struct bpf_link *bpf = bpf_program__attach_raw_tracepoint(program->bpf, target);
 
 	if (!bpf && errno == ENOENT)
-		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "this kernel has no raw tracepoint '%s'", target);
+		return ab_explain_target(err, -ENOENT, ab_program_section(program), target);
 	return take_link(link, bpf, target, err);
 }
 
@@ -341,13 +341,6 @@ static int attach_way(struct ab_program *program, const char *target, struct ab_
 	}
 }
 
-static bool needs_target(const struct ab_program *program)
-{
-	enum way way = ab_program_way(program);
-
-	return way != WAY_TRACE && way != WAY_ITER && way != WAY_NONE && way != WAY_STRUCT_OPS;
-}
-
 static struct ab_link *push_link(struct ab_object *object, struct ab_program *program, struct ab_link *link)
 {
 	link->object = object;
@@ -362,9 +355,9 @@ static int attach_one(struct ab_program *program, const char *target, struct ab_
 	struct ab_link *link;
 	int r;
 
-	if (!target && needs_target(program))
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "program '%s' (%s) needs a target",
-			       ab_program_name(program), ab_program_section(program));
+	if (!target && ab_program_wants(program))
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "program '%s' (%s) %s", ab_program_name(program),
+			       ab_program_section(program), ab_program_wants(program));
 	link = calloc(1, sizeof(*link));
 	if (!link)
 		return ab_fail_memory(err);
@@ -402,14 +395,13 @@ int ab_program_attach(struct ab_program *program, const char *target, struct ab_
 
 static int attach_targets(struct ab_program *program, struct ab_error *err)
 {
-	const char *fallback = ab_program_default_target(program);
 	enum way way = ab_program_way(program);
 	int r = 0;
 
-	if (way == WAY_NONE || way == WAY_STRUCT_OPS)
+	if (way == WAY_NONE || way == WAY_STRUCT_OPS || ab_program_wants(program))
 		return 0;
 	if (!program->target_count)
-		return fallback || !needs_target(program) ? attach_one(program, fallback, NULL, err) : 0;
+		return attach_one(program, ab_program_default_target(program), NULL, err);
 	for (size_t i = 0; !r && i < program->target_count; i++)
 		r = attach_one(program, program->targets[i], NULL, err);
 	return r;

@@ -55,8 +55,11 @@ int ab_events_set_type(struct ab_object *object, const char *channel, const char
 		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "'%s' has no event channel '%s'", object->name, channel);
 	if (!ab_btf_find_c(object->btf, type)) {
 		nearest = ab_btf_nearest(object->btf, type);
-		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "'%s' has no type '%.100s'%s%s%s", object->name, type,
-			       DID_YOU_MEAN(nearest));
+		if (nearest)
+			return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "'%s' has no type '%.100s'; did you mean '%s'?",
+				       object->name, type, nearest);
+		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "'%s' has no type '%.100s': a compiler keeps those that maps and "
+			       "globals have, such as 'const %.100s *unused;'", object->name, type, type);
 	}
 	copy = strdup(type);
 	if (!copy)
@@ -99,18 +102,23 @@ uint32_t ab_map_event_type(const struct ab_map *map)
 	return tag ? ab_btf_find_c(btf, tag) : find_only_pointee(btf);
 }
 
-static const struct ab_format *find_format(struct ab_map *map)
+/* Without one, events stay bytes, which is said. */
+static void make_format(struct ab_map *map)
 {
-	uint32_t type = map->event_format ? 0 : ab_map_event_type(map);
-	const char *tag = map->event_type ? map->event_type : ab_map_tag(map, "event=");
+	const char *tag = map->event_type ? map->event_type : ab_map_tag(map, "event="), *name = ab_map_name(map);
+	uint32_t type = ab_map_event_type(map);
 	struct ab_error why = {};
 
-	if (!type && tag && !map->event_format)
-		ab_object_warn(map->object, "events of '%s' stay bytes: the object's BTF has no '%s'", ab_map_name(map), tag);
-	if (type && ab_format_make(map->object, map->object->btf, type, NULL, NULL, &map->event_format, &why) < 0)
-		ab_object_warn(map->object, "events of '%s' stay bytes: %s", ab_map_name(map), why.msg);
+	if (map->event_format)
+		return;
+	if (!type && tag)
+		ab_object_warn(map->object, "events of '%s' stay bytes: the object's BTF has no '%s'", name, tag);
+	else if (!type)
+		ab_object_warn(map->object, "events of '%s' stay bytes: nothing says their type: AB_EVENTS() in the source does, or "
+			       "--event '%s=struct NAME'", name, name);
+	else if (ab_format_make(map->object, map->object->btf, type, NULL, NULL, &map->event_format, &why) < 0)
+		ab_object_warn(map->object, "events of '%s' stay bytes: %s", name, why.msg);
 	ab_error_clear(&why);
-	return map->event_format;
 }
 
 /* ---- lost events ---- */
@@ -231,7 +239,7 @@ static struct source *add_source(struct ab_events *events, struct ab_map *map, s
 	}
 	s->events = events;
 	s->first = s;
-	s->event = (struct ab_event){ .channel = ab_map_name(map), .format = find_format(map), .cpu = -1 };
+	s->event = (struct ab_event){ .channel = ab_map_name(map), .format = map->event_format, .cpu = -1 };
 	more[events->source_count++] = s;
 	return s;
 }
@@ -302,6 +310,7 @@ static int open_sources(struct ab_events *events, struct ab_error *err)
 
 		if (ab_map_kind(map) != AB_MAP_EVENTS || ab_map_fd(map) < 0)
 			continue;
+		make_format(map);
 		r = bpf_map__type(map->bpf) == BPF_MAP_TYPE_RINGBUF ? open_ring(events, map, err) :
 								       open_perf(events, map, err);
 	}

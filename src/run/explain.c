@@ -83,8 +83,11 @@ bool ab_has_probes(struct ab_object *object, const char *kind)
 	return !access(path, F_OK);
 }
 
-/* The name in a list file, one name a line up to a blank, that is nearest to `name`. */
-static bool find_nearest(const char *path, size_t column, const char *name, char *ret, size_t cap)
+/*
+ * The name in a list file, one name a line up to a blank, that is nearest to `name`; of words with `before` in them, what
+ * follows it.
+ */
+static bool find_nearest(const char *path, size_t column, const char *before, const char *name, char *ret, size_t cap)
 {
 	_fclose_ FILE *f = fopen(path, "re");
 	_free_ char *line = NULL;
@@ -98,6 +101,8 @@ static bool find_nearest(const char *path, size_t column, const char *name, char
 		word = strtok_r(line, " \t\n", &rest);
 		for (size_t i = 0; word && i < column; i++)
 			word = strtok_r(NULL, " \t\n", &rest);
+		word = word ? strstr(word, before) : NULL;
+		word = word ? word + strlen(before) : NULL;
 		if (!word || labs((long)strlen(word) - (long)strlen(name)) >= distance)
 			continue;
 		d = str_distance(word, name, distance - 1);
@@ -115,12 +120,41 @@ int ab_explain_function(struct ab_error *err, int code, const char *function)
 	const char *root = tracefs();
 
 	snprintf(path, sizeof(path), "%s/available_filter_functions", root ? root : "");
-	if ((root && find_nearest(path, 0, function, near, sizeof(near))) ||
-	    find_nearest("/proc/kallsyms", 2, function, near, sizeof(near)))
+	if ((root && find_nearest(path, 0, "", function, near, sizeof(near))) ||
+	    find_nearest("/proc/kallsyms", 2, "", function, near, sizeof(near)))
 		return ab_fail(err, AB_ERROR_NOT_FOUND, code, "this kernel has no function '%s': did you mean '%s'?",
 			       function, near);
 	return ab_fail(err, AB_ERROR_NOT_FOUND, code, "this kernel has no function '%s' (it may be inlined or renamed)",
 		       function);
+}
+
+/* What of the kernel programs attach to by name alone, and where the names are listed. */
+static const struct {
+	const char *section, *what;
+	const char *before; /* the name, in a line of tracefs' events or the kernel's symbols */
+	bool in_tracefs;
+} named[] = {
+	{ "raw_tp", "raw tracepoint", ":", true }, { "raw_tracepoint", "raw tracepoint", ":", true },
+	{ "tp_btf", "tracepoint", ":", true },
+	{ "lsm", "LSM hook", "bpf_lsm_", false },
+	{ "iter", "iterator", "bpf_iter_", false },
+};
+
+int ab_explain_target(struct ab_error *err, int code, const char *section, const char *target)
+{
+	char near[128], path[96] = "/proc/kallsyms";
+	size_t i = 0;
+
+	while (i < ARRAY_SIZE(named) && !str_starts(section, named[i].section))
+		i++;
+	if (i == ARRAY_SIZE(named))
+		return ab_explain_function(err, code, target);
+	if (named[i].in_tracefs)
+		snprintf(path, sizeof(path), "%s/available_events", tracefs() ?: "");
+	if (find_nearest(path, named[i].in_tracefs ? 0 : 2, named[i].before, target, near, sizeof(near)))
+		return ab_fail(err, AB_ERROR_NOT_FOUND, code, "this kernel has no %s '%s': did you mean '%s'?", named[i].what,
+			       target, near);
+	return ab_fail(err, AB_ERROR_NOT_FOUND, code, "this kernel has no %s '%s'", named[i].what, target);
 }
 
 int ab_explain_tracepoint(struct ab_error *err, int code, const char *category, const char *name)
@@ -133,7 +167,7 @@ int ab_explain_tracepoint(struct ab_error *err, int code, const char *category, 
 			       "mount -t tracefs tracefs /sys/kernel/tracing", category, name);
 	snprintf(want, sizeof(want), "%s:%s", category, name);
 	snprintf(path, sizeof(path), "%s/available_events", root);
-	if (find_nearest(path, 0, want, near, sizeof(near))) {
+	if (find_nearest(path, 0, "", want, near, sizeof(near))) {
 		char *colon = strchr(near, ':');
 
 		if (colon)

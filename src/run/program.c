@@ -151,9 +151,43 @@ enum ab_program_state ab_program_state(const struct ab_program *program)
 	return program->object->loaded ? AB_PROGRAM_LOADED : AB_PROGRAM_OPEN;
 }
 
+/* What a program that attaches only where it is told has to be told. */
+static const char *missing_target(enum way way)
+{
+	switch (way) {
+	case WAY_KPROBE: return "needs a target, a kernel function";
+	case WAY_KSYSCALL: return "needs a target, a system call";
+	case WAY_KPROBE_MULTI: return "needs a target, a pattern of kernel functions";
+	case WAY_UPROBE: return "needs a target, FILE:SYMBOL";
+	case WAY_USDT: return "needs a target, FILE:PROVIDER:NAME";
+	case WAY_TRACEPOINT: return "needs a target, CATEGORY/NAME of a tracepoint";
+	case WAY_RAW_TRACEPOINT: return "needs a target, the name of a tracepoint";
+	case WAY_XDP:
+	case WAY_TC:
+	case WAY_SOCKET: return "needs a target, a network interface";
+	case WAY_CGROUP: return "needs a target, the path of a cgroup";
+	case WAY_NETNS: return "needs a target, the path of a network namespace";
+	case WAY_SOCKMAP: return "needs a target, a socket map of the object";
+	case WAY_PERF_EVENT: return "needs a target, an event such as cpu-clock@99";
+	default: return NULL;
+	}
+}
+
+const char *ab_program_wants(const struct ab_program *program)
+{
+	return program->target_count || ab_program_default_target(program) ? NULL : missing_target(ab_program_way(program));
+}
+
 const char *ab_program_reason(const struct ab_program *program)
 {
-	return program->reason ? program->reason : program->disabled ? "disabled" : "";
+	const char *wants;
+
+	if (program->reason)
+		return program->reason;
+	if (program->disabled)
+		return "disabled";
+	wants = ab_program_wants(program);
+	return wants && ab_program_state(program) == AB_PROGRAM_LOADED ? wants : "";
 }
 
 bool ab_program_is_optional(const struct ab_program *program)
@@ -265,6 +299,6 @@ int ab_program_configure(struct ab_program *program, struct ab_error *err)
 		return 0;
 	}
 	if (r == -ESRCH || r == -ENOENT)
-		return ab_explain_function(err, -ENOENT, target);
+		return ab_explain_target(err, -ENOENT, ab_program_section(program), target);
 	return ab_fail_errno(err, r, "program '%s' cannot attach to '%s'", ab_program_name(program), target);
 }

@@ -136,6 +136,8 @@ enum way {
 enum way ab_program_way(const struct ab_program *program);
 /* Where it attaches when nobody said: the tag's words, else the section's behind the '/', or NULL. */
 const char *ab_program_default_target(const struct ab_program *program);
+/* What a program lacks to be attached, as "needs a target, …"; NULL: nothing. */
+const char *ab_program_wants(const struct ab_program *program);
 /* Applies what was decided before load. */
 int ab_program_configure(struct ab_program *program, struct ab_error *err);
 
@@ -164,6 +166,8 @@ bool ab_has_probes(struct ab_object *object, const char *kind);
 /* Makes sure that tracefs is mounted where libbpf looks. */
 void ab_tracefs_mount(struct ab_object *object);
 int ab_explain_function(struct ab_error *err, int code, const char *function);
+/* `target`, which a program of that section cannot attach to. */
+int ab_explain_target(struct ab_error *err, int code, const char *section, const char *target);
 int ab_explain_tracepoint(struct ab_error *err, int code, const char *category, const char *name);
 
 /* ---- verifier.c ---- */

@@ -284,26 +284,20 @@ static int explain_known(struct ab_object *object, const struct ab_program *prog
 {
 	const char *said = object->said.p ? object->said.p : "", *section = program ? ab_program_section(program) : "";
 	const char *name = program ? ab_program_name(program) : "", *target;
+	int r;
 
 	if (strstr(said, "failed to find valid kernel BTF") || strstr(said, "kernel BTF is missing") ||
 	    strstr(said, "Error loading vmlinux BTF") || strstr(said, "failed to get target BTF"))
 		return ab_fail(err, AB_ERROR_NO_TYPES, -ENOENT, "this kernel has no BTF, which '%s' needs: give that of its "
 			       "build with --btf PATH", object->name);
 	if (strstr(said, "no BTF-based attach target is specified"))
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "program '%s' (%s) needs a target before it is loaded", name,
-			       section);
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "program '%s' (%s) needs a target before it is loaded: "
+			       "--attach %s=NAME", name, section, name);
 	if (program && strstr(said, "failed to find kernel BTF type ID of")) {
 		target = program->target_count ? program->targets[0] : ab_program_default_target(program);
-		if (target && str_starts(section, "tp_btf"))
-			return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "program '%s': this kernel has no tracepoint '%s'",
-				       name, target);
-		if (target && str_starts(section, "lsm"))
-			return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "program '%s': this kernel has no LSM hook '%s'",
-				       name, target);
-		if (target && str_starts(section, "iter"))
-			return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "program '%s': this kernel has no iterator '%s'",
-				       name, target);
-		return ab_explain_function(err, -ENOENT, target ? target : section);
+		r = ab_explain_target(err, -ENOENT, section, target ? target : section);
+		ab_error_prefix(err, "program '%s'", name);
+		return r;
 	}
 	if (program && strstr(said, "missing BPF prog type"))
 		return ab_fail(err, AB_ERROR_UNSUPPORTED, -EOPNOTSUPP, "program '%s': section '%s' is of no kind that libbpf %s "

@@ -2,7 +2,7 @@
 /* LSM programs for cgroups came with 6.0. */
 #include "anybpf.bpf.h"
 
-SEC("lsm_cgroup/socket_create")
+SEC("lsm_cgroup/socket_create") AB_ATTACH("/sys/fs/cgroup")
 int BPF_PROG(on_create)
 {
 	return 1;

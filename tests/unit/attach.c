@@ -124,8 +124,9 @@ TEST(raw_tracepoints_take_names)
 	ASSERT_OK(ab_object_attach(object, &err), err); /* no place of its own: stays loaded */
 	ASSERT_INT(ab_program_state(ab_object_find_program(object, "on_bare_raw")), AB_PROGRAM_LOADED);
 	ASSERT_HAS(refusal(object, "on_bare_raw", NULL, -EINVAL, AB_ERROR_USAGE), "needs a target");
+	ASSERT_HAS(ab_program_reason(ab_object_find_program(object, "on_bare_raw")), "needs a target");
 	ASSERT_HAS(refusal(object, "on_bare_raw", "sched_swatch", -ENOENT, AB_ERROR_NOT_FOUND),
-		   "no raw tracepoint 'sched_swatch'");
+		   "no raw tracepoint 'sched_swatch': did you mean 'sched_switch'?");
 	attach(object, "on_bare_raw", "sys_exit");
 	getppid();
 	ASSERT(count(object, BARE_RAW) > 0);
@@ -158,6 +159,12 @@ TEST(unknown_tracepoints_name_the_nearest)
 	object = open_only("on_wrong_btf", 0);
 	ASSERT_INT(ab_object_load(object, &err), -ENOENT);
 	ASSERT_STR(err.msg, "program 'on_wrong_btf': this kernel has no tracepoint 'no_such_point'");
+	ab_error_clear(&err);
+	ab_object_close(object);
+	object = open_only("on_wrong_btf", 0);
+	ASSERT_OK(ab_program_set_target(ab_object_find_program(object, "on_wrong_btf"), "sched_swatch", &err), err);
+	ASSERT_INT(ab_object_load(object, &err), -ENOENT);
+	ASSERT_STR(err.msg, "this kernel has no tracepoint 'sched_swatch': did you mean 'sched_switch'?");
 	ab_object_close(object);
 }
 
