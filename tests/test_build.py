@@ -370,9 +370,22 @@ def test_null_bytes_and_utf8_are_let_through(tmp_path):
     assert Elf(build(source)).named("license") == b"GPL\0"
 
 
-def test_empty_source_makes_an_empty_object(tmp_path):
-    done = anybpf("build", write(tmp_path, ""), "-o", "-")
-    assert done.returncode in (0, 3)
+@pytest.mark.parametrize("text", ["", "int main(void) { return 0; }\n", START + "int kept;\n"])
+def test_source_without_a_program_is_warned_of(text, tmp_path):
+    done = anybpf("build", write(tmp_path, text), "-o", "-")
+    assert done.returncode == 0 and b"program.bpf.c: warning: no BPF program" in done.stderr
+    done = anybpf("run", tmp_path / "program.bpf.c", "-q")
+    if text.startswith("int"):  # which loads first
+        assert os.geteuid() or b"'main' is a function, but no BPF program: SEC(" in done.stderr
+    else:
+        assert b"program.bpf.c: no BPF program in the object" in done.stderr
+    assert done.returncode == 8 or os.geteuid()
+
+
+def test_an_object_is_no_source(tmp_path):
+    assert anybpf("build", write(tmp_path, START), "-o", tmp_path / "made.o").returncode == 0
+    done = anybpf("build", tmp_path / "made.o", "-o", tmp_path / "again.so")
+    assert done.returncode == 8 and b"made.o' is an object already" in done.stderr and not (tmp_path / "again.so").exists()
 
 
 def test_no_license_is_warned_of(tmp_path):

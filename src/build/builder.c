@@ -333,6 +333,8 @@ static int take_source(struct build *q, const char *path, const char *text, size
 	q->name = path && *path && strcmp(path, "-") ? path : "<stdin>";
 	if (!r)
 		r = take_text(q, path, text, size, err);
+	if (!r && q->size >= 4 && !memcmp(q->owned_text, "\177ELF", 4))
+		r = ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "'%s' is an object already, not C source", q->name);
 	if (!r)
 		r = ab_scan_text(&q->scan, q->name, q->owned_text, q->size, err);
 	for (const char *const *d = q->defines; d && *d && !r; d++)
@@ -535,11 +537,15 @@ static int report_errors(const struct build *q, struct compile_result *result, s
 	return r;
 }
 
-static int warn_of_license(const struct build *q, struct compile_result *result)
+/* What compiles and is not what was meant. */
+static int warn_of_object(const struct build *q, const struct object_facts *facts, struct compile_result *result)
 {
-	static const char message[] = "no license: many helpers refuse a program without "
-				      "char LICENSE[] SEC(\"license\") = \"GPL\";";
+	const char *message = "no license: many helpers refuse a program without char LICENSE[] SEC(\"license\") = \"GPL\";";
 
+	if (facts->has_program && facts->has_license)
+		return 0;
+	if (!facts->has_program)
+		message = "no BPF program: SEC(\"tracepoint/...\") or the like makes a function one";
 	text_printf(&result->log, "%s: warning: %s\n", q->name, message);
 	return ab_compile_result_add(result, result->diagnostic_count,
 				     (struct ab_diagnostic){ .severity = AB_SEVERITY_WARNING, .file = strdup(q->name),
@@ -556,7 +562,7 @@ static int make_artifact(const struct build *q, struct compile_result *result, b
 	if (!a)
 		return ab_fail_memory(err);
 	r = ab_strip(result->object, result->object_size, &a->object, &a->size, &facts, err);
-	if (!r && facts.has_program && !facts.has_license && warn_of_license(q, result))
+	if (!r && warn_of_object(q, &facts, result))
 		r = ab_fail_memory(err);
 	if (!r && result->log.failed)
 		r = ab_fail_memory(err);

@@ -123,6 +123,8 @@ static int compile_source(struct run *run, const char *path, const char *text, s
 								       : "the kernel types that it names");
 		object = ab_artifact_object(artifact, &object_size);
 		r = open_object(run, NULL, object, object_size, name, err);
+		if (r == -EBADMSG)
+			ab_error_prefix(err, "%s", path);
 	}
 	ab_artifact_free(artifact);
 	ab_builder_free(builder);

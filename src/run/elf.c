@@ -177,6 +177,14 @@ static int take_types(const struct elf *e, const Elf64_Shdr *s, const char *name
 	return 0;
 }
 
+static bool has_code(const struct elf *e)
+{
+	for (size_t i = 1; i < e->count; i++)
+		if (e->sections[i].sh_flags & SHF_EXECINSTR && e->sections[i].sh_size)
+			return true;
+	return false;
+}
+
 static int check_sections(const struct elf *e, struct ab_elf_info *info, struct ab_error *err)
 {
 	size_t symtab = 0;
@@ -231,7 +239,7 @@ int ab_elf_check(const void *data, size_t size, struct ab_elf_info *ret_info, st
 	if (!r)
 		r = check_sections(&e, &info, err);
 	if (!r && !info.btf)
-		r = bad(err, "no BTF in the object: compile it with -g");
+		r = bad(err, has_code(&e) ? "no BTF in the object: compile it with -g" : "no BPF program in the object");
 	free(e.sections);
 	if (!r)
 		*ret_info = info;

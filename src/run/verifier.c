@@ -299,6 +299,9 @@ static int explain_known(struct ab_object *object, const struct ab_program *prog
 		ab_error_prefix(err, "program '%s'", name);
 		return r;
 	}
+	if (program && !strcmp(section, ".text"))
+		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "'%s' is a function, but no BPF program: "
+			       "SEC(\"tracepoint/...\") or the like makes it one", name);
 	if (program && strstr(said, "missing BPF prog type"))
 		return ab_fail(err, AB_ERROR_UNSUPPORTED, -EOPNOTSUPP, "program '%s': section '%s' is of no kind that libbpf %s "
 			       "knows", name, section, libbpf_version_string());
