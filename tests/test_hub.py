@@ -219,6 +219,8 @@ def test_running_kernel(tmp_path):
     assert (found["release"], found["arch"]) == (os.uname().release, os.uname().machine) and len(found["build_id"]) == 40
     (written,) = (tmp_path / "out").rglob("*.btf")
     assert written.read_bytes() == pathlib.Path("/sys/kernel/btf/vmlinux").read_bytes()
+    assert "No such file" in hub("import", "-o", tmp_path / "none", "/sys/kernel/btf/never_was", status=1).stderr
+    assert not list((tmp_path / "none").rglob("*.btf"))
 
 
 def test_pack_is_idempotent(kernel, tmp_path):

@@ -7,7 +7,9 @@ import random
 import re
 import shutil
 import signal
+import struct
 import subprocess
+import sys
 import time
 
 import pytest
@@ -85,7 +87,8 @@ def test_stat_merge_drop_diff(kernels, tmp_path):
     stat = json.loads(pack("stat", "--json", one).stdout)
     assert stat["kernels"] == 4 and stat["segments"] == 1 and stat["bytes"] == one.stat().st_size
     assert pack("diff", one, "7.0.0", "6.1.0-1-amd64").stdout == b""
-    pack("drop", one, "debian/6.1.0-1-amd64", "7.0.0")
+    dropped = pack("drop", one, "debian/6.1.0-1-amd64", "7.0.0").stdout
+    assert dropped == b"dropped debian/6.1.0-1-amd64/x86_64\ndropped -/7.0.0/x86_64\n"
     assert pack("list", one).stdout.count(b"\n") == 2
     assert json.loads(pack("diff", "--json", kernels, one).stdout)["removed"] == 1
 
@@ -115,6 +118,44 @@ def test_adding_again_changes_nothing(kernels):
     before = kernels.stat()
     assert add(kernels, "6.1.0-1-amd64", "--distribution", "debian").stdout.startswith(b"known ")
     assert kernels.stat().st_ino == before.st_ino
+
+
+def test_a_number_is_no_part_of_a_longer_one(kernels, tmp_path):
+    """What is dropped is what was named: 1.0 is no part of 6.1.0, nor 1 of 10."""
+    copy = tmp_path / "copy.pack"
+    shutil.copy(kernels, copy)
+    for part in ("1.0-10", "0-10", "6.1.0-10-amd6", "6", "", "*"):
+        pack("drop", copy, part, status=2 if part in ("6", "*") else 4)
+    assert copy.read_bytes() == kernels.read_bytes()
+    assert json.loads(pack("drop", copy, "--json", "6.1.0-1").stdout)["dropped"][0]["release"] == "6.1.0-1-amd64"
+
+
+def test_what_a_file_says_of_itself(tmp_path):
+    """Where the release is said, too: which machine's an ELF file is, that it has DWARF only, and the byte order of raw BTF."""
+    path, source, elf = tmp_path / "k.pack", tmp_path / "k.c", tmp_path / "k.o"
+    source.write_text("struct task_struct { int pid; } init_task;\n")
+    subprocess.run(["gcc", "-g", "-c", source, "-o", elf], check=True)
+    assert pack("add", path, elf, "--release", "5.0.1").stdout == f"added -/5.0.1/{os.uname().machine}\n".encode()
+    subprocess.run(["pahole", "-J", elf], check=True)
+    data = bytearray(elf.read_bytes())
+    data[18:20] = b"\xb7\0"
+    (tmp_path / "arm.o").write_bytes(data)
+    assert pack("add", path, tmp_path / "arm.o", "--release", "5.0.2").stdout == b"added -/5.0.2/aarch64\n"
+    swapped = (">" if sys.byteorder == "little" else "<") + "HBBIIIII"
+    strings = b"\0task_struct\0"
+    (tmp_path / "other.btf").write_bytes(struct.pack(swapped, 0xeb9f, 1, 0, 24, 0, 12, 12, len(strings)) + struct.pack(swapped[0] + "III", 1, 4 << 24, 0) + strings)
+    assert b"--arch does" in pack("add", path, tmp_path / "other.btf", "--release", "5.0.3", status=1).stderr
+    assert pack("add", path, LIVE, "--release", "5.0.4", "--arch", "arm64").stdout.endswith(b"/5.0.4/aarch64\n")
+
+
+@pytest.mark.parametrize("option, value, status", [("--release", "a b", 2), ("--release", "a/b", 2), ("--distribution", "a b", 2), ("--flavour", "/", 2)])
+def test_names_that_nothing_could_ask_for(tmp_path, option, value, status):
+    btf = tmp_path / "k.btf"
+    btf.write_bytes(LIVE.read_bytes())
+    for files in ([btf], [btf, btf]):
+        done = pack("add", tmp_path / "k.pack", *files, "--release", "5.0", "--arch", "x86_64", option, value, status=2 if len(files) == 1 else 1)
+        assert value.encode() in done.stderr and b"slash" in done.stderr
+    assert not (tmp_path / "k.pack").exists()
 
 
 def test_core_answers_stay(kernels, tmp_path):

@@ -47,6 +47,9 @@ AB_API int ab_kernel_compare(const struct ab_kernel *a, const struct ab_kernel *
  */
 AB_API int ab_kernel_fits(const struct ab_kernel *kernel, const struct ab_kernel *running);
 
+/* How a kernel is meant by a pattern (ab_pack_find()): 3: exactly, 2: as a whole by a glob, 1: in part, 0: not at all. */
+AB_API int ab_kernel_match(const struct ab_kernel *kernel, const char *pattern);
+
 /* Whether a file begins as packs do; false, too, for one that cannot be read. Opening it tells whether it is sound. */
 AB_API bool ab_is_pack(const char *path);
 
@@ -63,9 +66,9 @@ AB_API size_t ab_pack_count(const struct ab_pack *pack);
 AB_API const struct ab_kernel *ab_pack_kernel(const struct ab_pack *pack, size_t index);
 
 /*
- * The index of the one kernel that `pattern` names: a release, a glob of it, a unique part of it ("5.10.0-8"), or
- * DISTRIBUTION/RELEASE/ARCH (parts may be globs or left out at the end), or a build id in hexadecimal digits. `arch`
- * NULL: the machine's is preferred. Errors: -ENOENT/NOT_FOUND with the nearest release; -ENOTUNIQ/USAGE with some of
+ * The index of the one kernel that `pattern` names: a release, a glob of it, a unique part of it with whole numbers
+ * ("5.10.0-8"), or DISTRIBUTION/RELEASE/ARCH (parts may be globs or left out at the end), or a build id in hexadecimal
+ * digits. `arch` NULL: the machine's is preferred. Errors: -ENOENT/NOT_FOUND with the nearest release; -ENOTUNIQ/USAGE with some of
  * those that match.
  */
 AB_API long ab_pack_find(const struct ab_pack *pack, const char *pattern, const char *arch, struct ab_error *err);

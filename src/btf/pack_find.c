@@ -95,8 +95,22 @@ static bool matches_part(const char *pattern, size_t n, const char *value)
 	return !n || fnmatch(part, value, 0) == 0;
 }
 
-/* 3: exactly, 2: as a whole by a glob, 1: in part, 0: not at all. */
-static int match_kernel(const struct ab_kernel *k, const char *pattern)
+/* Numbers count as a whole: 6.1 is no part of 6.12.3, nor 9.9 of 4.19.90, nor 5.10 of 4.5.10. */
+static bool has_part(const char *release, const char *part)
+{
+	size_t n = strlen(part);
+
+	for (const char *p = n ? strstr(release, part) : NULL; p; p = strstr(p + 1, part)) {
+		bool from_within = p > release && isdigit((unsigned char)*part) &&
+				   (isdigit((unsigned char)p[-1]) || p[-1] == '.');
+
+		if (!from_within && !(isdigit((unsigned char)part[n - 1]) && isdigit((unsigned char)p[n])))
+			return true;
+	}
+	return false;
+}
+
+int ab_kernel_match(const struct ab_kernel *k, const char *pattern)
 {
 	const char *slash = strchr(pattern, '/'), *second = slash ? strchr(slash + 1, '/') : NULL;
 	size_t n = slash ? (size_t)(slash - pattern) : 0;
@@ -113,7 +127,7 @@ static int match_kernel(const struct ab_kernel *k, const char *pattern)
 		return 3;
 	if (fnmatch(pattern, k->release, 0) == 0)
 		return 2;
-	return strstr(k->release, pattern) ? 1 : 0;
+	return has_part(k->release, pattern) ? 1 : 0;
 }
 
 static int fail_none(const struct ab_pack *pack, const char *pattern, struct ab_error *err)
@@ -172,7 +186,7 @@ long ab_pack_find(const struct ab_pack *pack, const char *pattern, const char *a
 		return ab_fail_memory(err);
 	for (uint32_t i = 0; i < pack->n_kernels; i++) {
 		const struct ab_kernel *k = &pack->kernels[i].key;
-		int match = *k->module || (arch && strcmp(arch, k->arch)) ? 0 : match_kernel(k, pattern);
+		int match = *k->module || (arch && strcmp(arch, k->arch)) ? 0 : ab_kernel_match(k, pattern);
 
 		if (match > best) {
 			best = match;

@@ -276,6 +276,21 @@ static int find_btf(const void **btf, size_t *size, Elf **ret_elf, struct ab_err
 	return ab_fail(err, AB_ERROR_NO_TYPES, -ENOENT, "an ELF file without BTF (no .BTF section)");
 }
 
+/* What DISTRIBUTION/RELEASE/ARCH is made of, so that every kernel can be named. */
+static int check_key(const struct ab_kernel *kernel, struct ab_error *err)
+{
+	const char *const parts[] = { kernel->release, kernel->arch, kernel->distribution, kernel->flavour };
+
+	if (!kernel->release || !*kernel->release)
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "a kernel without a release cannot be in a pack");
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+		for (const char *p = parts[i]; p && *p; p++)
+			if (*p == '/' || (unsigned char)*p <= ' ' || *p == 0x7f)
+				return ab_fail(err, AB_ERROR_USAGE, -EINVAL,
+					       "'%s' with a space or slash cannot name a kernel in a pack", parts[i]);
+	return 0;
+}
+
 int ab_pack_writer_add(struct ab_pack_writer *w, const struct ab_kernel *kernel, const void *btf, size_t size, const void *base_btf,
 		       size_t base_size, struct ab_error *err)
 {
@@ -286,8 +301,9 @@ int ab_pack_writer_add(struct ab_pack_writer *w, const struct ab_kernel *kernel,
 	Elf *elf = NULL;
 	int r;
 
-	if (!kernel->release || !*kernel->release)
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "a kernel without a release cannot be in a pack");
+	r = check_key(kernel, err);
+	if (r < 0)
+		return r;
 	if ((kernel->module && *kernel->module) != (base_btf != NULL))
 		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "types of a module come with those of its kernel, and only they do");
 	r = find_btf(&btf, &size, &elf, err);

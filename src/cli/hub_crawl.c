@@ -118,11 +118,15 @@ static bool is_known(void *ctx, const char *release, const char *arch)
 {
 	struct hub_run *run = ctx;
 	struct ab_pack *pack;
-	bool known;
+	bool known = false;
 
 	if (!run->opts->pack || access(run->opts->pack, R_OK) < 0 || ab_pack_open(run->opts->pack, &pack, NULL) < 0)
 		return false;
-	known = ab_pack_find(pack, release, arch, NULL) >= 0;
+	for (size_t i = 0; !known && i < ab_pack_count(pack); i++) {
+		const struct ab_kernel *k = ab_pack_kernel(pack, i);
+
+		known = !*k->module && !strcmp(k->release, release) && (!arch || !strcmp(k->arch, arch));
+	}
 	ab_pack_close(pack);
 	return known;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /* anybpf pack: packs of many kernels' types. What is not plain BTF is added by anybpf-hub, which this starts. */
 #include <anybpf/anybpf.h>
-#include <elf.h>
+#include <linux/btf.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 #include "cli.h"
@@ -87,15 +87,20 @@ static void add_kernel(struct json *j, const struct ab_kernel *k)
 
 /* ---- add ---- */
 
-/* Whether anybpf can do it itself: raw BTF, or an ELF file, of a kernel whose release was said. */
-static bool is_plain(const char *path)
+/*
+ * Whether anybpf can do it itself: raw BTF of this machine's architecture. What a file says of itself, as ELF files do,
+ * the hub knows to read.
+ */
+static bool is_plain(const struct pack_opts *o, const char *path)
 {
-	_fclose_ FILE *f = fopen(path, "re");
-	unsigned char magic[SELFMAG] = {};
+	_fclose_ FILE *f = NULL;
+	struct utsname machine;
+	uint16_t magic;
 
-	if (!f || fread(magic, 1, sizeof(magic), f) != sizeof(magic))
+	if (!o->release || uname(&machine) < 0 || (o->arch && strcmp(o->arch, machine.machine)))
 		return false;
-	return !memcmp(magic, ELFMAG, SELFMAG) || (magic[0] == 0x9f && magic[1] == 0xeb) || (magic[0] == 0xeb && magic[1] == 0x9f);
+	f = fopen(path, "re");
+	return f && fread(&magic, sizeof(magic), 1, f) == 1 && magic == BTF_MAGIC;
 }
 
 static int start_hub(struct cli *cli, struct ab_error *err)
@@ -186,7 +191,7 @@ static int run_add(struct cli *cli, struct ab_error *err)
 	struct ab_pack_writer *writer;
 	int r;
 
-	if (cli->operand_count > 3 || !o->release || !is_plain(cli->operands[2]))
+	if (cli->operand_count > 3 || !is_plain(o, cli->operands[2]))
 		return start_hub(cli, err);
 	r = ab_pack_writer_open(cli->operands[1], &writer, err);
 	if (r < 0)
@@ -326,34 +331,89 @@ static int merge_one(struct ab_pack_writer *writer, const char *path, struct ab_
 	return r;
 }
 
-static int drop_one(struct cli *cli, struct ab_pack_writer *writer, const struct ab_pack *pack, const char *pattern,
-		    struct ab_error *err)
-{
-	const struct pack_opts *o = cli->opts;
-	long kernel = ab_pack_find(pack, pattern, o->arch, err);
-
-	return kernel < 0 ? (int)kernel : ab_pack_writer_drop(writer, ab_pack_kernel(pack, kernel), err);
-}
-
-static int run_change(struct cli *cli, bool drop, struct ab_error *err)
+static int run_merge(struct cli *cli, struct ab_error *err)
 {
 	struct ab_pack_writer *writer;
-	struct ab_pack *pack = NULL;
+	int r = ab_pack_writer_open(cli->operands[1], &writer, err);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 2; i < cli->operand_count && r == 0; i++)
+		r = merge_one(writer, cli->operands[i], err);
+	if (r == 0)
+		r = ab_pack_writer_commit(writer, err);
+	ab_pack_writer_free(writer);
+	return r;
+}
+
+/* Drops the kernels that the operands name, and notes which these are. */
+static int drop_named(struct cli *cli, struct ab_pack_writer *writer, const struct ab_pack *pack,
+		      const struct ab_kernel **dropped, struct ab_error *err)
+{
+	const struct pack_opts *o = cli->opts;
+	int r = 0;
+
+	for (size_t i = 2; i < cli->operand_count && r == 0; i++) {
+		long kernel = ab_pack_find(pack, cli->operands[i], o->arch, err);
+
+		if (kernel < 0)
+			return (int)kernel;
+		dropped[i - 2] = ab_pack_kernel(pack, kernel);
+		r = ab_pack_writer_drop(writer, dropped[i - 2], err);
+	}
+	return r < 0 ? r : ab_pack_writer_commit(writer, err);
+}
+
+static int show_dropped(struct cli *cli, const struct ab_kernel *const *dropped, struct ab_error *err)
+{
+	_text_ struct text t = {};
+	struct json j = { &t };
+
+	if (cli->json) {
+		json_open(&j, '{');
+		json_key(&j, "dropped");
+		json_open(&j, '[');
+	}
+	for (size_t i = 0; i < cli->operand_count - 2; i++) {
+		if (cli->json) {
+			json_open(&j, '{');
+			add_kernel(&j, dropped[i]);
+			json_close(&j, '}');
+		} else if (!cli->quiet) {
+			out_puts(&cli->out, "dropped ");
+			put_kernel(cli, dropped[i]);
+			out_puts(&cli->out, "\n");
+		}
+	}
+	if (!cli->json)
+		return 0;
+	json_close(&j, ']');
+	json_close(&j, '}');
+	return cli_print_json(cli, &t, err);
+}
+
+static int run_drop(struct cli *cli, struct ab_error *err)
+{
+	_free_ const struct ab_kernel **dropped = array_new(cli->operand_count, sizeof(*dropped));
+	struct ab_pack_writer *writer;
+	struct ab_pack *pack;
 	int r;
 
-	if (drop && access(cli->operands[1], F_OK) < 0)
+	if (!dropped)
+		return ab_fail_memory(err);
+	if (access(cli->operands[1], F_OK) < 0)
 		return ab_fail_errno(err, -errno, "'%s'", cli->operands[1]);
 	r = ab_pack_writer_open(cli->operands[1], &writer, err);
 	if (r < 0)
 		return r;
 	/* Opened under the writer's lock: nobody changes it meanwhile. */
-	if (drop)
-		r = ab_pack_open(cli->operands[1], &pack, err);
-	for (size_t i = 2; i < cli->operand_count && r == 0; i++)
-		r = drop ? drop_one(cli, writer, pack, cli->operands[i], err) : merge_one(writer, cli->operands[i], err);
-	if (r == 0)
-		r = ab_pack_writer_commit(writer, err);
-	ab_pack_close(pack);
+	r = ab_pack_open(cli->operands[1], &pack, err);
+	if (r == 0) {
+		r = drop_named(cli, writer, pack, dropped, err);
+		if (r >= 0)
+			r = show_dropped(cli, dropped, err);
+		ab_pack_close(pack);
+	}
 	ab_pack_writer_free(writer);
 	return r;
 }
@@ -501,8 +561,10 @@ static int run_pack(struct cli *cli, struct ab_error *err)
 		return verb;
 	if (verb == VERB_ADD)
 		return run_add(cli, err);
-	if (verb == VERB_MERGE || verb == VERB_DROP)
-		return run_change(cli, verb == VERB_DROP, err);
+	if (verb == VERB_MERGE)
+		return run_merge(cli, err);
+	if (verb == VERB_DROP)
+		return run_drop(cli, err);
 	r = ab_pack_open(cli->operands[1], &pack, err);
 	if (r == 0) {
 		r = readers[verb](cli, pack, err);

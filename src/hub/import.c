@@ -103,21 +103,29 @@ static int find_base(struct importing *at, const struct identity *id, struct bas
 
 /* ---- what was found ---- */
 
-static void override(char *field, size_t cap, const char *value)
+static int override(char *field, size_t cap, const char *value, const char *option, struct ab_error *err)
 {
-	if (value)
-		ab_identity_set(field, cap, value, strlen(value));
+	if (!value || ab_identity_set(field, cap, value, strlen(value)))
+		return 0;
+	return ab_fail(err, AB_ERROR_USAGE, -EINVAL,
+		       "option '--%s' takes 1 to %zu characters without spaces and slashes, not '%s'", option, cap - 1, value);
 }
 
 /* What was found, and what the caller said of it. */
 static int complete(struct importing *at, struct identity *id, struct ab_error *err)
 {
 	const struct ab_import_opts *opts = at->import->opts;
+	const char *arch = OPT(opts, arch), *known = arch ? ab_arch_of_word(arch) : NULL;
+	int r = override(id->release, sizeof(id->release), OPT(opts, release), "release", err);
 
-	override(id->release, sizeof(id->release), OPT(opts, release));
-	override(id->arch, sizeof(id->arch), OPT(opts, arch));
-	override(id->distribution, sizeof(id->distribution), OPT(opts, distribution));
-	override(id->flavour, sizeof(id->flavour), OPT(opts, flavour));
+	if (!r)
+		r = override(id->arch, sizeof(id->arch), known ? known : arch, "arch", err);
+	if (!r)
+		r = override(id->distribution, sizeof(id->distribution), OPT(opts, distribution), "distribution", err);
+	if (!r)
+		r = override(id->flavour, sizeof(id->flavour), OPT(opts, flavour), "flavour", err);
+	if (r < 0)
+		return r;
 	ab_identity_finish(id);
 	if (!*id->release || !*id->arch)
 		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "nothing says %s these types are for; --%s does",
@@ -232,13 +240,32 @@ static int import_plain(struct importing *at, struct ab_error *err)
 	return r;
 }
 
+/* The directory of the running kernel's types, or a file in it. */
+static bool is_live(const char *path)
+{
+	return str_starts(path, LIVE_DIR) && (!path[strlen(LIVE_DIR)] || path[strlen(LIVE_DIR)] == '/');
+}
+
+static int import_live(struct importing *at, struct ab_error *err)
+{
+	const char *file = at->input + strlen(LIVE_DIR);
+
+	file += strspn(file, "/");
+	if (access(at->input, R_OK) < 0)
+		return ab_fail_errno(err, -errno, "unable to open '%s'", at->input);
+	if (*file && strcmp(file, "vmlinux"))
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL,
+			       "types of a module come with those of its kernel: take all of " LIVE_DIR " with --modules");
+	return ab_import_live(at, err);
+}
+
 static int import_input(struct importing *at, struct ab_error *err)
 {
 	int r;
 
 	/* Files of sysfs have no size to map. */
-	if (!strncmp(at->input, LIVE_DIR, strlen(LIVE_DIR)))
-		return ab_import_live(at, err);
+	if (is_live(at->input))
+		return import_live(at, err);
 	r = ab_import_package(at, err);
 	if (r == -ENOENT && !(err && err->code))
 		r = import_plain(at, err);
@@ -368,7 +395,7 @@ static int list_inputs(struct import *import, const char *const *inputs, size_t 
 		struct stat st;
 		int r;
 
-		if (!strncmp(inputs[i], LIVE_DIR, strlen(LIVE_DIR)) || stat(inputs[i], &st) < 0 || !S_ISDIR(st.st_mode))
+		if (is_live(inputs[i]) || stat(inputs[i], &st) < 0 || !S_ISDIR(st.st_mode))
 			r = add_input(import, inputs[i], true) < 0 ? ab_fail_memory(err) : 0;
 		else
 			r = add_directory(import, inputs[i], err);

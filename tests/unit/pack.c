@@ -608,6 +608,9 @@ TEST(kernels_are_found_and_in_order)
 	ASSERT_STR(ab_pack_kernel(pack, 1)->release, "5.9.0-1-amd64");
 	ASSERT_STR(ab_pack_kernel(pack, 2)->release, "5.10.0-8-amd64");
 	ASSERT_INT(ab_pack_find(pack, "5.10.0-8", NULL, &error), 2);
+	ASSERT_INT(ab_pack_find(pack, "10.0-8", NULL, NULL), -ENOENT);
+	ASSERT_INT(ab_pack_find(pack, "5.1", "x86_64", NULL), -ENOENT);
+	ASSERT_INT(ab_pack_find(pack, "8-amd64", NULL, &error), 2);
 	ASSERT_INT(ab_pack_find(pack, "5.9*", NULL, &error), 1);
 	ASSERT_INT(ab_pack_find(pack, "debian/5.9*", NULL, &error), 1);
 	ASSERT_INT(ab_pack_find(pack, "/*/aarch64", NULL, &error), 0);
