@@ -15,6 +15,8 @@ struct btf_bytes {
 	uint32_t *offsets;        /* by id: where its record is */
 	size_t count;
 	struct strmap seen;
+	uint32_t *moved;          /* by offset of a string: the new one; 0: not moved yet */
+	uint64_t read;            /* bytes of strings */
 	struct text table;
 };
 
@@ -185,17 +187,29 @@ static void renumber_type(const struct btf_bytes *b, uint8_t *record)
 
 /* ---- strings by first use ---- */
 
+/*
+ * A line of megabytes is named by each instruction of it, so a string is read once, wherever it is named. The compiler names no
+ * parts of strings; of an object that names them all, more would be read than there is.
+ */
 static void move_string(struct btf_bytes *b, uint8_t *p)
 {
-	const char *s = string_at(b, get(b, p));
+	uint32_t offset = get(b, p), size = b->strings_end - b->strings;
+	const char *s = string_at(b, offset);
+	struct strmap_entry *e = NULL;
 	bool is_new = false;
-	struct strmap_entry *e = *s ? strmap_put(&b->seen, s, strlen(s), &is_new) : NULL;
 
-	if (is_new && e) {
-		e->value = b->table.n;
-		text_add(&b->table, s, strlen(s) + 1);
+	if (*s && !b->moved[offset] && b->read <= size) {
+		size_t n = strlen(s);
+
+		b->read += n + 1;
+		e = strmap_put(&b->seen, s, n, &is_new);
+		if (is_new && e) {
+			e->value = b->table.n;
+			text_add(&b->table, s, n + 1);
+		}
+		b->moved[offset] = e ? e->value : 0;
 	}
-	set(b, p, e ? e->value : 0);
+	set(b, p, *s ? b->moved[offset] : 0);
 }
 
 static void move_type_strings(struct btf_bytes *b, uint8_t *record)
@@ -260,12 +274,15 @@ static bool normalize(struct btf_bytes *b)
 {
 	if (!read_header(b) || !index_types(b) || !sort_forwards(b))
 		return false;
+	b->moved = array_new(b->strings_end - b->strings, sizeof(*b->moved));
+	if (!b->moved)
+		return false;
 	text_add(&b->table, "", 1);
 	for (uint32_t id = 1; id < b->count; id++) {
 		renumber_type(b, b->btf + b->offsets[id]);
 		move_type_strings(b, b->btf + b->offsets[id]);
 	}
-	if (!move_ext(b) || b->table.failed || b->seen.failed || b->table.n > b->strings_end - b->strings)
+	if (!move_ext(b) || b->table.failed || b->seen.failed || b->read > b->strings_end - b->strings)
 		return false;
 	memcpy(b->btf + b->strings, b->table.p, b->table.n);
 	set(b, b->btf + 20, b->table.n);
@@ -282,6 +299,7 @@ bool ab_btf_normalize(void *btf, size_t *size, void *ext, size_t ext_size)
 		*size = b.btf_size;
 	free(b.ids);
 	free(b.offsets);
+	free(b.moved);
 	strmap_clear(&b.seen);
 	text_clear(&b.table);
 	return ok;

@@ -2,8 +2,10 @@
 /* The builder: files in memory, diagnostics and inputs as data, with the worker and with a clang of the system. */
 #include <anybpf/anybpf.h>
 #include <limits.h>
+#include <linux/btf.h>
 #include <stdbool.h>
 #include <unistd.h>
+#include "build/internal.h"
 #include "unit.h"
 
 #define LENGTH(a) (sizeof(a) / sizeof((a)[0]))
@@ -208,4 +210,33 @@ TEST(bad_files)
 	ASSERT_INT(ab_builder_input_count(builder), 0);
 	ab_error_clear(&err);
 	ab_builder_free(builder);
+}
+
+/* BTF without types and with one string; and the lines of as many instructions, each of which names it, or a part of it. */
+static bool normalize_lines(size_t text_size, uint32_t lines, uint32_t step)
+{
+	const size_t head = sizeof(struct btf_header), strings = text_size + 2, ext_size = 24 + 4 + 8 + 16 * (size_t)lines;
+	struct btf_header btf_head = { .magic = BTF_MAGIC, .version = 1, .hdr_len = head, .str_len = strings };
+	uint32_t ext_head[] = { 1u << 16 | BTF_MAGIC, 24, 0, 0, 0, 12 + 16 * lines, 16, 1, lines };
+	uint8_t *btf = calloc(1, head + strings), *ext = calloc(1, ext_size);
+	size_t size = head + strings;
+	bool good;
+
+	memcpy(btf, &btf_head, head);
+	memset(btf + head + 1, ' ', text_size);
+	memcpy(ext, ext_head, sizeof(ext_head));
+	for (uint32_t i = 0; i < lines; i++)
+		memcpy(ext + 36 + 16 * (size_t)i + 8, &(uint32_t){ 1 + i * step }, 4);
+	good = ab_btf_normalize(btf, &size, ext, ext_size);
+	ASSERT(!good || size == head + strings);
+	free(btf);
+	free(ext);
+	return good;
+}
+
+/* Reading the line for each instruction would take minutes, and nobody stops that in a server. */
+TEST(a_line_of_megabytes_is_read_once)
+{
+	ASSERT(normalize_lines(8 << 20, 100000, 0));
+	ASSERT(!normalize_lines(8 << 20, 100000, 64));
 }
