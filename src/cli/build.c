@@ -171,6 +171,18 @@ static void say_header(struct ab_builder *builder, const struct source *source, 
 	cli_say(NULL, "%s: kernel header: %s, %zu lines", source->path, full ? "all types" : "on demand", lines);
 }
 
+/* The signature by a server of what was at this place before: with it nothing would load what is there now. */
+static void remove_signature(const char *path)
+{
+	_free_ char *signature_path = NULL, *signature = NULL;
+	size_t size;
+
+	if (asprintf(&signature_path, "%s.sig", path) < 0)
+		signature_path = NULL;
+	else if (file_read(signature_path, 4096, &signature, &size, NULL) == 0 && str_starts(signature, "ed25519:"))
+		(void)unlink(signature_path);
+}
+
 static int write_output(struct cli *cli, const struct ab_artifact *artifact, const char *path, size_t *ret_size,
 			struct ab_error *err)
 {
@@ -186,6 +198,8 @@ static int write_output(struct cli *cli, const struct ab_artifact *artifact, con
 		return 0;
 	}
 	r = ab_artifact_write(artifact, path, err);
+	if (r == 0)
+		remove_signature(path);
 	if (r == 0 && cli->verbose && str_ends(path, ".so")) {
 		find_glibc(data, *ret_size, &major, &minor);
 		if (major)

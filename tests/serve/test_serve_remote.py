@@ -448,6 +448,19 @@ def test_signed_files_are_verified(trusting, server):
         trusting.anybpf("run", name, "--duration", "50ms")
 
 
+def test_what_is_built_here_has_no_signature_of_a_server(trusting, server):
+    for name in ("tool.o", "tool.so"):
+        trusting.build(url(server), "-o", name)
+        assert (trusting.work / (name + ".sig")).exists()
+        (trusting.work / "tool.bpf.c").write_text(HELLO % 2)
+        trusting.anybpf("build", "tool.bpf.c", "-o", name)
+        assert not (trusting.work / (name + ".sig")).exists()
+        trusting.anybpf("run", name, "--duration", "50ms")
+    (trusting.work / "tool.o.sig").write_text("my own\n")
+    trusting.anybpf("build", "tool.bpf.c", "-o", "tool.o")
+    assert (trusting.work / "tool.o.sig").exists()
+
+
 # ---- the file of keys ----
 
 KEY = "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="
