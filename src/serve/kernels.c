@@ -3,7 +3,6 @@
  * Whose types there are, and which of them a pattern means (kernels.h). Types out of a pack are put into a file when they are first
  * asked for, and the files that were used last are kept.
  */
-#include <fnmatch.h>
 #include <pthread.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -296,34 +295,96 @@ static int find_in_packs(struct kernels *k, const char *pattern, const char *arc
 
 /* ---- finding ---- */
 
-static const char *nearest_file(const struct kernels *k, const char *pattern)
+static bool is_of_arch(const struct ab_kernel *kernel, const char *arch)
 {
-	struct nearest nearest = { .wanted = pattern, .limit = 7 };
+	return !arch || !*kernel->arch || !strcmp(arch, kernel->arch);
+}
+
+static const char *nearest_release(const struct kernels *k, const char *pattern, const char *arch)
+{
+	struct nearest nearest = { .wanted = pattern, .limit = (int)MIN(strlen(pattern) / 2 + 1, 16u) };
 
 	for (size_t i = 0; i < k->n_files; i++)
-		nearest_try(&nearest, k->files[i]->kernel.release);
+		if (is_of_arch(&k->files[i]->kernel, arch))
+			nearest_try(&nearest, k->files[i]->kernel.release);
+	for (size_t i = 0; i < k->n_packs; i++)
+		for (size_t n = 0; n < ab_pack_count(k->packs[i]); n++) {
+			const struct ab_kernel *kernel = ab_pack_kernel(k->packs[i], n);
+
+			if (!*kernel->module && is_of_arch(kernel, arch))
+				nearest_try(&nearest, kernel->release);
+		}
 	return nearest.name;
+}
+
+/* Says nothing of where packs are, as their own errors do. */
+static int fail_none(const struct kernels *k, const char *pattern, const char *arch, struct ab_error *err)
+{
+	const char *near = nearest_release(k, pattern, arch);
+
+	ab_error_clear(err);
+	return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "the server has no kernel '%.128s'%s%.32s%s%s", pattern,
+		       arch ? " of " : "", arch ? arch : "", near ? "; the nearest is " : "",
+		       near ? near : ": GET /v1/kernels lists those that it has");
+}
+
+/* The first of the files that a pattern means best, at least so well. */
+static const struct types *find_file(const struct kernels *k, const char *pattern, const char *arch, int least)
+{
+	const struct types *found = NULL;
+
+	for (size_t i = 0; i < k->n_files; i++) {
+		const struct ab_kernel *kernel = &k->files[i]->kernel;
+		int fits = is_of_arch(kernel, arch) ? ab_kernel_match(kernel, pattern) : 0;
+
+		if (fits >= least) {
+			found = k->files[i];
+			least = fits + 1;
+		}
+	}
+	return found;
 }
 
 int ab_kernels_find(struct kernels *k, const char *pattern, const char *arch, const struct types **ret_types, struct ab_error *err)
 {
-	const char *near;
+	const struct types *file = pattern ? find_file(k, pattern, arch, 2) : k->files[0];
 	int r;
 
-	for (size_t i = 0; i < k->n_files; i++)
-		if (!pattern || fnmatch(pattern, k->files[i]->kernel.release, 0) == 0) {
-			*ret_types = k->files[i];
-			return 0;
-		}
+	if (file) {
+		*ret_types = file;
+		return 0;
+	}
 	r = find_in_packs(k, pattern, arch, ret_types, err);
 	if (r != -ENOENT)
 		return r;
-	near = nearest_file(k, pattern);
-	if (!near && err->code)
-		return r;
+	file = find_file(k, pattern, arch, 1);
+	if (!file)
+		return fail_none(k, pattern, arch, err);
 	ab_error_clear(err);
-	return ab_fail(err, AB_ERROR_NOT_FOUND, r, "the server has no kernel '%.128s'%s%s", pattern,
-		       near ? "; the nearest is " : "", near ? near : ": GET /v1/kernels lists those that it has");
+	*ret_types = file;
+	return 0;
+}
+
+/* A pack's answer may be about several of its kernels, so a glob means those of a pack before a file. */
+int ab_kernels_queries(struct kernels *k, const char *pattern, const char *arch, const struct ab_types **ret_types,
+		       struct ab_error *err)
+{
+	const struct types *file = pattern || !k->n_packs ? find_file(k, pattern ? pattern : "*", arch, pattern ? 3 : 1) : NULL;
+
+	for (size_t i = 0; i < k->n_packs && !file; i++) {
+		long found = pattern ? ab_pack_find(k->packs[i], pattern, arch, NULL) : 0;
+
+		if (found >= 0 || found == -ENOTUNIQ) {
+			*ret_types = k->pack_types[i];
+			return 0;
+		}
+	}
+	if (!file && pattern)
+		file = find_file(k, pattern, arch, 1);
+	if (!file)
+		return fail_none(k, pattern ? pattern : "*", arch, err);
+	*ret_types = file->queries;
+	return 0;
 }
 
 /* Where the types of that kernel are: a file, or in a pack. */
@@ -380,11 +441,6 @@ size_t ab_kernels_pack_count(const struct kernels *k)
 const struct ab_pack *ab_kernels_pack(const struct kernels *k, size_t i)
 {
 	return k->packs[i];
-}
-
-const struct ab_types *ab_kernels_pack_types(const struct kernels *k, size_t i)
-{
-	return k->pack_types[i];
 }
 
 size_t ab_kernels_file_count(const struct kernels *k)

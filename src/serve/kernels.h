@@ -42,7 +42,12 @@ void ab_kernels_write(struct kernels *kernels, struct json *j);
 /* The packs, and what answers questions about the types in them. */
 size_t ab_kernels_pack_count(const struct kernels *kernels);
 const struct ab_pack *ab_kernels_pack(const struct kernels *kernels, size_t i);
-const struct ab_types *ab_kernels_pack_types(const struct kernels *kernels, size_t i);
+/*
+ * Whose types answer questions: a file or the first pack that has the kernel; with `pattern` NULL the first pack, and where
+ * there is none the default. Errors: -ENOENT/NOT_FOUND.
+ */
+int ab_kernels_queries(struct kernels *kernels, const char *pattern, const char *arch, const struct ab_types **ret_types,
+		       struct ab_error *err);
 /* The kernels of the configuration that are files; the first is the default. */
 size_t ab_kernels_file_count(const struct kernels *kernels);
 const struct types *ab_kernels_file(const struct kernels *kernels, size_t i);

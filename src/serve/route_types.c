@@ -249,33 +249,18 @@ enum MHD_Result ab_route_check(struct request *q)
 
 /* ---- questions ---- */
 
-/*
- * Whose types answer: a file or the first pack that has the kernel; else the first pack; where there is none, the
- * default kernel.
- */
-static const struct ab_types *choose_types(struct kernels *k, const char *kernel, const char *arch)
-{
-	for (size_t i = 0; kernel && i < ab_kernels_file_count(k); i++)
-		if (!strcmp(kernel, ab_kernels_file(k, i)->kernel.release))
-			return ab_kernels_file(k, i)->queries;
-	for (size_t i = 0; kernel && i < ab_kernels_pack_count(k); i++) {
-		long found = ab_pack_find(ab_kernels_pack(k, i), kernel, arch, NULL);
-
-		if (found >= 0 || found == -ENOTUNIQ)
-			return ab_kernels_pack_types(k, i);
-	}
-	return ab_kernels_pack_count(k) ? ab_kernels_pack_types(k, 0) : ab_kernels_file(k, 0)->queries;
-}
-
 static int ask(struct request *q, char **ret_text, size_t *ret_size, struct ab_error *err)
 {
 	const char *slash = strchrnul(q->argument, '/'), *name = *slash ? slash + 1 : NULL, *form = argument(q, "form");
 	struct ab_types_opts opts = { .sz = sizeof(opts), .kernel = argument(q, "kernel"), .arch = argument(q, "arch"),
 				      .form = form && !strcmp(form, "text") ? AB_TYPES_TEXT : AB_TYPES_JSON };
 	const char *from = argument(q, "from"), *to = argument(q, "to");
-	const struct ab_types *types = choose_types(q->server->kernels, opts.kernel ? opts.kernel : from, opts.arch);
+	const struct ab_types *types;
 	size_t n = slash - q->argument;
+	int r = ab_kernels_queries(q->server->kernels, opts.kernel ? opts.kernel : from, opts.arch, &types, err);
 
+	if (r)
+		return r;
 	if (n == 4 && !memcmp(q->argument, "find", n) && (!name || !*name))
 		return ab_types_find(types, argument(q, "name"), argument(q, "returns"), argument(q, "takes"), &opts,
 				     ret_text, ret_size, err);

@@ -56,6 +56,9 @@ def test_whole_btf(packed):
         validate(b, "/v1/btf/{kernel}", "get")
     missing = packed.get("/v1/btf/9.9.9")
     assert missing.status == 404
+    for path in ("btf/9.9.9", "types/show/task_struct?kernel=9.9.9", "types/diff/task_struct?from=5.10.0-8-amd64&to=9.9.9"):
+        a = packed.get("/v1/" + path)
+        assert a.status in (400, 404) and ".pack" not in a.json()["detail"], a.body
     validate(missing, "/v1/btf/{kernel}", "get")
 
 
@@ -143,6 +146,23 @@ def test_questions(packed):
         a = packed.get("/v1/types/" + path)
         assert a.status == status, (path, a.body)
         validate(a, "/v1/types/{question}", "get")
+
+
+def test_kernels_that_are_files(server):
+    """Named in all the ways in which kernels of packs are; and never another one's types."""
+    host, = server.get("/v1/kernels").json()["kernels"]
+    whole = server.get(f"/v1/btf/{host['release']}").headers["ETag"]
+    names = [host["release"].split("-")[0], host["release"][:3] + "*", "*/" + host["release"] + "/" + host["arch"]]
+    names += [host["build_id"], host["build_id"][:12]] if host["build_id"] else []
+    for name in names:
+        assert server.get(f"/v1/btf/{name}?arch={host['arch']}").headers["ETag"] == whole
+        assert server.get(f"/v1/types/show/task_struct?kernel={name}").json()["kernel"]["release"] == host["release"]
+    for name, arch in ((host["release"], "vax"), ("1.2.3", host["arch"]), ("debian/" + host["release"], ""), ("0123456789ab", "")):
+        query = "arch=" + arch if arch else ""
+        for path in (f"/v1/btf/{name}?{query}", f"/v1/types/show/task_struct?kernel={name}&{query}", f"/v1/types/history/task_struct.pid?kernel={name}&{query}"):
+            assert server.get(path).status == 404, path
+    assert server.get("/v1/types/show/task_struct?arch=vax").status == 404
+    assert "'1.2.3' of vax" in server.get("/v1/types/show/task_struct?kernel=1.2.3&arch=vax").json()["detail"]
 
 
 def test_questions_without_a_pack(server):
