@@ -3,9 +3,12 @@
  * The configuration: one table says every key, its type, range, default and meaning. The file, the options, `--check-config`
  * and the manual follow from it.
  */
+#include <arpa/inet.h>
 #include <limits.h>
 #include <unistd.h>
 #include "config.h"
+#include "place.h"
+#include "shared.h"
 #include "toml/toml.h"
 
 enum { FILE_LIMIT = 1 << 20, LIST_LIMIT = 1024 };
@@ -18,13 +21,37 @@ struct key {
 	int64_t value, min, max; /* of numbers and switches: the default and its range */
 	const char *meaning;
 	bool is_fixed; /* a reload does not change it */
+	int (*check)(const char *value, struct ab_error *err); /* of a string, or NULL */
 };
+
+static int check_scopes(const char *value, struct ab_error *err)
+{
+	unsigned bits;
+
+	return ab_scopes_parse(value, &bits, err);
+}
+
+/* In the one form that addresses of connections are written in, which it is compared with. */
+static int check_proxy(const char *value, struct ab_error *err)
+{
+	const int family = strchr(value, ':') ? AF_INET6 : AF_INET;
+	char text[INET6_ADDRSTRLEN] = "";
+	struct in6_addr address;
+
+	if (!strcmp(value, "unix"))
+		return 0;
+	if (inet_pton(family, value, &address) != 1)
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "trusted_proxies: '%s' is not an address, nor unix", value);
+	inet_ntop(family, &address, text, sizeof(text));
+	return strcmp(text, value) ? ab_fail(err, AB_ERROR_USAGE, -EINVAL, "trusted_proxies: '%s' has to be written '%s'", value,
+					     text) : 0;
+}
 
 #define AT(field) offsetof(struct config, field)
 static const struct key keys[] = {
 	{ "listen", KEY_LIST, AT(listen),
 	  .meaning = "ADDRESS:PORT, [ADDRESS]:PORT or unix:PATH; port 0 takes a free one (127.0.0.1:7600)",
-	  .is_fixed = true },
+	  .is_fixed = true, .check = ab_place_check_listen },
 	{ "state", KEY_STRING, AT(state),
 	  .meaning = "directory of the cache, the tokens and the keys (/var/lib/anybpf)", .is_fixed = true },
 	{ "threads", KEY_NUMBER, AT(threads), 0, 0, 256, "threads that serve connections; 0: one a core",
@@ -33,12 +60,12 @@ static const struct key keys[] = {
 	{ "sandbox", KEY_SWITCH, AT(sandbox), 1, 0, 1,
 	  "compile in a sandbox, as sources of strangers have to be; needs anybpf-cc", .is_fixed = true },
 	{ "anonymous", KEY_LIST, AT(anonymous),
-	  .meaning = "scopes of requests without a token: read, build, metrics, or none (read)" },
+	  .meaning = "scopes of requests without a token: read, build, metrics, or none (read)", .check = check_scopes },
 	{ "trusted_proxies", KEY_LIST, AT(trusted_proxies),
-	  .meaning = "addresses whose X-Forwarded-For is believed; unix: the unix socket" },
+	  .meaning = "addresses whose X-Forwarded-For is believed; unix: the unix socket", .check = check_proxy },
 	{ "lbc", KEY_LIST, AT(lbc),
 	  .meaning = "ports for coolbpf's clients, who need no token to build: http:ADDRESS:PORT, tcp:ADDRESS:PORT",
-	  .is_fixed = true },
+	  .is_fixed = true, .check = ab_place_check_lbc },
 	{ "tls.certificate", KEY_STRING, AT(tls_certificate),
 	  .meaning = "chain in PEM; with it and tls.key all TCP ports speak TLS" },
 	{ "tls.key", KEY_STRING, AT(tls_key), .meaning = "private key in PEM" },
@@ -77,7 +104,7 @@ static const struct key keys[] = {
 	{ "kernels.warm", KEY_NUMBER, AT(builders), 4, 1, 256, "compilers kept warm for kernels, beyond one a job" },
 	{ "shared.url", KEY_STRING, AT(shared),
 	  .meaning = "redis://[:PASSWORD@]HOST[:PORT][/DB] or redis+unix:PATH: share results with other servers",
-	  .is_fixed = true },
+	  .is_fixed = true, .check = ab_shared_check },
 	{ "shared.days", KEY_NUMBER, AT(shared_days), 7, 1, 3650, "how long results stay there" },
 	{ "log.requests", KEY_SWITCH, AT(log_requests), 1, 0, 1, "a line for each request" },
 	{ "log.audit", KEY_STRING, AT(audit),
@@ -158,11 +185,15 @@ static int add_string(struct strings *s, const char *text, struct ab_error *err)
 static int set_text(struct config *c, const struct key *key, const char *text, struct ab_error *err)
 {
 	char **at = (char **)((char *)c + key->offset), *copy;
+	bool is_default = key->type == KEY_STRING && !*text;
+	int r = key->check && !is_default ? key->check(text, err) : 0;
 
+	if (r)
+		return r;
 	if (key->type == KEY_LIST)
 		return add_string((struct strings *)((char *)c + key->offset), text, err);
-	copy = strdup(text);
-	if (!copy)
+	copy = is_default ? NULL : strdup(text);
+	if (!copy && !is_default)
 		return ab_fail_memory(err);
 	free(*at);
 	*at = copy;
@@ -219,14 +250,21 @@ struct reading {
 	struct ab_error *err;
 };
 
-static int unknown_key(const struct reading *reading, const char *name, unsigned line)
+const char *ab_config_nearest(const char *name)
 {
 	struct nearest nearest = { .wanted = name };
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
 		nearest_try(&nearest, keys[i].name);
+	return nearest.name;
+}
+
+static int unknown_key(const struct reading *reading, const char *name, unsigned line)
+{
+	const char *near = ab_config_nearest(name);
+
 	return ab_fail(reading->err, AB_ERROR_USAGE, -EINVAL, "%s:%u: there is no '%s'%s%s%s", reading->path, line, name,
-		       DID_YOU_MEAN(nearest.name));
+		       DID_YOU_MEAN(near));
 }
 
 static int take_value(void *context, const char *name, unsigned line, enum toml_type type, const char *text, int64_t number)
@@ -382,9 +420,6 @@ int ab_config_finish(struct config *c, struct ab_error *err)
 		r = ab_fail(err, AB_ERROR_USAGE, -EINVAL, "tls.certificate and tls.key go together");
 	if (!r && c->tls_client_ca && !c->tls_key)
 		r = ab_fail(err, AB_ERROR_USAGE, -EINVAL, "tls.client_ca needs tls.certificate and tls.key");
-	if (!r && c->shared && !str_starts(c->shared, "redis://") && !str_starts(c->shared, "redis+unix:"))
-		r = ab_fail(err, AB_ERROR_USAGE, -EINVAL,
-			    "shared.url: '%s' is not redis://HOST[:PORT] or redis+unix:PATH", c->shared);
 	return r;
 }
 

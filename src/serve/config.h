@@ -55,6 +55,8 @@ void ab_config_unref(struct config *config);
 int ab_config_read(struct config *config, const char *path, struct ab_error *err);
 /* Takes one value as an option gives it; lists grow. -ENOENT without a message if there is no such key. */
 int ab_config_set(struct config *config, const char *key, const char *value, struct ab_error *err);
+/* The key that somebody may have meant by one that there is not, or NULL. */
+const char *ab_config_nearest(const char *key);
 /* Fills in what follows from other values, and refuses what does not fit together. */
 int ab_config_finish(struct config *config, struct ab_error *err);
 /* Empties the lists of `config` that `options` has values for: a list that an option gives replaces the file's. */

@@ -2,12 +2,12 @@
 /* Listeners (http.h): sockets are made here, connections are the HTTP library's. */
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <netdb.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 #include "http.h"
+#include "place.h"
 #include "tls.h"
 
 /* The library's memory for a connection holds the header, what it makes of it, and the header of the answer. */
@@ -60,10 +60,7 @@ static int listen_unix(const char *path, struct ab_error *err)
 	_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct stat st;
 
-	if (strlen(path) >= sizeof(a.sun_path))
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "listen: 'unix:%s' is longer than %zu bytes", path,
-			       sizeof(a.sun_path) - 1);
-	strcpy(a.sun_path, path);
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path); /* it fits: ab_place_check_listen() */
 	if (fd < 0)
 		return ab_fail_errno(err, -errno, "listen: unix:%s", path);
 	/* Only a socket that nobody serves any more is removed. */
@@ -92,22 +89,13 @@ static int open_tcp(const struct addrinfo *a, const char *place, struct ab_error
 	return TAKE_FD(fd);
 }
 
-/* ADDRESS:PORT or [ADDRESS]:PORT, numbers only: a server that waits for a name server does not start. */
 static int listen_tcp(const char *place, struct ab_error *err)
 {
-	struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE, .ai_socktype = SOCK_STREAM }, *found;
-	const char *colon = strrchr(place, ':');
-	_free_ char *host = NULL;
+	struct addrinfo *found;
 	int r;
 
-	if (colon && *place == '[' && colon > place + 1 && colon[-1] == ']')
-		host = strndup(place + 1, colon - place - 2);
-	else if (colon)
-		host = strndup(place, colon - place);
-	if (!host || strlen(colon + 1) > 5 || strtol(colon + 1, NULL, 10) > UINT16_MAX ||
-	    getaddrinfo(*host ? host : NULL, colon + 1, &hints, &found))
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL,
-			       "listen: '%s' is not ADDRESS:PORT, [ADDRESS]:PORT or unix:PATH", place);
+	if (!ab_place_parse(place, &found))
+		return ab_place_check_listen(place, err);
 	r = open_tcp(found, place, err);
 	freeaddrinfo(found);
 	return r;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <crypto/crypto.h>
 #include "keyring.h"
+#include "owner.h"
 
 enum { KEYS_LIMIT = 64, PUBLIC_SIZE = 32, SIGNATURE_SIZE = 64 };
 
@@ -342,6 +343,8 @@ int ab_key_new(const char *dir, struct text *out, struct ab_error *err)
 		r = take_key(&key, path, x509, err);
 	if (!r)
 		r = file_write(path, pem.data, pem.size, 0600, err);
+	if (!r)
+		ab_give_to_owner(path);
 	if (!r)
 		text_printf(out, "%s %s", key.id, path);
 	if (key.private)

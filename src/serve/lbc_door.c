@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include "lbc.h"
+#include "place.h"
 #include "server.h"
 
 enum { CONNECTIONS_MAX = 64, TIMEOUT_SECONDS = 30, STACK_SIZE = 1 << 20 };
@@ -36,36 +37,14 @@ struct lbc_doors {
 
 /* ---- places ---- */
 
-static int split_place(const char *place, char **ret_host, char **ret_port, struct ab_error *err)
-{
-	const char *host = strchr(place, ':') + 1, *colon = strrchr(host, ':');
-	size_t n = colon ? colon - host : 0;
-
-	if (!colon || !n || !colon[1])
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "lbc: '%s' is not http:ADDRESS:PORT or tcp:ADDRESS:PORT",
-			       place);
-	if (*host == '[' && host[n - 1] == ']') {
-		host++;
-		n -= 2;
-	}
-	*ret_host = strndup(host, n);
-	*ret_port = strdup(colon + 1);
-	return *ret_host && *ret_port ? 0 : ab_fail_memory(err);
-}
-
 static int listen_at(const char *place, int *ret_fd, struct ab_error *err)
 {
-	struct addrinfo hints = { .ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV,
-				  .ai_socktype = SOCK_STREAM }, *found = NULL;
-	_free_ char *host = NULL, *port = NULL;
+	struct addrinfo *found;
 	_close_ int fd = -1;
-	int one = 1, r = split_place(place, &host, &port, err);
+	int one = 1, r;
 
-	if (r < 0)
-		return r;
-	r = getaddrinfo(host, port, &hints, &found);
-	if (r)
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "lbc: '%s': %s", place, gai_strerror(r));
+	if (!ab_place_parse(strchr(place, ':') + 1, &found))
+		return ab_place_check_lbc(place, err);
 	fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd >= 0)
 		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
@@ -398,9 +377,6 @@ static int open_door(struct lbc_doors *all, const char *place, struct ab_error *
 	struct door *d = &all->doors[all->n];
 	int r;
 
-	if (!is_http && !str_starts(place, "tcp:"))
-		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "lbc: '%s' is not http:ADDRESS:PORT or tcp:ADDRESS:PORT",
-			       place);
 	*d = (struct door){ .all = all, .fd = -1 };
 	r = listen_at(place, &d->fd, err);
 	if (r < 0)

@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "log.h"
+#include "owner.h"
 
 static int audit_fd = -1;
 static pthread_rwlock_t audit_lock = PTHREAD_RWLOCK_INITIALIZER;
@@ -83,6 +84,8 @@ int ab_audit_open(const char *path, struct ab_error *err)
 
 	if (path && fd < 0)
 		return ab_fail_errno(err, -errno, "log.audit: unable to open '%s'", path);
+	if (path)
+		ab_give_to_owner(path);
 	pthread_rwlock_wrlock(&audit_lock);
 	old = audit_fd;
 	audit_fd = fd;

@@ -17,8 +17,10 @@
 #include "jobs.h"
 #include "keyring.h"
 #include "lbc.h"
+#include "owner.h"
 #include "server.h"
 #include "shared.h"
+#include "tls.h"
 
 enum { TICK_MS = 1000, DRAIN_POLL_MS = 20, LAST_ANSWERS_MS = 2000 };
 
@@ -34,10 +36,21 @@ static const char usage[] =
 
 struct command_line {
 	const char *config_path;
-	bool check, print;
+	bool check, print, help, version;
 	int argc; /* what stands behind the options */
 	char **argv;
 };
+
+static int unknown_option(const char *option, const char *key, struct ab_error *err)
+{
+	const char *near = ab_config_nearest(key);
+	_free_ char *other = near ? strdup(near) : NULL;
+
+	for (char *p = other; p && *p; p++)
+		*p = *p == '.' || *p == '_' ? '-' : *p;
+	return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "there is no option '--%s'%s%s%s", option, other ? "; did you mean '--" : "",
+		       other ? other : ": see --help", other ? "'?" : "");
+}
 
 /* "--limits-header-seconds" means limits.header_seconds: the first dash is the dot when there is such a section. */
 static int set_option(struct config *config, const char *option, const char *value, struct ab_error *err)
@@ -57,26 +70,41 @@ static int set_option(struct config *config, const char *option, const char *val
 		r = ab_config_set(config, key, value, err);
 	}
 	if (r == -ENOENT && !err->code)
-		r = ab_fail(err, AB_ERROR_USAGE, -EINVAL, "there is no option '--%s': see --help", option);
+		r = unknown_option(option, key, err);
 	return r;
 }
 
-/* Walks the options; `config` NULL: only to find --config and the rest. */
+/* An option without a value. */
+static bool take_switch(struct command_line *line, const char *name)
+{
+	struct { const char *name; bool *at; } switches[] = {
+		{ "check-config", &line->check }, { "print-config", &line->print },
+		{ "help", &line->help }, { "version", &line->version },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(switches); i++)
+		if (!strcmp(switches[i].name, name)) {
+			*switches[i].at = true;
+			return true;
+		}
+	return false;
+}
+
+/* Walks the options, into `config` unless that is NULL. */
 static int read_options(int argc, char **argv, struct config *config, struct command_line *line, struct ab_error *err)
 {
 	int i = 1, r = 0;
 
-	for (; i < argc && !r && str_starts(argv[i], "--"); i++) {
+	for (; i < argc && !r && (str_starts(argv[i], "--") || !strcmp(argv[i], "-h")); i++) {
 		const char *equals = strchr(argv[i], '=');
 		_free_ char *name = equals ? strndup(argv[i] + 2, equals - argv[i] - 2) : strdup(argv[i] + 2);
 		const char *value = equals ? equals + 1 : NULL;
 
 		if (!name)
 			return ab_fail_memory(err);
-		if (!strcmp(name, "check-config") || !strcmp(name, "print-config")) {
-			*(name[0] == 'c' ? &line->check : &line->print) = true;
+		line->help |= argv[i][1] == 'h';
+		if (argv[i][1] == 'h' || (!value && take_switch(line, name)))
 			continue;
-		}
 		if (!value && i + 1 >= argc)
 			return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "--%s needs a value", name);
 		value = value ? value : argv[++i];
@@ -103,8 +131,11 @@ static int read_config(int argc, char **argv, struct command_line *line, struct 
 		ab_config_drop_lists(config, options);
 	if (!r)
 		r = read_options(argc, argv, config, line, err);
-	if (!r)
+	if (!r) {
 		r = ab_config_finish(config, err);
+		if (r && line->config_path)
+			ab_error_prefix(err, "%s", line->config_path);
+	}
 	ab_config_unref(options);
 	if (r) {
 		ab_config_unref(config);
@@ -206,6 +237,8 @@ static int run_key(const struct config *config, int argc, char **argv, struct ab
 	}
 	if (!r && mkdir(dir, 0700) < 0 && errno != EEXIST)
 		r = ab_fail_errno(err, -errno, "unable to make '%s'", dir);
+	if (!r)
+		ab_give_to_owner(dir);
 	if (!r)
 		r = ab_key_new(dir, &out, err);
 	if (!r) {
@@ -486,11 +519,41 @@ static int run_server(struct config *config, int argc, char **argv, struct ab_er
 	return r;
 }
 
+/* What a server with this configuration would not start without. */
+static int check_files(const struct config *config, struct ab_error *err)
+{
+	const struct { const char *key; const struct strings *paths; } lists[] = {
+		{ "kernels.btf", &config->kernels }, { "kernels.packs", &config->packs },
+	};
+	struct tls *tls = NULL;
+	int r = config->tls_key ? ab_tls_new(config, &tls, err) : 0;
+
+	ab_tls_free(tls);
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+		for (size_t n = 0; n < lists[i].paths->n && !r; n++) {
+			const char *path = lists[i].paths->v[n];
+
+			if (strcmp(path, "host") && access(path, R_OK) < 0)
+				r = ab_fail_errno(err, -errno, "%s: '%s'", lists[i].key, path);
+		}
+	return r;
+}
+
 static int run(int argc, char **argv, struct ab_error *err)
 {
 	struct command_line line = {};
-	struct config *config;
-	int r = read_config(argc, argv, &line, &config, err);
+	struct config *config = NULL;
+	/* Help is for those who do not know what to say. */
+	int r = read_options(argc, argv, NULL, &line, err);
+
+	if (line.help || line.version) {
+		ab_error_clear(err);
+		fputs(line.help ? usage : "anybpfd " ANYBPF_VERSION "\n", stdout);
+		return 0;
+	}
+	line = (struct command_line){};
+	if (!r)
+		r = read_config(argc, argv, &line, &config, err);
 
 	if (r)
 		return r;
@@ -504,7 +567,9 @@ static int run(int argc, char **argv, struct ab_error *err)
 		fputs(out.p ? out.p : "", stdout);
 		ab_config_unref(config);
 	} else if (line.check) {
-		printf("%s: good\n", line.config_path ? line.config_path : "options");
+		r = check_files(config, err);
+		if (!r)
+			printf("%s: good\n", line.config_path ? line.config_path : "options");
 		ab_config_unref(config);
 	} else {
 		r = run_server(config, argc, argv, err);
@@ -517,14 +582,6 @@ int main(int argc, char **argv)
 	struct ab_error err = {};
 	int status = 0;
 
-	if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
-		fputs(usage, stdout);
-		return 0;
-	}
-	if (argc > 1 && !strcmp(argv[1], "--version")) {
-		puts("anybpfd " ANYBPF_VERSION);
-		return 0;
-	}
 	if (run(argc, argv, &err)) {
 		fprintf(stderr, "anybpfd: %s\n", err.msg);
 		status = ab_error_exit_status(err.kind);

@@ -415,9 +415,17 @@ void ab_shared_publish(struct shared *s, const char *key, struct blob *record)
 
 /* ---- life ---- */
 
+/* -1: it is none. */
+static int read_number(const char *text)
+{
+	size_t n = strspn(text, "0123456789");
+
+	return n && n < 6 && !text[n] ? strtol(text, NULL, 10) : -1;
+}
+
 static int parse_tcp(struct shared *s, char *rest)
 {
-	char *at = strrchr(rest, '@'), *slash, *colon;
+	char *at = strrchr(rest, '@'), *slash, *colon, *end;
 
 	if (at) {
 		*at = '\0';
@@ -429,12 +437,16 @@ static int parse_tcp(struct shared *s, char *rest)
 	slash = strchr(rest, '/');
 	if (slash) {
 		*slash = '\0';
-		s->db = strtol(slash + 1, NULL, 10);
+		s->db = read_number(slash + 1);
 	}
-	colon = strrchr(rest, ':');
-	s->port = colon ? strtol(colon + 1, NULL, 10) : 6379;
+	end = *rest == '[' ? strchr(rest, ']') : NULL;
+	colon = strrchr(end ? end : rest, ':');
+	s->port = colon ? read_number(colon + 1) : 6379;
 	if (colon)
 		*colon = '\0';
+	if (end)
+		*end = '\0';
+	rest += end != NULL;
 	s->host = strdup(rest);
 	return *rest && s->port > 0 && s->port <= UINT16_MAX && s->db >= 0 ? 0 : -EINVAL;
 }
@@ -442,15 +454,35 @@ static int parse_tcp(struct shared *s, char *rest)
 static int parse_url(struct shared *s, const char *url, struct ab_error *err)
 {
 	_free_ char *copy = strdup(url);
-	int r = 0;
+	int r = -EINVAL;
 
 	if (!copy)
 		return ab_fail_memory(err);
-	if (str_starts(copy, "redis+unix:"))
+	if (str_starts(copy, "redis+unix:") && copy[strlen("redis+unix:")]) {
 		s->path = strdup(copy + strlen("redis+unix:"));
-	else
+		r = 0;
+	} else if (str_starts(copy, "redis://")) {
 		r = parse_tcp(s, copy + strlen("redis://"));
-	return r ? ab_fail(err, AB_ERROR_USAGE, r, "shared.url: '%s' is not redis://[:PASSWORD@]HOST[:PORT][/DB]", url) : 0;
+	}
+	/* Without the URL, which may have a password. */
+	return r ? ab_fail(err, AB_ERROR_USAGE, r,
+			   "shared.url is not redis://[:PASSWORD@]HOST[:PORT][/DB] or redis+unix:PATH") : 0;
+}
+
+static void clear_url(struct shared *s)
+{
+	free(s->host);
+	free(s->password);
+	free(s->path);
+}
+
+int ab_shared_check(const char *url, struct ab_error *err)
+{
+	struct shared parsed = {};
+	int r = parse_url(&parsed, url, err);
+
+	clear_url(&parsed);
+	return r;
 }
 
 int ab_shared_new(struct server *server, struct shared **ret_shared, struct ab_error *err)
@@ -515,8 +547,6 @@ void ab_shared_free(struct shared *s)
 		redisFree(s->redis);
 	pthread_cond_destroy(&s->more);
 	pthread_mutex_destroy(&s->lock);
-	free(s->host);
-	free(s->password);
-	free(s->path);
+	clear_url(s);
 	free(s);
 }

@@ -9,6 +9,8 @@
 #include "jobs.h"
 
 struct shared;
+/* Whether it is a URL that says where Redis is. Errors: -EINVAL/USAGE. */
+int ab_shared_check(const char *url, struct ab_error *err);
 /* Starts the thread that speaks to Redis, which need not be there yet. Errors: -EINVAL/USAGE the URL. */
 int ab_shared_new(struct server *server, struct shared **ret_shared, struct ab_error *err);
 /* Hands all jobs that it has back for compiling, and ends. NULL is allowed, here and below. */

@@ -9,6 +9,7 @@
 #include <crypto/crypto.h>
 #include "log.h"
 #include "lru.h"
+#include "owner.h"
 #include "tokens.h"
 
 enum { SECRET_BYTES = 32, BUCKETS_LIMIT = 1 << 16, DAY = 86400 };
@@ -72,6 +73,7 @@ int ab_tokens_open(const char *dir, struct tokens **ret_tokens, struct ab_error 
 		r = fail_db(t, err);
 		ab_error_prefix(err, "%s", path);
 	}
+	ab_give_to_owner(path);
 	if (!r)
 		r = prepare(
 			t, "SELECT id, name, scopes, rate, quota, expires FROM token WHERE digest = ?1 AND revoked = 0",

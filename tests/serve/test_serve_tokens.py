@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 """Who may do what: tokens, scopes, rates, quotas, the audit log."""
 import json
+import os
 import re
 import sqlite3
 import time
+
+import pytest
 
 from anybpfd import HELLO, run
 
@@ -146,3 +149,17 @@ def test_audit_log(new_server, tmp_path):
     assert rows[1]["token"] == "me" and rows[1]["request"] == "mine" and re.fullmatch("[0-9a-f]{64}", rows[1]["detail"])
     assert rows[2]["address"] == "127.0.0.1"
     assert audit.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_what_root_makes_is_the_services(tmp_path):
+    """An administrator's commands in the directories of a service that is another user."""
+    state, log = tmp_path / "state", tmp_path / "log"
+    state.mkdir(mode=0o700), log.mkdir(mode=0o700)
+    os.chown(state, 65534, 65534), os.chown(log, 65534, 65534)
+    for command in (["token", "add", "ci"], ["key", "new"], ["token", "list"]):
+        done = run("--state", state, "--log-audit", log / "audit", *command)
+        assert done.returncode == 0, done.stderr
+    made = [state / "tokens.db", state / "keys", *(state / "keys").iterdir(), log / "audit"]
+    assert len(made) == 4 and {p.stat().st_uid for p in made} == {65534}
+    assert "key-new" in (log / "audit").read_text()
