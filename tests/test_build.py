@@ -86,6 +86,11 @@ def test_the_header_alone_serves_stock_clang(source, tmp_path):
     assert code(build(source)) == code((tmp_path / "stock.o").read_bytes())
 
 
+def test_static_probes_need_no_whole_header():
+    """Variables of libbpf's headers have an attribute behind their name."""
+    assert b"kernel header: on demand" in anybpf("build", ROOT / "tests" / "cli" / "usdt.bpf.c", "-v", "-o", "-").stderr
+
+
 def test_pasted_names_need_the_whole_header(tmp_path):
     source = write(tmp_path, START + '#define T(x) struct task_##x\nSEC("tp/a/b") int f(void *c) { return sizeof(T(struct)); }\n' + LICENSE)
     done = anybpf("build", "-v", source, "-o", "-")

@@ -611,6 +611,42 @@ def test_interface_and_cgroup(objects, tmp_path):
     assert done.returncode == 4 and "nosuch0" in done.stderr
 
 
+PROBE = r"""
+static void sold(long number)
+{
+	__asm__ volatile("990: nop\n"
+		".pushsection .note.stapsdt,\"?\",\"note\"\n .balign 4\n .4byte 992f-991f, 994f-993f, 3\n"
+		"991: .asciz \"stapsdt\"\n 992: .balign 4\n"
+		"993: .8byte 990b, base, 0\n .asciz \"shop\"\n .asciz \"sold\"\n .asciz \"-8@%0\"\n 994: .balign 4\n .popsection\n"
+		".pushsection .stapsdt.base,\"a\",\"progbits\"\n base: .space 1\n .popsection\n" :: "r"(number));
+}
+
+int main(void)
+{
+	for (long number = -1; number < 2; number++)
+		sold(number);
+	return 0;
+}
+"""
+
+
+@needs_root
+def test_static_probes(objects, tmp_path):
+    (tmp_path / "shop.c").write_text(PROBE)
+    subprocess.run(["cc", "-O1", "-o", tmp_path / "shop", tmp_path / "shop.c"], check=True)
+    process = subprocess.Popen([ANYBPF, "run", objects / "usdt.bpf.o", "--json", "--attach", f"sold={tmp_path}/shop:shop:sold", "-c", "3",
+                                "-d", "20"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert '"attached"' in process.stdout.readline(), process.stderr.read()
+    shop = subprocess.Popen([tmp_path / "shop"])
+    out = process.communicate(timeout=60)[0]
+    assert shop.wait() == 0
+    sales = [e["data"] for e in of_type(out, "event")]
+    assert sales == [{"pid": shop.pid, "number": n} for n in (-1, 0, 1)]
+    for target, missing in [(f"{tmp_path}/shop:shop:lost", "no static probe 'shop:lost'"), (f"{tmp_path}/shop", "PATH:PROVIDER:NAME")]:
+        done = anybpf("run", objects / "usdt.bpf.o", "--attach", f"sold={target}", "-d", "1")
+        assert done.returncode in (2, 4) and missing in done.stderr, done.stderr
+
+
 @needs_root
 @pytest.mark.parametrize("args, status, message", [
     ([], 2, "error: program 'on_xdp' (xdp) needs a target, a network interface: --attach on_xdp=TARGET"),

@@ -148,7 +148,9 @@ static bool is_word(const struct token *t, const char *const *words)
 static void see_name(struct declaration *d, const struct token *t)
 {
 	static const char *const placed[] = { "SEC", "section", "used", "_Static_assert", NULL };
-	static const char *const not_names[] = { "__attribute__", "typeof", "__typeof__", "__alias", NULL };
+	static const char *const not_names[] = {
+		"__attribute__", "typeof", "__typeof__", "__alias", "__kconfig", "__ksym", "__weak", NULL
+	};
 
 	d->is_linkage |= d->tokens == 1 && (token_is(t, "static") || token_is(t, "extern"));
 	d->is_record |= d->tokens == 1 && (token_is(t, "struct") || token_is(t, "union"));

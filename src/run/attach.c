@@ -243,6 +243,8 @@ static int attach_usdt(struct ab_program *program, const char *target, struct ab
 	if (!bpf && errno == ENOENT)
 		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "%s has no static probe '%s:%s'", path, provider_name,
 			       name + 1);
+	if (!bpf && errno == ESRCH)
+		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "static probes need #include <bpf/usdt.bpf.h> in the source");
 	if (!bpf && errno == EBADF)
 		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "%s is not an ELF file", path);
 	return take_link(link, bpf, target, err);
