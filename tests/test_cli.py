@@ -282,6 +282,15 @@ def test_build_refuses_bad_source(tmp_path, source, status, pattern):
     assert [p.name for p in tmp_path.iterdir()] == ["bad.bpf.c"]
 
 
+def test_build_makes_no_output_twice(tmp_path):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.bpf.c").write_text("int of_" + name + ";\n")
+    done = anybpf("build", tmp_path / "a" / "x.bpf.c", tmp_path / "b" / "x.bpf.c", "-o", tmp_path)
+    assert done.returncode == 2 and f"{tmp_path}/x.bpf.o' would be made of '{tmp_path}/b/x.bpf.c' and of another" in done.stderr
+    assert not (tmp_path / "x.bpf.o").exists()
+
+
 def test_build_leaves_nothing_behind_where_it_cannot_write(tmp_path):
     assert anybpf("build", tmp_path / "none.bpf.c").returncode == 4
     done = anybpf("build", SOURCES / "iter.bpf.c", "-o", tmp_path / "no" / "such" / "x.o")
@@ -455,7 +464,7 @@ def test_count_needs_events(objects):
 
 
 @needs_root
-@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_end_with_a_summary(objects, sig):
     ended = Run(objects / "events.bpf.o").call(70001)
     status, out = ended.end(sig)
@@ -573,7 +582,20 @@ def test_second_signal_ends_at_once(objects):
     ended.process.stderr.close()
 
 
+@needs_root
+def test_nohup_is_heeded(objects):
+    ended = Run(objects / "events.bpf.o", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    ended.process.send_signal(signal.SIGHUP)
+    assert "70001" in ended.call(70001).end()[1]
+
+
 # ---- run: targets ----
+
+
+@needs_root
+def test_a_cpu_that_is_not_there():
+    done = anybpf("run", ROOT / "tools" / "profile.bpf.c", "--cpu", 65535, "-d", "1")
+    assert done.returncode == 4 and "CPU 65535 is not online" in done.stderr
 
 
 def states(out):

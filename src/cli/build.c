@@ -64,6 +64,24 @@ char *build_output_path(const struct build_opts *opts, const char *source)
 	return text_take(&t);
 }
 
+/* Each file is to have an output of its own: of two x.bpf.c in different directories, one would replace the other. */
+static int check_outputs(const struct cli *cli, struct ab_error *err)
+{
+	_strmap_ struct strmap outputs = {};
+
+	for (size_t i = 0; i < cli->operand_count; i++) {
+		_free_ char *path = build_output_path(cli->opts, cli->operands[i]);
+		bool is_new;
+
+		if (!path || !strmap_put(&outputs, path, strlen(path), &is_new))
+			return ab_fail_memory(err);
+		if (!is_new)
+			return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "build: '%s' would be made of '%s' and of another file of "
+				       "that name: build them one by one", path, cli->operands[i]);
+	}
+	return 0;
+}
+
 static int check_usage(const struct cli *cli, struct ab_error *err)
 {
 	const struct build_opts *opts = cli->opts;
@@ -85,7 +103,7 @@ static int check_usage(const struct cli *cli, struct ab_error *err)
 	if (to_stdout && cli->out.tty)
 		return ab_fail(err, AB_ERROR_USAGE, -EINVAL,
 			       "build: an object is nothing for a terminal: redirect the output");
-	return 0;
+	return check_outputs(cli, err);
 }
 
 #ifdef ANYBPF_NO_COMPILER

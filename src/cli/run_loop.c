@@ -37,12 +37,15 @@ static void on_signal(int signal)
 
 int run_catch_signals(struct ab_error *err)
 {
-	struct sigaction action = { .sa_handler = on_signal };
+	struct sigaction action = { .sa_handler = on_signal }, before;
 
 	if (pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK) < 0)
 		return ab_fail_errno(err, -errno, "pipe");
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
+	/* A terminal that goes away ends the run, too, unless nohup(1) said otherwise. */
+	if (!sigaction(SIGHUP, NULL, &before) && before.sa_handler != SIG_IGN)
+		sigaction(SIGHUP, &action, NULL);
 	return 0;
 }
 

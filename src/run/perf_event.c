@@ -95,11 +95,11 @@ static int explain(struct ab_error *err, int code, const char *target, const str
 	if (attr->type == PERF_TYPE_HARDWARE && (code == -ENOENT || code == -EOPNOTSUPP || code == -ENODEV))
 		return ab_fail(err, AB_ERROR_UNSUPPORTED, -EOPNOTSUPP, "%s: this machine has no such hardware counter "
 			       "(virtual machines often have none): cpu-clock works everywhere", target);
+	if ((code == -ENODEV && cpu >= 0) || (code == -EINVAL && cpu >= libbpf_num_possible_cpus()))
+		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENODEV, "%s: CPU %d is not online", target, cpu);
 	if (code == -EINVAL && attr->freq)
 		return ab_fail(err, AB_ERROR_USAGE, code, "%s: frequency not possible "
 			       "(/proc/sys/kernel/perf_event_max_sample_rate is the limit)", target);
-	if (code == -ENODEV && cpu >= 0)
-		return ab_fail(err, AB_ERROR_NOT_FOUND, code, "%s: CPU %d is not online", target, cpu);
 	return ab_fail_errno(err, code, "%s", target);
 }
 
