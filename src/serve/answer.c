@@ -54,6 +54,7 @@ static const struct problem problems[] = {
 	{ "no-compiler", 501, "the server has no compiler", "Its administrator has to install anybpf-cc or clang." },
 	{ "draining", 503, "the server is about to stop", "Try again: another server, or this one after its restart." },
 	{ "queue-full", 503, "too many compiles wait", "Wait for the seconds in Retry-After." },
+	{ "bodies", 503, "too many large requests at one time", "Wait for the seconds in Retry-After." },
 	{ "connections", 503, "too many connections", "Wait for the seconds in Retry-After." },
 	{ "compile-time", 504, "the compile was not done in time",
 	  "Make the source smaller; macros that expand without end are the usual cause." },

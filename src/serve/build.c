@@ -253,9 +253,11 @@ struct blob *ab_artifact_get(struct server *server, const char *hex)
 {
 	struct blob *blob = ab_cache_get(server->memory, hex);
 
+	if (!blob)
+		blob = ab_blob_find(hex);
 	if (blob)
 		return blob;
-	blob = ab_store_get(server->store, STORE_ARTIFACT, hex);
+	blob = ab_blob_name(ab_store_get(server->store, STORE_ARTIFACT, hex), hex);
 	if (blob)
 		ab_cache_put(server->memory, hex, blob);
 	return blob;

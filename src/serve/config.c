@@ -72,6 +72,8 @@ static const struct key keys[] = {
 	{ "tls.client_ca", KEY_STRING, AT(tls_client_ca),
 	  .meaning = "CA in PEM: clients without a certificate by it are refused", .is_fixed = true },
 	{ "limits.body", KEY_NUMBER, AT(body), 8 << 20, 1024, 1 << 30, "bytes of a request's body" },
+	{ "limits.bodies_megabytes", KEY_NUMBER, AT(bodies_megabytes), 256, 1, 1 << 20,
+	  "bodies of all requests that are not answered yet" },
 	{ "limits.header", KEY_NUMBER, AT(header), 8 << 10, 2048, 1 << 20, "bytes of a request's line and headers",
 	  .is_fixed = true },
 	{ "limits.files", KEY_NUMBER, AT(files), 1024, 1, 65536, "files of one build" },

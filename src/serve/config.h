@@ -24,7 +24,7 @@ struct config {
 
 	char *tls_certificate, *tls_key, *tls_client_ca;
 
-	int64_t body, header;
+	int64_t body, bodies_megabytes, header;
 	int64_t connections, connections_per_address;
 	int64_t header_seconds, body_seconds, idle_seconds, send_seconds, drain_seconds;
 	int64_t queue, compile_seconds;

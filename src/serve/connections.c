@@ -6,6 +6,7 @@
  */
 #include <arpa/inet.h>
 #include <sys/socket.h>
+#include "place.h"
 #include "server.h"
 
 enum { GONE_MS = 500 };
@@ -94,14 +95,16 @@ struct connection *ab_connection_opened(struct connections *all, const struct so
 
 	if (c) {
 		read_address(c, address);
+		ab_place_group(c->address, c->group);
 		c->fd = fd;
 		c->all = all;
 		c->is_tls = is_tls;
 		c->since = ab_now_ms();
 		ab_count(COUNT_CONNECTIONS);
 		pthread_mutex_lock(&all->lock);
-		count = count_of(all, c->address);
-		if (count && ++*count > config->connections_per_address && !c->is_unix)
+		count = count_of(all, c->group);
+		if (count && ++*count > config->connections_per_address && !c->is_unix &&
+		    !ab_is_trusted_proxy(config, c->address))
 			c->refusal = "address-connections";
 		if (__atomic_add_fetch(&all->n, 1, __ATOMIC_RELAXED) > config->connections)
 			c->refusal = "connections";
@@ -131,7 +134,7 @@ void ab_connection_closed(struct connection *c)
 	struct address *a;
 
 	pthread_mutex_lock(&all->lock);
-	a = (struct address *)lru_find(&all->addresses, c->address);
+	a = (struct address *)lru_find(&all->addresses, c->group);
 	if (a && !--a->connections) {
 		lru_remove(&all->addresses, &a->lru);
 		free(a);

@@ -35,6 +35,8 @@ void ab_stream_send(struct stream *stream, const char *event, const char *data, 
 struct MHD_Response *ab_stream_response(struct stream *stream);
 /* Comment lines to streams that were quiet for long; once a second. */
 void ab_streams_keep_alive(void);
+/* Bytes that were sent. */
+size_t ab_stream_sent(struct stream *stream);
 
 struct jobs;
 int ab_jobs_new(struct server *server, struct jobs **ret_jobs, struct ab_error *err);

@@ -5,6 +5,7 @@
  */
 #include <getopt.h>
 #include <gnutls/gnutls.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -22,7 +23,7 @@
 #include "shared.h"
 #include "tls.h"
 
-enum { TICK_MS = 1000, DRAIN_POLL_MS = 20, LAST_ANSWERS_MS = 2000 };
+enum { TICK_MS = 1000, DRAIN_POLL_MS = 20, LAST_ANSWERS_MS = 2000, LARGE_BYTES = 512 << 10 };
 
 static const char usage[] =
 	"Usage: anybpfd [--config FILE] [--KEY VALUE]...\n"
@@ -263,11 +264,12 @@ static int run_command(const struct config *config, struct command_line *line, s
 
 /* ---- the server ---- */
 
-/* Connections are descriptors: as many as the system lets us have. */
+/* Connections are descriptors: as many as the system lets us have. What is large goes back to the system when it is freed. */
 static void raise_limits(void)
 {
 	struct rlimit limit;
 
+	(void)mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
 		limit.rlim_cur = limit.rlim_max;
 		(void)setrlimit(RLIMIT_NOFILE, &limit);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
-/* Addresses and ports (place.h), numbers only: a server that waits for a name server does not start. */
+/* Addresses and ports (place.h), in numbers: a server that waits for a name server does not start. */
+#include <arpa/inet.h>
 #include <sys/un.h>
-#include <base/base.h>
 #include "place.h"
 
 bool ab_place_parse(const char *place, struct addrinfo **ret)
@@ -44,4 +44,16 @@ int ab_place_check_lbc(const char *place, struct ab_error *err)
 
 	return is_place(rest) ? 0 : ab_fail(err, AB_ERROR_USAGE, -EINVAL,
 					    "lbc: '%s' is not http:ADDRESS:PORT or tcp:ADDRESS:PORT", place);
+}
+
+void ab_place_group(const char *address, char ret[INET6_ADDRSTRLEN])
+{
+	struct in6_addr a;
+
+	if (inet_pton(AF_INET6, address, &a) != 1 || IN6_IS_ADDR_V4MAPPED(&a)) {
+		snprintf(ret, INET6_ADDRSTRLEN, "%s", address);
+		return;
+	}
+	memset(&a.s6_addr[8], 0, 8);
+	inet_ntop(AF_INET6, &a, ret, INET6_ADDRSTRLEN);
 }

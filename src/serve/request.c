@@ -33,7 +33,7 @@ static void choose_id(struct request *q)
 		ab_random_hex(q->id, 8);
 }
 
-static bool is_trusted_proxy(const struct config *config, const char *address)
+bool ab_is_trusted_proxy(const struct config *config, const char *address)
 {
 	for (size_t i = 0; i < config->trusted_proxies.n; i++)
 		if (!strcmp(config->trusted_proxies.v[i], address))
@@ -50,7 +50,7 @@ void ab_client_address(const struct config *config, struct MHD_Connection *mhd, 
 	char one[INET6_ADDRSTRLEN];
 
 	strcpy(out, connection->address);
-	if (!list || !is_trusted_proxy(config, connection->address))
+	if (!list || !ab_is_trusted_proxy(config, connection->address))
 		return;
 	last = strrchr(list, ',');
 	last = last ? last + 1 : list;
@@ -252,6 +252,21 @@ static bool refuse_rate(struct request *q, enum MHD_Result *ret)
 	return true;
 }
 
+/* A body alone always has room. */
+static bool refuse_bodies(struct request *q, enum MHD_Result *ret)
+{
+	size_t limit = (size_t)q->config->bodies_megabytes << 20, all;
+
+	q->reserved = q->expected;
+	all = __atomic_add_fetch(&q->server->bodies, q->reserved, __ATOMIC_RELAXED);
+	if (all <= limit || all == q->reserved)
+		return false;
+	__atomic_sub_fetch(&q->server->bodies, q->reserved, __ATOMIC_RELAXED);
+	q->reserved = 0;
+	*ret = ab_problem(q, "bodies", NULL, "the bodies of all requests would have %zu bytes; %zu are held", all, limit);
+	return true;
+}
+
 static bool has_body(const struct request *q)
 {
 	const char *length = header(q, MHD_HTTP_HEADER_CONTENT_LENGTH);
@@ -275,7 +290,7 @@ static enum MHD_Result admit(struct request *q)
 	enum MHD_Result r = MHD_YES;
 
 	if (refuse_header(q, &r) || refuse_target(q, &r) || refuse_connection(q, &r) || refuse_token(q, &r) ||
-	    refuse_rate(q, &r) || refuse_body(q, &r))
+	    refuse_rate(q, &r) || refuse_body(q, &r) || refuse_bodies(q, &r))
 		return r;
 	q->wants_stream = q->route->streams && header(q, MHD_HTTP_HEADER_ACCEPT) &&
 			  !accepts(header(q, MHD_HTTP_HEADER_ACCEPT), q->route->makes);
@@ -412,6 +427,8 @@ void ab_request_done(void *server, struct MHD_Connection *mhd, void **request, e
 	if (!q)
 		return;
 	us = ab_now_us() - q->started_us;
+	if (q->stream)
+		q->size = ab_stream_sent(q->stream);
 	*request = NULL;
 	(void)ab_connection_enter(q->connection, PHASE_IDLE);
 	ab_count_request(q->route ? (size_t)(q->route - ab_routes) : ab_routes_count, q->status);
@@ -419,6 +436,7 @@ void ab_request_done(void *server, struct MHD_Connection *mhd, void **request, e
 	if (q->config->log_requests)
 		log_request(q, code, us);
 	__atomic_sub_fetch(&q->server->active, 1, __ATOMIC_RELAXED);
+	__atomic_sub_fetch(&q->server->bodies, q->reserved, __ATOMIC_RELAXED);
 	ab_outcome_unref(q->outcome);
 	ab_stream_unref(q->stream);
 	ab_build_request_free(q->build);

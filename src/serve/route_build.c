@@ -43,16 +43,22 @@ static enum MHD_Result send_body(struct request *q, const char *problem, struct 
 	return r;
 }
 
-static void memory_key(char out[HEX_DIGEST_SIZE + 16], const char *key, bool is_inline)
+enum { MEMORY_KEY_SIZE = HEX_DIGEST_SIZE + 16 + KEY_ID_SIZE };
+
+/* With the key that signs: an answer that somebody is still sent may be from before a reload. */
+static void memory_key(struct server *server, char out[MEMORY_KEY_SIZE], const char *key, bool is_inline)
 {
-	snprintf(out, HEX_DIGEST_SIZE + 16, "answer/%s/%d", key, is_inline);
+	struct keyring *keyring = ab_server_keyring(server);
+
+	snprintf(out, MEMORY_KEY_SIZE, "answer/%s/%d/%s", key, is_inline, ab_keyring_active(keyring));
+	ab_keyring_unref(keyring);
 }
 
 /* Makes the body from a record; -ENOENT when an artifact of it is gone. */
 static int take_record(struct request *q, const char *key, const struct blob *record, bool is_inline, const char **ret_problem,
 		       struct blob **ret_body)
 {
-	char name[HEX_DIGEST_SIZE + 16];
+	char name[MEMORY_KEY_SIZE];
 	_text_ struct text body = {};
 	int r = ab_build_answer(q->server, key, q->id, record, is_inline, &body, ret_problem);
 
@@ -61,22 +67,26 @@ static int take_record(struct request *q, const char *key, const struct blob *re
 	*ret_body = ab_blob_new(body.p, body.n);
 	if (!*ret_body)
 		return -ENOMEM;
-	memory_key(name, key, is_inline);
-	if (!*ret_problem)
-		ab_cache_put(q->server->memory, name, *ret_body);
+	if (*ret_problem)
+		return 0;
+	memory_key(q->server, name, key, is_inline);
+	*ret_body = ab_blob_name(*ret_body, name);
+	ab_cache_put(q->server->memory, name, *ret_body);
 	return 0;
 }
 
 /* Looks in memory and on disk. */
 static bool find_answer(struct request *q, const char *key, const char **ret_problem, struct blob **ret_body)
 {
-	char name[HEX_DIGEST_SIZE + 16];
+	char name[MEMORY_KEY_SIZE];
 	struct blob *record;
 	int r;
 
 	*ret_problem = NULL;
-	memory_key(name, key, q->build->is_inline);
+	memory_key(q->server, name, key, q->build->is_inline);
 	*ret_body = ab_cache_get(q->server->memory, name);
+	if (!*ret_body)
+		*ret_body = ab_blob_find(name);
 	if (*ret_body) {
 		ab_count(COUNT_HITS_MEMORY);
 		return true;

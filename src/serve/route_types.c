@@ -55,12 +55,15 @@ enum MHD_Result ab_route_btf(struct request *q)
 	struct blob *blob;
 	size_t size;
 
-	if (ab_kernels_find(q->server->kernels, q->argument, argument(q, "arch"), &types, &err) ||
-	    ab_kernels_read(q->server->kernels, types, &data, &size, &err))
+	if (ab_kernels_find(q->server->kernels, q->argument, argument(q, "arch"), &types, &err))
 		return ab_problem_error(q, &err);
-	blob = ab_blob_new(data, size);
+	blob = ab_blob_find(types->digest);
+	if (!blob && ab_kernels_read(q->server->kernels, types, &data, &size, &err))
+		return ab_problem_error(q, &err);
 	if (!blob)
-		return ab_problem(q, "no-memory", NULL, "%zu bytes of BTF", size);
+		blob = ab_blob_name(ab_blob_new(data, size), types->digest);
+	if (!blob)
+		return ab_problem(q, "no-memory", NULL, "the types");
 	snprintf(etag, sizeof(etag), "\"sha256:%s\"", types->digest);
 	return ab_answer_bytes(q, blob, "application/octet-stream", etag, headers);
 }

@@ -31,6 +31,7 @@ struct server {
 	struct connections *connections;
 	bool draining;             /* atomic */
 	unsigned active;           /* requests that are not answered yet; atomic */
+	size_t bodies;             /* bytes of their bodies; atomic */
 };
 
 struct config *ab_server_config(struct server *server);
@@ -49,6 +50,7 @@ struct connection {
 	uint64_t since;              /* ms; atomic */
 	uint64_t gone_since;         /* ms when its client was first seen to send no more, or 0; of ab_connections_expire() */
 	char address[INET6_ADDRSTRLEN]; /* "unix" for the unix socket */
+	char group[INET6_ADDRSTRLEN];   /* what it counts with (ab_place_group()) */
 	bool is_client_checked;      /* its certificate, where one is needed */
 	const char *refusal;         /* kind of problem that every request gets, or NULL */
 };
@@ -70,6 +72,7 @@ unsigned ab_connections_count(struct connections *all);
 
 /* ---- requests (request.c) ---- */
 
+bool ab_is_trusted_proxy(const struct config *config, const char *address);
 /* Whose request it is: the connection's address, or what a trusted proxy says. */
 void ab_client_address(const struct config *config, struct MHD_Connection *mhd, const struct connection *connection,
 		       char out[INET6_ADDRSTRLEN]);
@@ -104,6 +107,7 @@ struct request {
 	struct token token;
 	struct text body;
 	size_t expected;             /* bytes of the body */
+	size_t reserved;             /* of server->bodies */
 	bool is_started, is_answered;
 	unsigned retry_seconds;      /* for Retry-After; 0: the usual */
 	unsigned status;

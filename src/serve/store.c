@@ -15,7 +15,7 @@
 #include "lru.h"
 #include "store.h"
 
-enum { TOUCH_SECONDS = 600, FILE_LIMIT = 1 << 30, BLOCK = 4096 };
+enum { TOUCH_SECONDS = 600, FILE_LIMIT = 1 << 30, BLOCK = 4096, NAMED_SIZE = 64 << 10 };
 
 struct file {
 	struct lru_entry lru;
@@ -41,6 +41,7 @@ static struct blob *alloc_blob(size_t size)
 
 	if (b) {
 		b->refs = 1;
+		b->named = NULL;
 		b->size = size;
 		b->data[size] = '\0';
 	}
@@ -62,10 +63,73 @@ struct blob *ab_blob_ref(struct blob *b)
 	return b;
 }
 
+/* A blob with a name: whoever finds it may be the last to hold it, hence the lock around its count. */
+struct named {
+	struct lru_entry lru;
+	struct blob *blob;
+};
+
+static pthread_mutex_t names_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct lru names;
+
+static void forget_name(struct named *n)
+{
+	lru_remove(&names, &n->lru);
+	free(n);
+	if (!names.n)
+		lru_clear(&names);
+}
+
 void ab_blob_unref(struct blob *b)
 {
-	if (b && !__atomic_sub_fetch(&b->refs, 1, __ATOMIC_ACQ_REL))
+	bool is_last;
+
+	if (!b)
+		return;
+	if (b->named)
+		pthread_mutex_lock(&names_lock);
+	is_last = !__atomic_sub_fetch(&b->refs, 1, __ATOMIC_ACQ_REL);
+	if (b->named) {
+		if (is_last)
+			forget_name(b->named);
+		pthread_mutex_unlock(&names_lock);
+	}
+	if (is_last)
 		free(b);
+}
+
+struct blob *ab_blob_find(const char *name)
+{
+	struct named *n;
+	struct blob *b;
+
+	pthread_mutex_lock(&names_lock);
+	n = (struct named *)lru_find(&names, name);
+	b = n ? ab_blob_ref(n->blob) : NULL;
+	pthread_mutex_unlock(&names_lock);
+	return b;
+}
+
+struct blob *ab_blob_name(struct blob *b, const char *name)
+{
+	struct named *n = b && b->size >= NAMED_SIZE ? array_new(1, sizeof(*n)) : NULL, *other;
+
+	if (!n)
+		return b;
+	pthread_mutex_lock(&names_lock);
+	other = (struct named *)lru_find(&names, name);
+	if (other || lru_add(&names, &n->lru, name, 1)) {
+		free(n);
+	} else {
+		n->blob = b;
+		b->named = n;
+	}
+	if (other) {
+		free(b);
+		b = ab_blob_ref(other->blob);
+	}
+	pthread_mutex_unlock(&names_lock);
+	return b;
 }
 
 /* ---- names ---- */

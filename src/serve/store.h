@@ -11,6 +11,7 @@
 /* Bytes that several threads may hold; immutable. */
 struct blob {
 	unsigned refs;
+	struct named *named; /* NULL: it has no name */
 	size_t size;
 	char data[];
 };
@@ -18,6 +19,12 @@ struct blob {
 struct blob *ab_blob_new(const void *data, size_t size);
 struct blob *ab_blob_ref(struct blob *blob);
 void ab_blob_unref(struct blob *blob);
+/*
+ * Large bytes that many clients are sent at one time are in memory once: the blob of that name, if somebody holds it, else NULL;
+ * and a name for a new one, in place of which an equal one may come back. Small ones get none.
+ */
+struct blob *ab_blob_find(const char *name);
+struct blob *ab_blob_name(struct blob *blob, const char *name);
 
 /* What a file of the store is; the name of its directory. */
 enum store_kind { STORE_ARTIFACT = 'a', STORE_RESULT = 'r', STORE_SOURCE = 's' };

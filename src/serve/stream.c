@@ -93,6 +93,16 @@ void ab_stream_send(struct stream *s, const char *event, const char *data, size_
 	pthread_mutex_unlock(&s->lock);
 }
 
+size_t ab_stream_sent(struct stream *s)
+{
+	size_t n;
+
+	pthread_mutex_lock(&s->lock);
+	n = s->taken;
+	pthread_mutex_unlock(&s->lock);
+	return n;
+}
+
 void ab_streams_keep_alive(void)
 {
 	uint64_t now = ab_now_ms();

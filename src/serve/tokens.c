@@ -10,6 +10,7 @@
 #include "log.h"
 #include "lru.h"
 #include "owner.h"
+#include "place.h"
 #include "tokens.h"
 
 enum { SECRET_BYTES = 32, BUCKETS_LIMIT = 1 << 16, DAY = 86400 };
@@ -179,15 +180,16 @@ unsigned ab_tokens_take(struct tokens *t, const struct token *token, const char 
 {
 	unsigned wait = 0;
 	uint64_t now = ab_now_ms();
-	char key[96];
+	char key[96], group[INET6_ADDRSTRLEN];
 	struct bucket *b;
 
 	if (!rate)
 		return 0;
+	ab_place_group(address, group);
 	if (token->id)
 		snprintf(key, sizeof(key), "t%lld", (long long)token->id);
 	else
-		snprintf(key, sizeof(key), "a%s", address);
+		snprintf(key, sizeof(key), "a%s", group);
 	pthread_mutex_lock(&t->lock);
 	b = find_bucket(t, key);
 	if (b) {

@@ -126,6 +126,12 @@ class Server:
                 return float(line.split()[-1])
         raise KeyError(name)
 
+    def wait_for_metric(self, name, test, seconds=20):
+        deadline = time.time() + seconds
+        while not test(self.metric(name)):
+            assert time.time() < deadline, self.metric(name)
+            time.sleep(0.02)
+
     def raw(self, data, timeout=10, half_close=False):
         """Sends bytes as they are; all that comes back until the server closes, or until nothing came for `timeout`."""
         with socket.create_connection(self.address, timeout=timeout) as s:

@@ -265,6 +265,13 @@ def test_stream_of_a_new_build_and_of_a_cached_one(server):
     assert got[-1][1] == server.build(text).json()
 
 
+def test_stream_is_in_the_log(new_server):
+    s = new_server()
+    a = s.build(headers={"Accept": "text/event-stream"})
+    line = s.wait_for_log(lambda e: e["event"] == "request" and e["path"] == "/v1/build")
+    assert line["out"] == len(a.body) and line["id"] == a.headers["X-Request-Id"]
+
+
 def test_stream_of_a_problem(server):
     for _ in range(2):
         got = events(server.build(HELLO % 1 + "broken", headers={"Accept": "text/event-stream"}).body)

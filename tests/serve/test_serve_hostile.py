@@ -46,6 +46,11 @@ def drip(s, data, seconds, pause=0.1):
     return None, seconds
 
 
+def memory(server):
+    with open(f"/proc/{server.process.pid}/statm") as f:
+        return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def descriptors(server):
     return len(os.listdir(f"/proc/{server.process.pid}/fd"))
 
@@ -114,6 +119,43 @@ def test_body_limit(new_server):
     assert over.status == 413 and over.json()["type"] == "/problems/limit" and "4096" in over.json()["detail"]
 
 
+def test_bodies_in_all(new_server):
+    s = new_server("--limits-bodies-megabytes", "1")
+    head = HEAD + b"Content-Length: %d\r\n\r\n"
+    alone = s.raw(head % 3000000 + b" " * 3000000, 5, half_close=True)
+    assert status_of(alone) == 400  # a body alone always has room
+    with socket.create_connection(s.address, timeout=20) as held:
+        held.sendall(head % 600000 + b" " * 599999)
+        s.wait_for_metric("anybpfd_requests_active", lambda n: n >= 2)
+        over = s.raw(head % 600000, 20)
+        assert status_of(over) == 503 and b"Retry-After: 1" in over and b"/problems/bodies" in over
+        assert s.build().status == 200
+        held.sendall(b" ")
+        assert status_of(held.recv(65536)) == 400
+    assert s.post("/v1/build", b" " * 600000).status == 400
+
+
+def test_many_who_take_the_same_slowly(new_server):
+    """The types of a kernel are megabytes: in memory once, and not any more when all are gone."""
+    s = new_server()
+    request = f"GET /v1/btf/{os.uname().release} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    before, held = memory(s), []
+    try:
+        for _ in range(60):
+            held.append(socket.socket())
+            held[-1].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            held[-1].connect(s.address)
+            held[-1].sendall(request)
+        for h in held:
+            h.settimeout(20)
+            assert status_of(h.recv(100)) == 200
+        assert memory(s) < before + (40 << 20)
+    finally:
+        for h in held:
+            h.close()
+    is_fine(s)
+
+
 def test_header_limit(new_server):
     s = new_server("--limits-header", "2048")
 
@@ -155,6 +197,13 @@ def test_connections_of_one_address(new_server):
     while s.get("/healthz").status != 200:  # the one that asked before may still be closing, too
         assert time.time() < deadline
         time.sleep(0.02)
+
+
+def test_connections_of_a_proxy(new_server):
+    s = new_server("--limits-connections-per-address", "2", "--trusted-proxies", "127.0.0.1")
+    held = [s.connect() for _ in range(5)]
+    for c in held:
+        assert s.request("GET", "/healthz", connection=c).status == 200
 
 
 def test_connections_in_all(new_server):

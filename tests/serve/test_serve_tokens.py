@@ -115,6 +115,8 @@ def test_addresses_behind_a_proxy(new_server):
     assert s.get("/v1/kernels", X_Forwarded_For="192.0.2.1, 192.0.2.2").status == 200
     assert s.get("/v1/kernels", X_Forwarded_For="2001:db8::1").status == 200
     assert s.wait_for_log(lambda e: e.get("address") == "2001:db8::1")
+    assert [s.get("/v1/kernels", X_Forwarded_For=f"2001:db8::{i}:{i}").status for i in range(2, 5)] == [200, 200, 429]  # one client has a /64
+    assert s.get("/v1/kernels", X_Forwarded_For="2001:db8:0:1::1").status == 200
     assert s.get("/metrics", X_Forwarded_For="192.0.2.9").status == 401  # not from here, though the proxy is
     t = new_server("--anonymous", "read", "--limits-rate", "3", open_to_all=False)
     statuses = [t.get("/v1/kernels", X_Forwarded_For=f"192.0.2.{i}").status for i in range(5)]
