@@ -200,6 +200,65 @@ def test_pack_and_files_agree(built, folder):
     assert "no kernel of the pack is in '4.19'" in anybpf("check", objects[0], "--pack", pack, "--kernels", "4.19", status=4).stderr
 
 
+OTHER_ARCH = {"x86_64": "aarch64", "aarch64": "x86_64"}.get(os.uname().machine)
+USES_REGISTERS = """#include <anybpf.bpf.h>
+SEC("raw_tp/sys_enter") int on_enter(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct pt_regs *regs = (void *)ctx->args[0];
+
+	bpf_printk("%lx", PT_REGS_PARM1_CORE(regs));
+	return 0;
+}
+char LICENSE[] SEC("license") = "GPL";
+"""
+
+
+@pytest.fixture(scope="module")
+def two_machines(folder):
+    """This kernel's types, also as those of a machine that they are not of, and so without its registers."""
+    pack, foreign = folder / "machines.pack", folder / "foreign.pack"
+    for path, release, arch in ((pack, "5.4.0-1-x", os.uname().machine), (pack, "5.4.0-1-y", OTHER_ARCH), (foreign, "5.4.0-1-y", OTHER_ARCH)):
+        file = folder / "some.btf"
+        file.write_bytes(BTF.read_bytes())
+        done = subprocess.run([BUILD / "anybpf", "pack", "add", path, file, "--release", release, "--arch", arch], capture_output=True, text=True)
+        if "is not beside it" in done.stderr:
+            pytest.skip("this build has no anybpf-hub")
+        assert done.returncode == 0, done.stderr
+    return pack, foreign
+
+
+@pytest.mark.skipif(not OTHER_ARCH, reason="no other architecture with registers of its own is known for this machine")
+def test_source_is_compiled_for_the_machine_of_each_kernel(folder, two_machines):
+    source = folder / "registers.bpf.c"
+    source.write_text(USES_REGISTERS)
+    subprocess.run([BUILD / "anybpf", "build", source, "-o", folder / "registers.o"], check=True)
+    for file, verdicts in ((source, {"x": "native", "y": "fails"}), (folder / "registers.o", {"x": "native", "y": "native"})):
+        report = json.loads(anybpf("check", file, "--pack", two_machines[0], "--json", status=int("fails" in verdicts.values())).stdout)
+        assert {k["release"][-1]: v for k, v in zip(report["kernels"], report["objects"][0]["verdicts"])} == verdicts
+    alone = json.loads(anybpf("check", source, "--pack", two_machines[1], "--json", status=1).stdout)["objects"][0]
+    assert alone["verdicts"] == ["fails"] and "another architecture" in alone["reasons"][0]["hint"]
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="reads a register of x86")
+def test_source_for_one_machine_only(folder, two_machines):
+    source = folder / "one_machine.bpf.c"
+    source.write_text(USES_REGISTERS.replace("PT_REGS_PARM1_CORE(regs)", "BPF_CORE_READ(regs, di)"))
+    done = anybpf("check", source, "--pack", two_machines[0])
+    assert "not compiled for aarch64, checked as for x86_64" in done.stderr and done.stdout == f"{source}: runs on all 2 kernels\n"
+
+
+def test_source_where_this_kernel_has_no_types(folder, two_machines):
+    (folder / "nothing").mkdir()
+    hidden = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /sys/kernel/btf && exec "$@"', folder / "nothing"]
+    if os.geteuid() or subprocess.run([*hidden, "true"], capture_output=True).returncode:
+        pytest.skip("cannot hide this kernel's types")
+    tool = ROOT / "tools" / "opensnoop.bpf.c"
+    for kernels in (["--pack", two_machines[0], "--kernels", os.uname().machine], ["--btf", folder / "some.btf"]):
+        done = subprocess.run([*hidden, BUILD / "anybpf", "check", tool, *kernels], capture_output=True, text=True)
+        assert done.returncode == 0 and ": runs" in done.stdout, done.stderr
+        assert ("-/5.4.0-1-x/" in done.stderr) == ("--pack" in kernels)
+
+
 @pytest.mark.parametrize("args, status, words", [
     (["--kernels", "5.10"], 4, "/nonexistent/usual.pack"),
     (["--kernels", "5.4..x"], 2, "'5.4..x' names no kernels"),

@@ -21,6 +21,8 @@ pytestmark = pytest.mark.skipif(not LIVE.exists(), reason="this kernel has no BT
 
 def pack(*args, status=0):
     done = subprocess.run([BUILD / "anybpf", "pack", *map(str, args)], capture_output=True, timeout=120)
+    if b"is not beside it" in done.stderr:
+        pytest.skip("this build has no anybpf-hub")
     assert done.returncode == status, done.stdout + done.stderr
     return done
 

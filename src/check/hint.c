@@ -186,6 +186,8 @@ static const char *find_renamed(const struct place *p)
 
 /* ---- words ---- */
 
+#define OTHER_ARCH "the object was built for another architecture: 'anybpf build --arch' builds it for this one"
+
 static void say_fix(const char *type, const char *member, struct text *hint)
 {
 	size_t n = ab_core_name_length(type);
@@ -194,6 +196,17 @@ static void say_fix(const char *type, const char *member, struct text *hint)
 		if (strlen(fixes[i].type) == n && !memcmp(fixes[i].type, type, n) && !strcmp(fixes[i].member, member))
 			text_printf(hint, "%s%s of core_fixes.bpf.h reads it on all kernels", hint->n ? "; " : "",
 				    fixes[i].accessor);
+}
+
+/* Structs that bpf_tracing.h reads registers from: each architecture has others. */
+static bool is_registers(const char *type, size_t n)
+{
+	static const char *const names[] = { "pt_regs", "user_pt_regs", "user_regs_struct" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (strlen(names[i]) == n && !memcmp(names[i], type, n))
+			return true;
+	return false;
 }
 
 static void say_member(const struct place *p, struct text *message, struct text *hint)
@@ -214,8 +227,8 @@ static void say_member(const struct place *p, struct text *message, struct text 
 		text_printf(hint, "it may be called '%s' there", renamed);
 	free(search.path);
 	say_fix(type, p->member, hint);
-	if (n == (int)strlen("pt_regs") && !strncmp(type, "pt_regs", (size_t)n))
-		text_puts(hint, "the object was built for another architecture: build it with --arch");
+	if (is_registers(type, n))
+		text_printf(hint, "%s" OTHER_ARCH, hint->n ? "; " : "");
 	else if (!hint->n)
 		text_puts(hint, "guard it with bpf_core_field_exists()");
 }
@@ -301,7 +314,8 @@ int ab_check_explain(const struct ab_core_spec *spec, const struct ab_core_value
 
 	if (value->status == AB_CORE_MISSING && !root) {
 		text_printf(&message, "there is no %s%.*s", kind_word(t), (int)ab_core_name_length(name), name);
-		text_puts(&hint, "guard it with bpf_core_type_exists()");
+		text_puts(&hint, is_registers(name, ab_core_name_length(name)) ? OTHER_ARCH :
+				 "guard it with bpf_core_type_exists()");
 	} else if (value->status == AB_CORE_MISSING && ab_core_is_field(spec->kind)) {
 		say_field(spec, types, root, &message, &hint);
 	} else if (value->status == AB_CORE_MISSING && ab_core_is_enumerator(spec->kind)) {

@@ -50,6 +50,16 @@ int btf_file_whole(struct cli *cli, const char *name, const char *pack, struct b
 	return r;
 }
 
+int btf_file_kernel(const struct ab_pack *pack, size_t kernel, struct btf_file *ret, struct ab_error *err)
+{
+	_free_ void *btf = NULL;
+	size_t size;
+	int r = ab_pack_extract(pack, kernel, &btf, &size, err);
+
+	*ret = NO_BTF_FILE;
+	return r < 0 ? r : put_in_memory(btf, size, ret, err);
+}
+
 struct fetch {
 	struct cli *cli;
 	const char *server;

@@ -26,6 +26,8 @@ int btf_file_whole(struct cli *cli, const char *name, const char *pack, struct b
  */
 int btf_file_min(struct cli *cli, const char *name, const char *server, const void *object, size_t size,
 		 struct btf_file *ret, struct ab_error *err);
+/* All types of a kernel of a pack. */
+int btf_file_kernel(const struct ab_pack *pack, size_t kernel, struct btf_file *ret, struct ab_error *err);
 void btf_file_close(struct btf_file *file);
 
 #endif

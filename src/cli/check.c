@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /* anybpf check: on which kernels programs will run, and why not on others. */
 #include <anybpf/anybpf.h>
+#include <sys/utsname.h>
 #include <unistd.h>
+#include "btf_file.h"
 #include "remote.h"
 
 #define OBJECT_LIMIT (64u << 20)
+#define MAX_ARCHES 16
 
 struct check_opts {
 	struct common_opts common;
@@ -42,7 +45,14 @@ static const struct opt options[] = {
 struct check_run {
 	struct cli *cli;
 	const struct check_opts *opts;
-	struct ab_check **checks;        /* one for each operand */
+	/*
+	 * One for each operand and architecture. Source is compiled for each, the first has to do; NULL: the first's is taken.
+	 */
+	struct ab_check **checks;
+	const char *arches[MAX_ARCHES];  /* of the kernels; the first is this machine's if they are of it */
+	size_t n_arches;
+	char machine[sizeof(((struct utsname *)0)->machine)];
+	struct ab_kernel_set *set;       /* NULL: all of the pack */
 	struct ab_pack *pack;
 	struct ab_check_target **targets;
 	size_t n_targets;
@@ -52,8 +62,12 @@ struct check_run {
 /* ---- FILE to object ---- */
 
 #ifdef ANYBPF_NO_COMPILER
-static int build(struct check_run *run, struct ab_builder **builder, const char *path, struct ab_check **ret_check,
-		 struct ab_error *err)
+struct compiler {
+	char unused;
+};
+
+static int build(struct check_run *run, struct compiler *compiler, const char *path, size_t arch,
+		 struct ab_check **ret_check, struct ab_error *err)
 {
 	return ab_fail(err, AB_ERROR_UNSUPPORTED, -EOPNOTSUPP,
 		       "'%s' is source, and this anybpf has no compiler: make an object with 'anybpf build' "
@@ -61,47 +75,104 @@ static int build(struct check_run *run, struct ab_builder **builder, const char 
 		       path);
 }
 
-static void free_builder(struct ab_builder *builder)
+static void close_compiler(struct compiler *compiler)
 {
 }
 #else
-static int build(struct check_run *run, struct ab_builder **builder, const char *path, struct ab_check **ret_check,
-		 struct ab_error *err)
+struct compiler {
+	struct ab_builder *builder; /* NULL until something is to be compiled */
+	struct btf_file types;
+};
+
+/* The kernel of the pack to compile against where this one has no types: of this machine and plain, if one is checked for. */
+static long choose_types(const struct check_run *run)
 {
-	AB_OPTS(ab_builder_opts, builder_opts, .one_shot = run->cli->operand_count == 1);
+	long best = -1;
+	int most = -1;
+
+	for (size_t i = 0; run->pack && i < ab_pack_count(run->pack); i++) {
+		const struct ab_kernel *k = ab_pack_kernel(run->pack, i);
+		int points = 2 * !strcmp(k->arch, run->machine) + !*k->flavour;
+
+		if (*k->module || (run->set && !ab_kernel_set_has(run->set, k)) || points < most)
+			continue;
+		best = (long)i;
+		most = points;
+	}
+	return best;
+}
+
+static int find_types(struct check_run *run, struct btf_file *types, struct ab_error *err)
+{
+	const struct ab_kernel *kernel;
+	long index;
+	int r;
+
+	if (access(KERNEL_BTF, F_OK) == 0)
+		return 0;
+	index = choose_types(run);
+	if (index < 0) {
+		types->path = run->opts->btf.count ? run->opts->btf.items[0] : NULL;
+		return 0;
+	}
+	kernel = ab_pack_kernel(run->pack, index);
+	r = btf_file_kernel(run->pack, index, types, err);
+	if (!r && !run->cli->quiet)
+		cli_say(NULL, "this kernel has no types: compiling against those of %s/%s/%s",
+			*kernel->distribution ? kernel->distribution : "-", kernel->release, kernel->arch);
+	return r;
+}
+
+static int open_compiler(struct check_run *run, struct compiler *compiler, struct ab_error *err)
+{
+	AB_OPTS(ab_builder_opts, opts, .one_shot = run->cli->operand_count * run->n_arches == 1);
+	int r = find_types(run, &compiler->types, err);
+
+	opts.btf_path = compiler->types.path;
+	return r < 0 ? r : ab_builder_new(&opts, &compiler->builder, err);
+}
+
+static int build(struct check_run *run, struct compiler *compiler, const char *path, size_t arch,
+		 struct ab_check **ret_check, struct ab_error *err)
+{
 	AB_OPTS(ab_build_opts, opts, .defines = run->opts->defines.items, .include_dirs = run->opts->include_dirs.items,
-		.color = color_wanted(STDERR_FILENO));
+		.arch = run->arches[arch], .color = color_wanted(STDERR_FILENO));
 	struct ab_artifact *artifact;
 	const char *diagnostics;
 	const void *object;
 	size_t size;
-	int r = *builder ? 0 : ab_builder_new(&builder_opts, builder, err);
+	int r = compiler->builder ? 0 : open_compiler(run, compiler, err);
 
 	if (!r)
-		r = ab_builder_build(*builder, path, NULL, 0, &opts, &artifact, err);
+		r = ab_builder_build(compiler->builder, path, NULL, 0, &opts, &artifact, err);
 	if (r < 0)
 		return r;
 	diagnostics = ab_artifact_diagnostics(artifact);
-	if (*diagnostics && !run->cli->quiet && !run->cli->json)
+	if (*diagnostics && !arch && !run->cli->quiet && !run->cli->json)
 		fd_write_all(STDERR_FILENO, diagnostics, strlen(diagnostics));
 	object = ab_artifact_object(artifact, &size);
 	r = ab_check_new(object, size, ret_check, err);
+	if (r < 0)
+		ab_error_prefix(err, "%s", path);
 	ab_artifact_free(artifact);
 	return r;
 }
 
-static void free_builder(struct ab_builder *builder)
+static void close_compiler(struct compiler *compiler)
 {
-	ab_builder_free(builder);
+	ab_builder_free(compiler->builder);
+	btf_file_close(&compiler->types);
 }
 #endif
 
 /* Has a server compile it, if one is named. 1: done; 0: it is to be compiled here, the server is away. */
-static int build_remotely(struct check_run *run, const char *path, struct ab_check **ret_check, struct ab_error *err)
+static int build_remotely(struct check_run *run, const char *path, size_t arch, struct ab_check **ret_check,
+			  struct ab_error *err)
 {
 	const struct check_opts *o = run->opts;
 	struct remote_request request = { .server = remote_server(o->server), .output = "o", .path = path,
-					  .defines = o->defines.items, .include_dirs = o->include_dirs.items };
+					  .defines = o->defines.items, .include_dirs = o->include_dirs.items,
+					  .arch = run->arches[arch] };
 	struct remote_result result = {};
 	struct ab_error why = {};
 	int r;
@@ -127,24 +198,52 @@ static int build_remotely(struct check_run *run, const char *path, struct ab_che
 	return r < 0 ? r : 1;
 }
 
-static int open_object(struct check_run *run, struct ab_builder **builder, const char *path,
-		       struct ab_check **ret_check, struct ab_error *err)
+static int compile(struct check_run *run, struct compiler *compiler, const char *path, size_t arch,
+		   struct ab_check **ret_check, struct ab_error *err)
+{
+	int r = build_remotely(run, path, arch, ret_check, err);
+
+	return r ? MIN(r, 0) : build(run, compiler, path, arch, ret_check, err);
+}
+
+/* What compiles for the first architecture only is checked as it is there. */
+static int compile_for_all(struct check_run *run, struct compiler *compiler, const char *path, struct ab_check **checks,
+			   struct ab_error *err)
+{
+	int r = compile(run, compiler, path, 0, &checks[0], err);
+
+	for (size_t i = 1; !r && i < run->n_arches; i++) {
+		struct ab_error why = {};
+
+		r = compile(run, compiler, path, i, &checks[i], &why);
+		if (r < 0 && why.kind != AB_ERROR_COMPILE && why.kind != AB_ERROR_USAGE) {
+			*err = why;
+			return r;
+		}
+		if (r < 0 && !run->cli->quiet)
+			cli_say("warning", "not compiled for %s, checked as for %s: %s", run->arches[i], run->arches[0], why.msg);
+		ab_error_clear(&why);
+		r = 0;
+	}
+	return r;
+}
+
+static int open_object(struct check_run *run, struct compiler *compiler, const char *path, struct ab_check **checks,
+		       struct ab_error *err)
 {
 	_free_ char *data = NULL;
 	size_t size;
 	int r;
 
-	if (str_ends(path, ".c")) {
-		r = build_remotely(run, path, ret_check, err);
-		return r ? MIN(r, 0) : build(run, builder, path, ret_check, err);
-	}
+	if (str_ends(path, ".c"))
+		return compile_for_all(run, compiler, path, checks, err);
 	r = file_read(path, OBJECT_LIMIT, &data, &size, err);
 	if (r < 0)
 		return r;
 	if (size < 4 || memcmp(data, "\177ELF", 4))
 		return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG,
 			       "'%s' is neither a BPF object nor C source, whose name ends in '.c'", path);
-	r = ab_check_new(data, size, ret_check, err);
+	r = ab_check_new(data, size, &checks[0], err);
 	if (r < 0)
 		ab_error_prefix(err, "%s", path);
 	return r;
@@ -152,16 +251,30 @@ static int open_object(struct check_run *run, struct ab_builder **builder, const
 
 static int open_objects(struct check_run *run, struct ab_error *err)
 {
-	struct ab_builder *builder = NULL;
+	struct compiler compiler = {};
 	int r = 0;
 
-	run->checks = array_new(run->cli->operand_count, sizeof(*run->checks));
+#ifndef ANYBPF_NO_COMPILER
+	compiler.types = NO_BTF_FILE;
+#endif
+	run->checks = array_new(run->cli->operand_count * run->n_arches, sizeof(*run->checks));
 	if (!run->checks)
 		return ab_fail_memory(err);
 	for (size_t i = 0; !r && i < run->cli->operand_count; i++)
-		r = open_object(run, &builder, run->cli->operands[i], &run->checks[i], err);
-	free_builder(builder);
+		r = open_object(run, &compiler, run->cli->operands[i], &run->checks[i * run->n_arches], err);
+	close_compiler(&compiler);
 	return r;
+}
+
+/* The check of an operand for kernels of an architecture, "" if that is not known. */
+static struct ab_check *find_check(const struct check_run *run, size_t operand, const char *arch)
+{
+	struct ab_check **checks = &run->checks[operand * run->n_arches];
+
+	for (size_t i = 1; i < run->n_arches; i++)
+		if (checks[i] && !strcmp(run->arches[i], arch))
+			return checks[i];
+	return checks[0];
 }
 
 /* ---- kernels ---- */
@@ -185,21 +298,54 @@ static int open_targets(struct check_run *run, struct ab_error *err)
 	return r;
 }
 
+/* ---- their architectures ---- */
+
+static void note_arch(struct check_run *run, const struct ab_kernel *kernel)
+{
+	const char *arch = *kernel->arch ? kernel->arch : run->machine;
+
+	for (size_t i = 0; i < run->n_arches; i++)
+		if (!strcmp(run->arches[i], arch))
+			return;
+	if (run->n_arches == MAX_ARCHES)
+		return;
+	run->arches[run->n_arches++] = arch;
+	if (!strcmp(arch, run->machine)) {
+		run->arches[run->n_arches - 1] = run->arches[0];
+		run->arches[0] = arch;
+	}
+}
+
+static void note_arches(struct check_run *run)
+{
+	for (size_t i = 0; i < run->n_targets; i++)
+		note_arch(run, ab_check_target_kernel(run->targets[i]));
+	for (size_t i = 0; run->pack && i < ab_pack_count(run->pack); i++) {
+		const struct ab_kernel *kernel = ab_pack_kernel(run->pack, i);
+
+		if (!*kernel->module && (!run->set || ab_kernel_set_has(run->set, kernel)))
+			note_arch(run, kernel);
+	}
+}
+
+/* ---- verdicts ---- */
+
 static int check_on_targets(struct check_run *run, size_t object, struct ab_error *err)
 {
 	const struct ab_check_verdict *verdict;
 	int r = 0;
 
 	for (size_t i = 0; !r && i < run->n_targets; i++) {
-		r = ab_check_target_verdict(run->checks[object], run->targets[i], &verdict, err);
+		const struct ab_kernel *kernel = ab_check_target_kernel(run->targets[i]);
+
+		r = ab_check_target_verdict(find_check(run, object, kernel->arch), run->targets[i], &verdict, err);
 		if (!r)
-			r = ab_check_report_add(run->report, run->cli->operands[object],
-						ab_check_target_kernel(run->targets[i]), verdict, err);
+			r = ab_check_report_add(run->report, run->cli->operands[object], kernel, verdict, err);
 	}
 	return r;
 }
 
-static int check_on_pack(struct check_run *run, const struct ab_kernel_set *set, size_t object, struct ab_error *err)
+static int check_on_pack(struct check_run *run, size_t object, struct ab_error *err)
 {
 	size_t n = run->pack ? ab_pack_count(run->pack) : 0;
 	const struct ab_check_verdict *verdict;
@@ -208,24 +354,30 @@ static int check_on_pack(struct check_run *run, const struct ab_kernel_set *set,
 	for (size_t i = 0; !r && i < n; i++) {
 		const struct ab_kernel *kernel = ab_pack_kernel(run->pack, i);
 
-		if (*kernel->module || (set && !ab_kernel_set_has(set, kernel)))
+		if (*kernel->module || (run->set && !ab_kernel_set_has(run->set, kernel)))
 			continue;
-		r = ab_check_pack(run->checks[object], run->pack, i, &verdict, err);
+		r = ab_check_pack(find_check(run, object, kernel->arch), run->pack, i, &verdict, err);
 		if (!r)
 			r = ab_check_report_add(run->report, run->cli->operands[object], kernel, verdict, err);
 	}
 	return r;
 }
 
-static int open_kernels(struct check_run *run, struct ab_kernel_set **ret_set, struct ab_error *err)
+static int open_kernels(struct check_run *run, struct ab_error *err)
 {
 	int r = 0;
 
 	if (run->opts->kernels)
-		r = ab_kernel_set_parse(run->opts->kernels, ret_set, err);
+		r = ab_kernel_set_parse(run->opts->kernels, &run->set, err);
 	if (!r && (run->opts->kernels || run->opts->pack))
 		r = ab_min_open_pack(run->opts->pack, &run->pack, err);
-	return r < 0 ? r : open_targets(run, err);
+	if (!r)
+		r = open_targets(run, err);
+	if (r < 0)
+		return r;
+	note_arches(run);
+	return run->n_arches ? 0 : ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "no kernel of the pack is in '%s'",
+					   run->opts->kernels ? run->opts->kernels : "*");
 }
 
 /* ---- the command ---- */
@@ -261,52 +413,48 @@ static int print_report(struct check_run *run, struct ab_error *err)
 	return 0;
 }
 
-static int check_all(struct check_run *run, const struct ab_kernel_set *set, struct ab_error *err)
+static int check_all(struct check_run *run, struct ab_error *err)
 {
 	int r = ab_check_report_new(&run->report, err);
-	size_t n = 0;
 
 	for (size_t i = 0; !r && i < run->cli->operand_count; i++) {
 		r = check_on_targets(run, i, err);
 		if (!r)
-			r = check_on_pack(run, set, i, err);
+			r = check_on_pack(run, i, err);
 		if (r < 0)
 			ab_error_prefix(err, "%s", run->cli->operands[i]);
 	}
-	if (r < 0)
-		return r;
-	for (int result = AB_CHECK_NATIVE; result <= AB_CHECK_FAILS; result++)
-		n += ab_check_report_count(run->report, result);
-	if (!n)
-		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "no kernel of the pack is in '%s'",
-			       run->opts->kernels ? run->opts->kernels : "*");
-	r = print_report(run, err);
+	if (!r)
+		r = print_report(run, err);
 	return r < 0 ? r : ab_check_report_count(run->report, AB_CHECK_FAILS) != 0;
 }
 
 static void free_run(struct check_run *run)
 {
 	ab_check_report_free(run->report);
-	for (size_t i = 0; run->checks && i < run->cli->operand_count; i++)
+	for (size_t i = 0; run->checks && i < run->cli->operand_count * run->n_arches; i++)
 		ab_check_free(run->checks[i]);
 	free(run->checks);
 	for (size_t i = 0; i < run->n_targets; i++)
 		ab_check_target_close(run->targets[i]);
 	free(run->targets);
+	ab_kernel_set_free(run->set);
 	ab_pack_close(run->pack);
 }
 
 static int run_check(struct cli *cli, struct ab_error *err)
 {
 	struct check_run run = { .cli = cli, .opts = cli->opts };
-	struct ab_kernel_set *set = NULL;
-	int r = open_kernels(&run, &set, err);
+	struct utsname machine = {};
+	int r;
 
+	uname(&machine);
+	snprintf(run.machine, sizeof(run.machine), "%s", machine.machine);
+	r = open_kernels(&run, err);
 	if (!r)
 		r = open_objects(&run, err);
 	if (!r)
-		r = check_all(&run, set, err);
-	ab_kernel_set_free(set);
+		r = check_all(&run, err);
 	free_run(&run);
 	return r;
 }
