@@ -137,8 +137,13 @@ void nearest_try(struct nearest *nearest, const char *name);
 int file_read(const char *path, size_t limit, char **ret_data, size_t *ret_size, struct ab_error *err);
 /* The same from a descriptor that is read to its end; `path` names it in messages. */
 int file_read_fd(int fd, const char *path, size_t limit, char **ret_data, size_t *ret_size, struct ab_error *err);
-/* Writes beside `path`, syncs, and renames over it: kill -9 at any point leaves the old file or the new one. */
+/*
+ * Writes beside `path`, syncs, and renames over it: kill -9 at any point leaves the old file or the new one. Links stay; pipes,
+ * devices and /dev/stdout are written to.
+ */
 int file_write(const char *path, const void *data, size_t size, unsigned mode, struct ab_error *err);
+/* Fails as file_write() will where the place does not permit it: for who has long work to do before. */
+int file_writable(const char *path, struct ab_error *err);
 /* Writes all of it, whatever write(2) takes at a time. */
 int fd_write_all(int fd, const void *data, size_t size);
 /* The part behind the last '/'. */

@@ -94,20 +94,84 @@ static void sync_directory_of(const char *path)
 		(void)fsync(fd); /* the data is safe already; some file systems refuse to sync a directory */
 }
 
+/*
+ * The descriptor that a path stands for, -1 for other paths. Its file goes on where it is, and /dev/stdout is a link of the
+ * machine's: neither is to be replaced.
+ */
+static int descriptor_of(const char *path)
+{
+	static const char *const folders[] = { "/dev/fd/", "/proc/self/fd/" };
+
+	if (!strcmp(path, "/dev/stdout"))
+		return STDOUT_FILENO;
+	if (!strcmp(path, "/dev/stderr"))
+		return STDERR_FILENO;
+	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
+		const char *number = path + strlen(folders[i]);
+
+		if (str_starts(path, folders[i]) && *number && strlen(number) < 9 && !number[strspn(number, "0123456789")])
+			return atoi(number);
+	}
+	return -1;
+}
+
+/* A pipe or a device is written in place: there is nothing to replace. */
+static bool is_special(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && !S_ISREG(st.st_mode);
+}
+
+/* -EXDEV: it is a file, to be replaced. */
+static int write_in_place(const char *path, const void *data, size_t size)
+{
+	_close_ int opened = -1;
+	int fd = descriptor_of(path);
+
+	if (fd < 0 && !is_special(path))
+		return -EXDEV;
+	if (fd < 0)
+		fd = opened = open(path, O_WRONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd_write_all(fd, data, size);
+}
+
+/* The file to be replaced: not the link to it. */
+static char *resolve(const char *path)
+{
+	char *target = realpath(path, NULL);
+
+	return target || errno != ENOENT ? target : strdup(path);
+}
+
+int file_writable(const char *path, struct ab_error *err)
+{
+	_free_ char *target = NULL;
+	char *slash;
+
+	if (descriptor_of(path) >= 0 || is_special(path))
+		return 0;
+	target = resolve(path);
+	slash = target ? strrchr(target, '/') : NULL;
+	if (slash)
+		slash[1] = '\0';
+	if (!target || access(slash ? target : ".", W_OK) < 0)
+		return ab_fail_errno(err, -errno, "unable to write '%s'", path);
+	return 0;
+}
+
 int file_write(const char *path, const void *data, size_t size, unsigned mode, struct ab_error *err)
 {
-	_free_ char *temporary = NULL;
+	_free_ char *temporary = NULL, *target = NULL;
 	_close_ int fd = -1;
-	struct stat st;
-	int r;
+	int r = write_in_place(path, data, size);
 
-	/* A pipe or a device is written in place: there is nothing to replace. */
-	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
-		fd = open(path, O_WRONLY | O_CLOEXEC);
-		r = fd < 0 ? -errno : fd_write_all(fd, data, size);
-		return r ? ab_fail_errno(err, r, "unable to write '%s'", path) : 0;
-	}
-	if (asprintf(&temporary, "%s.XXXXXX", path) < 0) {
+	if (r != -EXDEV)
+		return r < 0 ? ab_fail_errno(err, r, "unable to write '%s'", path) : 0;
+	target = resolve(path);
+	if (!target)
+		return ab_fail_errno(err, -errno, "unable to write '%s'", path);
+	if (asprintf(&temporary, "%s.XXXXXX", target) < 0) {
 		temporary = NULL;
 		return ab_fail_memory(err);
 	}
@@ -115,12 +179,12 @@ int file_write(const char *path, const void *data, size_t size, unsigned mode, s
 	if (fd < 0)
 		return ab_fail_errno(err, -errno, "unable to write '%s'", path);
 	r = fd_write_all(fd, data, size);
-	if (!r && (fchmod(fd, mode) || fsync(fd) || rename(temporary, path)))
+	if (!r && (fchmod(fd, mode) || fsync(fd) || rename(temporary, target)))
 		r = -errno;
 	if (r) {
 		(void)unlink(temporary);
 		return ab_fail_errno(err, r, "unable to write '%s'", path);
 	}
-	sync_directory_of(path);
+	sync_directory_of(target);
 	return 0;
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <base/base.h>
@@ -136,6 +137,40 @@ TEST(nearest_is_the_first_of_the_nearest_that_are_near_enough)
 	ASSERT_STR(said, "; did you mean 'extrakt'?");
 	snprintf(said, sizeof(said), "%s%s%s", DID_YOU_MEAN(close.name));
 	ASSERT_STR(said, "");
+}
+
+TEST(file_write_leaves_links_alone)
+{
+	char dir[] = "/tmp/anybpf-unit-XXXXXX", file[64], link[64], open_already[64];
+	_free_ char *data = NULL;
+	struct ab_error err = {};
+	struct stat st;
+	size_t size;
+	int fd;
+
+	ASSERT(mkdtemp(dir));
+	snprintf(file, sizeof(file), "%s/f", dir);
+	snprintf(link, sizeof(link), "%s/l", dir);
+	ASSERT_INT(symlink("f", link), 0);
+	ASSERT_OK(file_writable(link, &err), err);
+	ASSERT_OK(file_write(file, "old", 3, 0644, &err), err);
+	ASSERT_OK(file_write(link, "new", 3, 0644, &err), err);
+	ASSERT_INT(lstat(link, &st), 0);
+	ASSERT(S_ISLNK(st.st_mode));
+	/* As /dev/stdout stands for a file that output goes to: it goes on there. */
+	fd = open(file, O_RDWR | O_APPEND | O_CLOEXEC);
+	snprintf(open_already, sizeof(open_already), "/proc/self/fd/%d", fd);
+	ASSERT_OK(file_writable(open_already, &err), err);
+	ASSERT_OK(file_write(open_already, "er", 2, 0644, &err), err);
+	close(fd);
+	ASSERT_OK(file_read(file, 100, &data, &size, &err), err);
+	ASSERT_STR(data, "newer");
+	unlink(link);
+	unlink(file);
+	ASSERT_INT(rmdir(dir), 0);
+	snprintf(file, sizeof(file), "%s/f", dir);
+	ASSERT_INT(file_writable(file, &err), -ENOENT);
+	ab_error_clear(&err);
 }
 
 TEST(file_write_replaces_whole_and_leaves_nothing_on_failure)
