@@ -368,7 +368,7 @@ def test_a_pass_needs_the_token(guests):
     assert reasons(guests.test("boot(); run(1); frame('S', token)", status=0)) == [("a", "pass", "")]
     assert reasons(guests.test("boot(); run(1)", objects="ab"))[1] == ("b", "fail", "the guest crashed")
     assert reasons(guests.test("boot(); frame('S', b'0' * 32)")) == [("a", "fail", "the guest crashed")]
-    assert reasons(guests.test("boot(); frame('S', token)")) == [("a", "fail", "anybpf run did not end")]
+    assert reasons(guests.test("boot(); frame('S', token)")) == [("a", "fail", "anybpf run could not be started")]
 
 
 def test_a_kernel_that_panics_hangs_or_has_no_port(guests):
@@ -405,6 +405,19 @@ def test_kvm_is_believed_when_a_guest_ran_by_it(guests):
     assert accelerator(works=False) == "tcg"
 
 
+@pytest.mark.skipif(not os.access("/dev/kvm", os.R_OK | os.W_OK), reason="needs a /dev/kvm that opens, whether it works or not")
+def test_a_kernel_that_boots_by_nothing_says_nothing_about_kvm(guests):
+    broken, good = guests.tmp / "broken", guests.tmp / "kernel"
+    broken.write_bytes(ELF + b"broken")
+    qemu = guests.fake("b'broken' in open(re.search(r'-kernel (\\S+)', args)[1], 'rb').read() and sys.exit(1)\nboot(); run(1); frame('S', token)")
+    for kernels, found in (([broken], "tcg"), ([good], "kvm"), ([broken, good], "kvm")):
+        (guests.cache / "accelerator-amd64").unlink(missing_ok=True) if len(kernels) > 1 else None
+        args = [arg for kernel in kernels for arg in ("--kernel", kernel)]
+        done = guests("test", guests.tmp / "a.bpf.o", *args, "--qemu", qemu, "--guest-dir", guests.guest_dir, "--jobs", 1, "--json",
+                      status=broken in kernels)
+        assert json.loads(done.stdout)["accelerator"] == found
+
+
 def test_garbage_from_the_port(guests):
     assert reasons(guests.test("boot(); port.write(os.urandom(1 << 20)); time.sleep(60)")) == [("a", "fail", "sent garbage")]
     assert reasons(guests.test("boot(); frame('?', b'x'); time.sleep(60)")) == [("a", "fail", "sent garbage")]
@@ -426,6 +439,29 @@ def test_the_object_that_takes_the_guest_down(guests):
     assert reasons(guests.test(crash, "--logs", guests.tmp / "logs", objects="abc")) == [
         ("a", "pass", ""), ("b", "fail", "the guest crashed: BUG: kernel NULL pointer dereference"), ("c", "pass", "")]
     assert "NULL pointer" in (guests.tmp / "logs" / "kernel.log").read_text()
+
+
+def test_every_console_is_kept(guests):
+    """Of several guests of one kernel, and of kernels that are called alike."""
+    (guests.tmp / "other").mkdir()
+    (guests.tmp / "other" / "kernel").write_bytes(ELF + b"other")
+    body = "boot(); i = next(i for i in range(3) if b'/lab/%d/' % i in initramfs); console.write(b'BUG: of %d\\n' % i)"
+    report = guests.test(body, "--kernel", guests.tmp / "other" / "kernel", "--logs", guests.tmp / "logs", objects="ab")
+    assert [(t["kernel"], t["name"]) for t in report["tests"]] == [("kernel", "a"), ("kernel", "b"), ("kernel#2", "a"), ("kernel#2", "b")]
+    said = {log.name: re.search("BUG: of .", log.read_text())[0] for log in (guests.tmp / "logs").iterdir()}
+    assert said == {"kernel.log": "BUG: of 0", "kernel-2.log": "BUG: of 1", "kernel#2.log": "BUG: of 0", "kernel#2-2.log": "BUG: of 1"}
+    (guests.tmp / "file").write_text("")
+    done = guests("test", guests.tmp / "a.bpf.o", "--kernel", guests.tmp / "kernel", "--qemu", guests.fake(body), "--guest-dir",
+                  guests.guest_dir, "--accel", "tcg", "--logs", guests.tmp / "file", status=1)
+    assert "its console is lost" in done.stderr
+
+
+def test_an_object_that_is_not_attached_in_time(guests):
+    (guests.tmp / "a.test.toml").write_text("timeout_s = 3\n")
+    late = "boot(); frame('x', str(130 << 8).encode(), 1); frame('S', token)"
+    assert reasons(guests.test(late)) == [("a", "fail", "it was not attached in 3 s ('timeout_s' gives it more)")]
+    stuck = "boot(); frame('o', b'{\"type\":\"attached\"}\\n', 1); frame('x', b'9 killed', 1); frame('S', token)"
+    assert reasons(guests.test(stuck)) == [("a", "fail", "anybpf run did not end when it was interrupted")]
 
 
 def test_a_workload_that_does_not_end(guests):
@@ -482,9 +518,33 @@ def test_reports(guests):
     assert not re.search(r"(src|href)=\"(?!#)", page)
 
 
+def test_names_of_all_kinds_in_reports(guests):
+    for name in (b"new\nline", b"\xff\xfe", "\ufffe\u00e4".encode(), b"<b>&\"'"):
+        pathlib.Path(os.fsdecode(os.fsencode(guests.tmp) + b"/" + name + b".bpf.o")).write_bytes(b"o")
+    files = [f for f in guests.tmp.glob("*.bpf.o") if len(f.name) > len("a.bpf.o")]
+    done = guests("test", *files, "--kernel", guests.tmp / "kernel", "--qemu", guests.fake("boot()\nfor i in range(4): run(64 * i + 1)\nframe('S', token)"),
+                  "--guest-dir", guests.guest_dir, "--accel", "tcg", "--junit", guests.tmp / "r.xml", "--html", guests.tmp / "r.html")
+    assert len(done.stdout.splitlines()) == 5 and "new?" in done.stdout
+    names = {c.get("name") for c in xml.etree.ElementTree.parse(guests.tmp / "r.xml").iter("testcase")}
+    assert names == {"new line", "??", "???\u00e4", "<b>&\"'"}
+    assert "<b>" not in (guests.tmp / "r.html").read_text(encoding="utf-8")
+
+
+def test_reports_that_cannot_be_written_are_known_before_guests_run(guests):
+    body = f"open({str(guests.tmp / 'boots')!r}, 'w')"
+    for option in ("--junit", "--html"):
+        report = guests.test(body, option, guests.tmp / "none" / "report", status=4)
+        assert "none/report'" in report["error"]["message"] and not (guests.tmp / "boots").exists()
+    assert "none/db'" in guests("lab", "survey", "--kernel", guests.tmp / "kernel", "--output", guests.tmp / "none" / "db", status=4).stderr
+
+
 def test_nothing_is_left_when_the_lab_is_killed(guests):
+    (guests.tmp / "tmp").mkdir()
+    guests.env["TMPDIR"] = str(guests.tmp / "tmp")
+    source = guests.tmp / "d.bpf.c"
+    source.write_text('#include "anybpf.bpf.h"\nint a;\n')
     body = f"open({str(guests.tmp / 'pid')!r}, 'w').write(str(os.getpid()))\nboot(); time.sleep(60)"
-    process = subprocess.Popen([BUILD / "anybpf", "test", guests.tmp / "a.bpf.o", "--kernel", guests.tmp / "kernel", "--qemu", guests.fake(body),
+    process = subprocess.Popen([BUILD / "anybpf", "test", source, "--kernel", guests.tmp / "kernel", "--qemu", guests.fake(body),
                                 "--guest-dir", guests.guest_dir, "--accel", "tcg", "--cache", guests.cache], env=guests.env)
     until = time.time() + 20
     while time.time() < until and not ((guests.tmp / "pid").exists() and (guests.tmp / "pid").read_text()):
@@ -495,6 +555,7 @@ def test_nothing_is_left_when_the_lab_is_killed(guests):
     while time.time() < until and pathlib.Path(f"/proc/{pid}").exists() and "Z" not in pathlib.Path(f"/proc/{pid}/stat").read_text().split()[2]:
         time.sleep(0.02)
     assert not pathlib.Path(f"/proc/{pid}").exists() or "Z" in pathlib.Path(f"/proc/{pid}/stat").read_text().split()[2]
+    assert list((guests.tmp / "tmp").iterdir()) == []
 
 
 def test_mistakes(guests):
@@ -504,6 +565,8 @@ def test_mistakes(guests):
     assert "guests need QEMU" in guests("test", a, "--kernel", kernel, "--qemu", "/none/qemu", "--guest-dir", guests.guest_dir,
                                         status=4).stderr
     assert "anybpf-static" in guests("test", a, "--kernel", kernel, "--guest-dir", guests.tmp, status=4).stderr
+    assert "option '--hide' takes 'bpf', 'btf', 'ringbuf' or 'tracefs', not 'btff'" in guests("test", a, "--kernel", kernel, "--hide", "btff",
+                                                                                             status=2).stderr
     assert "kernels, fetch, shell, survey or clean" in guests("lab", "dance", status=2).stderr
     (guests.tmp / "a.test.toml").write_text("files = ['/no/such/*.so']\n")
     assert "no file of this machine is '/no/such/*.so'" in guests("test", a, "--kernel", kernel, "--guest-dir", guests.guest_dir,

@@ -52,6 +52,8 @@ struct ab_lab_opts {
 /* Errors: -EINVAL/USAGE unknown architecture; -EACCES/PERMISSION and the like for the cache directory. */
 AB_API int ab_lab_open(const struct ab_lab_opts *opts, struct ab_lab **ret_lab, struct ab_error *err);
 AB_API void ab_lab_close(struct ab_lab *lab);
+/* Debian's word for the guests' architecture. */
+AB_API const char *ab_lab_arch(const struct ab_lab *lab);
 
 /*
  * Removes what was not used for longest until at most `limit` bytes are left, but for what images and labs use, in this process
@@ -163,7 +165,7 @@ struct ab_guest_opts {
 	const char *const *hide;    /* "bpf", "btf", "ringbuf", "tracefs", NULL-terminated: look like a kernel without it */
 	const char *share;          /* a host directory, read-only at /host: mounted by 9p if the kernel has it, else copied */
 	bool tools;                 /* a shell and the usual commands in /bin, from busybox */
-	unsigned timeout_ms;        /* for all of it; 0: 60 s. Ignored when a step is AB_STEP_SHELL */
+	unsigned timeout_ms;        /* for all of it; 0: 60 s, with an AB_STEP_SHELL to the first process only */
 	unsigned memory_mb;         /* 0: 512 */
 	unsigned cpus;              /* 0: 1 */
 	const char *qemu;           /* NULL: qemu-system-ARCH from PATH */

@@ -8,6 +8,7 @@
 
 static const char *const arch_words[] = { "amd64", "arm64", NULL };
 static const char *const accel_words[] = { "kvm", "tcg", NULL };
+static const char *const hide_words[] = { "bpf", "btf", "ringbuf", "tracefs", NULL };
 static const struct verb lab_verbs[] = {
 	[LAB_KERNELS] = { "kernels", "[KERNEL...]", 0, SIZE_MAX },
 	[LAB_FETCH] = { "fetch", "KERNEL...", 1, SIZE_MAX },
@@ -23,11 +24,11 @@ static const struct verb lab_verbs[] = {
 	{ "arch", 0, OPT_WORD, L(arch), "ARCH", "architecture of the guests: amd64 or arm64; default: this machine's",  \
 	  HINT_WORDS, arch_words },                                                                                     \
 	{ "hide", 0, OPT_LIST, L(hide), "WHAT", "make guests look like a kernel without it: bpf, btf, ringbuf or "      \
-	  "tracefs (repeatable)" },                                                                                     \
+	  "tracefs (repeatable)", HINT_WORDS, hide_words },                                                               \
 	{ "jobs", 'j', OPT_NUMBER, L(jobs), "N", "guests at a time; default: as many as CPUs", .min = 1, .max = 1024 }, \
 	{ "timeout", 0, OPT_DURATION, L(timeout), "TIME", "kill a guest after TIME; default: 60 s and more for many "   \
 	  "objects" },                                                                                                  \
-	{ "memory", 0, OPT_NUMBER, L(memory), "MIB", "memory of a guest; default: 512", .min = 64, .max = 1048576 },    \
+	{ "memory", 0, OPT_NUMBER, L(memory), "MIB", "memory of a guest; default: 512", .min = 128, .max = 1048576 },   \
 	{ "accel", 0, OPT_WORD, L(accel), "HOW", "kvm or tcg; default: KVM if a guest turns out to run by it",          \
 	  HINT_WORDS, accel_words },                                                                                    \
 	{ "qemu", 0, OPT_STRING, L(qemu), "PROGRAM", "the QEMU to use; default: qemu-system-ARCH from the PATH",        \
@@ -77,7 +78,7 @@ static const struct opt test_options[] = {
 	{ "cached", 0, OPT_FLAG, T(cached), NULL, "use verdicts of earlier runs with the same object, kernel and expectations" },
 	LAB_OPTIONS,
 	JSON_OPTION("print one JSON object"),
-	VERBOSE_OPTION("show what was seen where something else was expected"),
+	VERBOSE_OPTION("show each program, and what was seen where something else was expected"),
 	QUIET_OPTION("no messages on standard error but errors"),
 	HELP_OPTION,
 	{},

@@ -194,10 +194,27 @@ static int fetch_kernels(struct lab_run *run, struct ab_error *err)
 
 /* ---- lab shell ---- */
 
+#define SCRIPT "/lab/script"
+
+/* Where there is no terminal, commands come from standard input, to its end. */
+static int read_script(struct text *t, struct ab_error *err)
+{
+	char data[4096];
+	ssize_t n;
+
+	while ((n = read(STDIN_FILENO, data, sizeof(data))) > 0)
+		text_add(t, data, n);
+	if (n < 0)
+		return ab_fail_errno(err, -errno, "commands for the guest");
+	return t->failed ? ab_fail_memory(err) : 0;
+}
+
 static int run_shell(struct lab_run *run, const struct lab_opts *opts, struct ab_error *err)
 {
-	static const char *const argv[] = { "/bin/sh", "-l", NULL };
-	const struct ab_step step = { .kind = AB_STEP_SHELL, .argv = argv };
+	static const char *const by_hand[] = { "/bin/sh", "-l", NULL }, *const by_script[] = { "/bin/sh", SCRIPT, NULL };
+	bool terminal = isatty(STDIN_FILENO);
+	const struct ab_step step = { .kind = AB_STEP_SHELL, .argv = terminal ? by_hand : by_script };
+	_text_ struct text script = {};
 	_free_ char *here = realpath(opts->share ? opts->share : ".", NULL);
 	struct ab_guest_result result;
 	_free_ char *own = NULL;
@@ -211,13 +228,17 @@ static int run_shell(struct lab_run *run, const struct lab_opts *opts, struct ab
 		r = lab_run_add_images(run, err);
 	if (r == 0 && run->image_count != 1)
 		r = ab_fail(err, AB_ERROR_USAGE, -EINVAL, "a shell needs one kernel, as in 'anybpf lab shell 6.1'");
+	if (r == 0 && !terminal)
+		r = read_script(&script, err);
 	if (r == 0) {
-		AB_OPTS(ab_guest_opts, guest, .steps = &step, .step_count = 1, .share = here, .tools = true,
-			.modules = opts->modules.items, .hide = opts->lab.hide.items, .memory_mb = opts->lab.memory,
-			.qemu = opts->lab.qemu);
+		struct ab_guest_file file = { .path = SCRIPT, .data = script.p ? script.p : "", .size = script.n };
+		AB_OPTS(ab_guest_opts, guest, .files = &file, .file_count = !terminal, .steps = &step, .step_count = 1,
+			.share = here, .tools = true, .modules = opts->modules.items, .hide = opts->lab.hide.items,
+			.memory_mb = opts->lab.memory, .timeout_ms = opts->lab.timeout / 1000000, .qemu = opts->lab.qemu);
 
 		if (!run->cli->quiet)
-			cli_say(NULL, "%s: this directory is /host; 'exit' ends the guest", ab_image_name(run->images[0]));
+			cli_say(NULL, "%s: this directory is /host%s", ab_image_name(run->images[0]),
+				terminal ? "; 'exit' ends the guest, Ctrl-] and x one that hangs" : "");
 		r = ab_guest_run(run->lab, run->images[0], &guest, &result, err);
 	}
 	if (r < 0)
@@ -287,7 +308,7 @@ static void survey_image(struct survey *s, size_t i)
 	json_open(&j, '{');
 	json_member_str(&j, "kernel", ab_image_name(s->run->images[i]));
 	json_member_str(&j, "release", result.release);
-	json_member_str(&j, "arch", opts->arch ? opts->arch : "amd64");
+	json_member_str(&j, "arch", ab_lab_arch(s->run->lab));
 	json_member_str(&j, "image", ab_image_hash(s->run->images[i]));
 	json_member_str(&j, "error", *reason ? reason : NULL);
 	json_key(&j, "doctor");
@@ -342,7 +363,9 @@ static int run_survey(struct lab_run *run, const struct lab_opts *opts, struct a
 	int r;
 
 	run->lenient = true;
-	r = lab_run_add_images(run, err);
+	r = opts->output && strcmp(opts->output, "-") ? file_writable(opts->output, err) : 0;
+	if (r == 0)
+		r = lab_run_add_images(run, err);
 	for (size_t i = 1; r == 0 && i < run->cli->operand_count; i++)
 		r = lab_run_add_kernels(run, run->cli->operands[i], err);
 	if (r == 0 && !run->image_count)

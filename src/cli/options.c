@@ -119,6 +119,7 @@ static int set_word(const struct opt *opt, const char *value, const char **field
 static int set_option(const struct opt *opt, void *opts, const char *value, struct ab_error *err)
 {
 	void *field = (char *)opts + opt->offset;
+	int r;
 
 	switch (opt->type) {
 	case OPT_FLAG:
@@ -131,7 +132,8 @@ static int set_option(const struct opt *opt, void *opts, const char *value, stru
 		*(const char **)field = value;
 		return 0;
 	case OPT_LIST:
-		return list_add(field, value, err);
+		r = opt->words ? set_word(opt, value, &value, err) : 0;
+		return r < 0 ? r : list_add(field, value, err);
 	case OPT_NUMBER:
 		return set_number(opt, value, field, err);
 	case OPT_DURATION:

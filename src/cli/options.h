@@ -32,7 +32,7 @@ struct opt {
 	const char *metavar;
 	const char *help;    /* lower case, no full stop */
 	enum opt_hint hint;
-	const char *const *words; /* OPT_WORD: NULL-terminated */
+	const char *const *words; /* OPT_WORD, and OPT_LIST of such: NULL-terminated */
 	int64_t min, max;    /* OPT_NUMBER */
 	bool needs_compiler; /* left out of anybpf-static */
 };

@@ -1,35 +1,40 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /* anybpf test: compiles what has to be compiled, runs the lab's tests, prints the table and the reports. Only in anybpf-lab. */
 #include <anybpf/anybpf.h>
+#include <sys/mman.h>
 #include <unistd.h>
 #include "lab_run.h"
+
+/* An object in memory, so that nothing is left of it however this ends. */
+struct made {
+	int fd;         /* 0: the operand is an object */
+	char path[32];
+};
 
 struct test_run {
 	struct lab_run lab;
 	const struct test_opts *opts;
 	const char **files;   /* objects, as long as the operands */
-	char **made;          /* files of ours to remove; NULL: the operand is an object */
-	char *dir;            /* where they are */
+	struct made *made;    /* what was compiled, as long as the operands */
 	size_t done, total;
 };
 
 /* ---- sources to objects ---- */
 
-static int make_dir(struct test_run *run, struct ab_error *err)
+static int keep(struct made *made, const struct ab_artifact *artifact, struct ab_error *err)
 {
-	const char *tmp = getenv("TMPDIR");
+	size_t size;
+	const void *object = ab_artifact_object(artifact, &size);
+	int r;
 
-	if (run->dir)
-		return 0;
-	if (asprintf(&run->dir, "%s/anybpf-test-XXXXXX", tmp && *tmp ? tmp : "/tmp") < 0) {
-		run->dir = NULL;
-		return ab_fail_memory(err);
+	made->fd = memfd_create("object", MFD_CLOEXEC);
+	if (made->fd < 0) {
+		made->fd = 0;
+		return ab_fail_errno(err, -errno, "memory for an object");
 	}
-	if (mkdtemp(run->dir))
-		return 0;
-	free(run->dir);
-	run->dir = NULL;
-	return ab_fail_errno(err, -errno, "a temporary directory");
+	snprintf(made->path, sizeof(made->path), "/proc/self/fd/%d", made->fd);
+	r = fd_write_all(made->fd, object, size);
+	return r < 0 ? ab_fail_errno(err, r, "memory for an object") : 0;
 }
 
 static int compile(struct test_run *run, struct ab_builder *builder, size_t index, struct ab_error *err)
@@ -42,19 +47,12 @@ static int compile(struct test_run *run, struct ab_builder *builder, size_t inde
 	int r = file_read(source, 16 << 20, &text, &size, err);
 
 	if (r == 0)
-		r = make_dir(run, err);
-	if (r == 0)
 		r = ab_builder_build(builder, source, text, size, &opts, &artifact, err);
 	if (r < 0)
 		return r;
-	if (asprintf(&run->made[index], "%s/%zu.bpf.o", run->dir, index) < 0) {
-		run->made[index] = NULL;
-		r = ab_fail_memory(err);
-	} else {
-		r = ab_artifact_write(artifact, run->made[index], err);
-	}
+	r = keep(&run->made[index], artifact, err);
 	ab_artifact_free(artifact);
-	run->files[index] = run->made[index];
+	run->files[index] = run->made[index].path;
 	return r;
 }
 
@@ -97,6 +95,34 @@ static void show_counter(struct test_run *run)
 		fprintf(stderr, "\r\033[K%zu of %zu", run->done, run->total);
 }
 
+/* A name, padded; whatever a file is called, this is one line. */
+static void put_name(struct out *out, const char *name, size_t columns)
+{
+	size_t n = strcspn(name, "\n\t");
+
+	out_safe(out, name, n);
+	if (name[n])
+		out_puts(out, "?");
+	for (n = utf8_width(name, n); n < columns; n++)
+		out_puts(out, " ");
+	out_puts(out, columns ? " " : "");
+}
+
+static void print_programs(struct out *out, const struct ab_test_result *result)
+{
+	for (size_t i = 0; i < result->program_count; i++) {
+		const struct ab_test_program *p = &result->programs[i];
+
+		out_puts(out, "      ");
+		put_name(out, p->state, 8);
+		put_name(out, p->name, 28);
+		put_name(out, p->section, 0);
+		out_puts(out, *p->reason ? ": " : "");
+		put_name(out, p->reason, 0);
+		out_puts(out, "\n");
+	}
+}
+
 static void print_verdict(const struct ab_test_result *result, void *ctx)
 {
 	struct test_run *run = ctx;
@@ -109,13 +135,17 @@ static void print_verdict(const struct ab_test_result *result, void *ctx)
 	for (size_t i = 0; i < result->program_count; i++)
 		attached += !strcmp(result->programs[i].state, "attached");
 	if (!cli->json) {
-		out_printf(&cli->out, "%s  %-28s %-20s ", verdict_word(cli, result->verdict), result->kernel, result->name);
+		out_printf(&cli->out, "%s  ", verdict_word(cli, result->verdict));
+		put_name(&cli->out, result->kernel, 28);
+		put_name(&cli->out, result->name, 20);
 		if (result->verdict == AB_VERDICT_PASS)
 			out_printf(&cli->out, "%zu of %zu attached, %llu events", attached, result->program_count,
 				   (unsigned long long)result->events);
 		out_puts(&cli->out, result->verdict == AB_VERDICT_PASS && *result->reason ? "; " : "");
 		out_safe(&cli->out, result->reason, strlen(result->reason));
 		out_puts(&cli->out, result->from_cache ? " (cached)\n" : "\n");
+		if (run->opts->lab.common.verbose)
+			print_programs(&cli->out, result);
 		if (result->verdict == AB_VERDICT_FAIL && run->opts->lab.common.verbose)
 			out_safe(&cli->out, result->detail, strlen(result->detail));
 		out_flush(&cli->out);
@@ -195,14 +225,9 @@ static int test_objects(struct test_run *run, struct ab_error *err)
 
 static void free_run(struct test_run *run)
 {
-	for (size_t i = 0; run->made && i < run->lab.cli->operand_count; i++) {
-		if (run->made[i])
-			unlink(run->made[i]);
-		free(run->made[i]);
-	}
-	if (run->dir)
-		rmdir(run->dir);
-	free(run->dir);
+	for (size_t i = 0; run->made && i < run->lab.cli->operand_count; i++)
+		if (run->made[i].fd)
+			close(run->made[i].fd);
 	free(run->made);
 	free(run->files);
 	lab_run_close(&run->lab);
@@ -217,6 +242,10 @@ int run_test(struct cli *cli, struct ab_error *err)
 		return r;
 	if (!run.opts->lab.kernels.count && !run.opts->lab.kernel_files.count)
 		r = ab_fail(err, AB_ERROR_USAGE, -EINVAL, "on which kernels? '--kernels oldest,6.1,latest', or --kernel FILE");
+	if (r == 0 && run.opts->junit)
+		r = file_writable(run.opts->junit, err);
+	if (r == 0 && run.opts->html)
+		r = file_writable(run.opts->html, err);
 	if (r == 0)
 		r = compile_sources(&run, err);
 	run.lab.lenient = true;

@@ -86,7 +86,7 @@ bool ab_range_valid(const char *range)
 
 /* ---- checking ---- */
 
-enum shape { TEXT, NUMBER, TEXTS, RANGE, VERSION, COUNT, WHERE, PREDICATE, TABLES };
+enum shape { TEXT, REASON, ARCH, NUMBER, SECONDS, TEXTS, RANGE, VERSION, COUNT, WHERE, PREDICATE, TABLES };
 
 struct key {
 	const char *name;
@@ -105,10 +105,10 @@ static const struct key line_keys[] = {
 	{ "program", TEXT }, { "text", PREDICATE, true }, { "count", COUNT }, {},
 };
 static const struct key missing_keys[] = {
-	{ "program", TEXT, true }, { "kernels", RANGE }, { "arch", TEXT }, { "reason", TEXT, true }, {},
+	{ "program", TEXT, true }, { "kernels", RANGE }, { "arch", ARCH }, { "reason", REASON, true }, {},
 };
 static const struct key skip_keys[] = {
-	{ "kernels", RANGE, true }, { "arch", TEXT }, { "reason", TEXT, true }, {},
+	{ "kernels", RANGE, true }, { "arch", ARCH }, { "reason", REASON, true }, {},
 };
 static const struct key root_keys[] = {
 	{ "args", TEXTS },
@@ -117,7 +117,7 @@ static const struct key root_keys[] = {
 	{ "modules", TEXTS },
 	{ "files", TEXTS },
 	{ "settle_ms", NUMBER },
-	{ "timeout_s", NUMBER },
+	{ "timeout_s", SECONDS },
 	{ "minimum_kernel", VERSION },
 	{ "event", TABLES, false, event_keys },
 	{ "map", TABLES, false, map_keys },
@@ -128,6 +128,14 @@ static const struct key root_keys[] = {
 };
 
 static const char *const predicate_words[] = { "min", "max", "contains", "matches", "not", "exists", NULL };
+static const char *const arch_words[] = { "amd64", "arm64", NULL };
+
+static bool in_words(const char *const *words, const char *word)
+{
+	while (*words && strcmp(*words, word))
+		words++;
+	return *words;
+}
 
 static int fail_key(const char *where, const char *key, const char *wanted, struct ab_error *err)
 {
@@ -168,12 +176,9 @@ static int check_predicate(const char *where, const char *key, json_t *value, st
 	if (!json_is_object(value))
 		return 0;
 	json_object_foreach(value, word, operand) {
-		size_t i = 0;
 		bool number = !strcmp(word, "min") || !strcmp(word, "max");
 
-		while (predicate_words[i] && strcmp(predicate_words[i], word))
-			i++;
-		if (!predicate_words[i])
+		if (!in_words(predicate_words, word))
 			return ab_fail(err, AB_ERROR_FORMAT, -EBADMSG,
 				       "%s'%s': no predicate '%s'; there are min, max, contains, matches, "
 				       "not and exists",
@@ -190,16 +195,19 @@ static int check_predicate(const char *where, const char *key, json_t *value, st
 
 static int check_count(const char *where, const char *key, json_t *value, struct ab_error *err)
 {
+	static const char wanted[] = "a number or { min = N, max = N }, not negative, max no less than min";
+	json_t *min = json_object_get(value, "min"), *max = json_object_get(value, "max"), *n;
 	const char *word;
-	json_t *n;
 
-	if (json_is_integer(value))
+	if (json_is_integer(value) && json_integer_value(value) >= 0)
 		return 0;
 	if (!json_is_object(value))
-		return fail_key(where, key, "a number or { min = N, max = N }", err);
+		return fail_key(where, key, wanted, err);
 	json_object_foreach(value, word, n)
-		if ((strcmp(word, "min") && strcmp(word, "max")) || !json_is_integer(n))
-			return fail_key(where, key, "a number or { min = N, max = N }", err);
+		if ((n != min && n != max) || !json_is_integer(n) || json_integer_value(n) < 0)
+			return fail_key(where, key, wanted, err);
+	if (min && max && json_integer_value(min) > json_integer_value(max))
+		return fail_key(where, key, wanted, err);
 	return 0;
 }
 
@@ -236,6 +244,15 @@ static int check_value(json_t *value, const struct key *key, const char *where, 
 	switch (key->shape) {
 	case TEXT:
 		return json_is_string(value) ? 0 : fail_key(where, key->name, "text", err);
+	case REASON:
+		return json_is_string(value) && *json_string_value(value) ? 0 :
+		       fail_key(where, key->name, "a text that says why", err);
+	case ARCH:
+		return json_is_string(value) && in_words(arch_words, json_string_value(value)) ? 0 :
+		       fail_key(where, key->name, "\"amd64\" or \"arm64\"", err);
+	case SECONDS:
+		return json_is_integer(value) && json_integer_value(value) > 0 && json_integer_value(value) <= 3600 ? 0 :
+		       fail_key(where, key->name, "a number from 1 to 3600", err);
 	case NUMBER:
 		return json_is_integer(value) && json_integer_value(value) >= 0 && json_integer_value(value) <= 3600000 ? 0 :
 		       fail_key(where, key->name, "a number from 0 to 3600000", err);

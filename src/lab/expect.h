@@ -32,6 +32,7 @@ struct run_output {
 	size_t out_size;
 	bool ended;
 	int status;
+	unsigned timeout_s;         /* how long it had to attach */
 	const char *release, *arch; /* of the guest's kernel */
 };
 

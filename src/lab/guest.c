@@ -4,6 +4,7 @@
  * memory. A guest has passed only if its last frame carries the token that was made up for this run.
  */
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -115,7 +116,9 @@ static void make_args(struct qemu_args *a, const struct guest *g, const char *qe
 	option(a, "-kernel", "%s", g->image->kernel);
 	option(a, "-initrd", "/proc/self/fd/%d", g->initramfs);
 	if (g->interactive) {
-		option(a, "-chardev", "stdio,id=console,signal=off");
+		/* A guest that hangs has to be left somehow: by Ctrl-] and x. Ctrl-C is the guest's. */
+		option(a, "-chardev", "stdio,id=console,signal=off%s", isatty(STDIN_FILENO) ? ",mux=on" : "");
+		option(a, "-echr", "0x1d");
 		option(a, "-serial", "chardev:console");
 	} else {
 		option(a, "-serial", "file:/proc/self/fd/%d", g->console);
@@ -225,7 +228,7 @@ static int prepare(struct guest *g, struct ab_error *err)
 
 static unsigned limit_ms(const struct guest *g)
 {
-	unsigned ms = OPT(g->opts, timeout_ms) ? OPT(g->opts, timeout_ms) : TIMEOUT_MS;
+	unsigned ms = OPT(g->opts, timeout_ms) ? OPT(g->opts, timeout_ms) : g->interactive ? UINT_MAX : TIMEOUT_MS;
 
 	return g->result->boot_ns ? ms : MIN(ms, BOOT_MS);
 }
@@ -239,11 +242,11 @@ static void follow(struct guest *g)
 		uint64_t now = ab_lab_now_ns(), end = g->started + limit_ms(g) * 1000000ull;
 		ssize_t n;
 
-		if (!g->interactive && now >= end) {
+		if (now >= end) {
 			g->timed_out = true;
 			return;
 		}
-		if (poll(&fd, 1, g->interactive ? -1 : (int)((end - now) / 1000000 + 1)) <= 0)
+		if (poll(&fd, 1, (int)MIN((end - now) / 1000000 + 1, (uint64_t)INT_MAX)) <= 0)
 			continue;
 		n = read(g->port, data, sizeof(data));
 		if (n == 0)
@@ -297,14 +300,18 @@ static void judge(struct guest *g, int status, const char *errors)
 	ab_said_copy_line(qemu, sizeof(qemu), errors ? errors : "");
 	if (g->timed_out && !result->boot_ns) {
 		result->state = AB_GUEST_UNBOOTABLE;
-		snprintf(result->reason, sizeof(result->reason), "did not boot in %.0f s%s%s",
+		snprintf(result->reason, sizeof(result->reason), "did not boot in %.6g s%s%s",
 			 limit_ms(g) / 1e3, *cause ? ": " : "", cause);
 	} else if (g->timed_out) {
 		result->state = AB_GUEST_TIMEOUT;
-		snprintf(result->reason, sizeof(result->reason), "did not finish in %.0f s",
+		snprintf(result->reason, sizeof(result->reason), "did not finish in %.6g s",
 			 limit_ms(g) / 1e3);
 	} else if (g->said.token_seen && !g->said.garbage) {
 		result->state = AB_GUEST_DONE;
+	} else if (g->interactive && WIFEXITED(status) && !WEXITSTATUS(status)) {
+		/* Its console went to the terminal, so who sits there has seen why. */
+		result->state = AB_GUEST_CRASHED;
+		snprintf(result->reason, sizeof(result->reason), "the guest ended without 'exit'");
 	} else if (!result->boot_ns) {
 		result->state = AB_GUEST_UNBOOTABLE;
 		if (WIFEXITED(status) && WEXITSTATUS(status))
@@ -370,9 +377,13 @@ int ab_guest_run_with(struct ab_lab *lab, const struct ab_image *image, const st
 int ab_guest_run(struct ab_lab *lab, const struct ab_image *image, const struct ab_guest_opts *opts,
 		 struct ab_guest_result *ret_result, struct ab_error *err)
 {
+	int r;
+
 	if (image->broken)
 		return ab_fail(err, AB_ERROR_IO, -EIO, "%s", image->broken);
-	return ab_guest_run_with(lab, image, opts, ab_guest_accelerator(lab, image, OPT(opts, qemu)), ret_result, err);
+	r = ab_guest_run_with(lab, image, opts, ab_guest_accelerator(lab, image, OPT(opts, qemu)), ret_result, err);
+	ab_guest_learn(lab, image, r == 0 && ret_result->boot_ns);
+	return r;
 }
 
 void ab_guest_result_clear(struct ab_guest_result *result)

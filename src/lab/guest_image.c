@@ -323,6 +323,22 @@ static int add_share(struct ab_lab *lab, const struct ab_image *image, const cha
 	return copy_directory(cpio, dir, err);
 }
 
+/* Whoever hides tracefs can mount nothing any more, and the others are hidden by mounts. */
+static void add_hidden(struct text *manifest, const char *const *hide)
+{
+	static const char last[] = "tracefs";
+	bool any = false;
+
+	for (; hide && *hide; hide++) {
+		if (strcmp(*hide, last))
+			add_record(manifest, "hide", *hide);
+		else
+			any = true;
+	}
+	if (any)
+		add_record(manifest, "hide", last);
+}
+
 int ab_guest_initramfs(struct ab_lab *lab, const struct ab_image *image, const struct ab_guest_opts *opts, const char *token,
 		       struct cpio *cpio, struct ab_error *err)
 {
@@ -344,8 +360,7 @@ int ab_guest_initramfs(struct ab_lab *lab, const struct ab_image *image, const s
 		if (r < 0)
 			return r;
 	}
-	for (const char *const *hide = OPT(opts, hide); hide && *hide; hide++)
-		add_record(&manifest, "hide", *hide);
+	add_hidden(&manifest, OPT(opts, hide));
 	for (size_t i = 0; i < OPT(opts, step_count); i++)
 		add_step(&manifest, &opts->steps[i]);
 	if (manifest.failed || ab_cpio_file(cpio, GUEST_MANIFEST, 0644, manifest.p, manifest.n) < 0)

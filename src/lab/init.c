@@ -27,7 +27,7 @@
 #include "init.h"
 
 #define MAX_FIELDS 256
-#define MAX_PROGRAMS 64
+#define MAX_PROGRAMS 64 /* at a time */
 #define AWAIT_TEXT 256
 
 struct program {
@@ -417,6 +417,19 @@ static void stop_program(struct program *p, long long ms)
 	kill(-p->group, SIGKILL);
 }
 
+/* Its place is another's from now on. */
+static void forget_program(struct program *p)
+{
+	if (p->pid)
+		return;
+	drain_rest(p);
+	if (p->out >= 0)
+		close(p->out);
+	if (p->err >= 0)
+		close(p->err);
+	*p = programs[--program_count];
+}
+
 static void await_text(struct program *p, long long ms, const char *text)
 {
 	p->await = text;
@@ -474,8 +487,19 @@ static void act_on_program(char **field, size_t count)
 		await_text(p, atoll(field[2]), field[3]);
 	else if (!strcmp(verb, "settle"))
 		wait_program(p, atoll(field[2]));
-	else if (!strcmp(verb, "stop"))
-		stop_program(p, atoll(field[2]));
+	if (strcmp(verb, "stop"))
+		return;
+	stop_program(p, atoll(field[2]));
+	forget_program(p);
+}
+
+/* What was tested with the feature there would be a wrong verdict. */
+static void hide(const char *feature)
+{
+	if (hide_feature(feature))
+		return;
+	init_note("'%s' cannot be hidden", feature);
+	end_machine();
 }
 
 static void act(char **field, size_t count)
@@ -491,7 +515,7 @@ static void act(char **field, size_t count)
 	else if (!strcmp(verb, "port") && count > 1)
 		open_port(field[1]);
 	else if (!strcmp(verb, "hide") && count > 1)
-		hide_feature(field[1]);
+		hide(field[1]);
 	else if (!strcmp(verb, "copied") && count > 1)
 		seal_copy(field[1]);
 	else if (!strcmp(verb, "share") && count > 2)

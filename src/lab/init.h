@@ -11,7 +11,7 @@
 void init_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* init_hide.c: makes the kernel look older for everything started from now on. */
-void hide_feature(const char *name);
+bool hide_feature(const char *name);
 /* The seccomp listener that has to be served while programs run, or -1. */
 int hide_listener(void);
 void hide_serve(void);

@@ -5,7 +5,7 @@
  *	bpf      bpf(2) answers ENOSYS, as before Linux 3.18
  *	btf      no types in /sys/kernel/btf, as before 5.2
  *	ringbuf  no ring buffer map, neither in the types nor when one is made, as before 5.8
- *	tracefs  neither tracefs nor debugfs, and no mounting of them
+ *	tracefs  neither tracefs nor debugfs, and no mounting of anything, so this comes last
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -62,17 +62,20 @@ static int add_filter(int number, int arg0, unsigned int verdict, unsigned int f
 	return r;
 }
 
-static void cover(const char *path)
+/* False: it is still to be seen. */
+static bool cover(const char *path)
 {
-	if (mount("tmpfs", path, "tmpfs", MS_RDONLY, NULL) < 0 && errno != ENOENT)
-		init_note("covering %s: %s", path, strerror(errno));
+	if (mount("tmpfs", path, "tmpfs", MS_RDONLY, NULL) == 0 || errno == ENOENT)
+		return true;
+	init_note("covering %s: %s", path, strerror(errno));
+	return false;
 }
 
-static void hide_tracefs(void)
+static bool hide_tracefs(void)
 {
 	umount2("/sys/kernel/tracing", MNT_DETACH);
 	umount2("/sys/kernel/debug", MNT_DETACH);
-	add_filter(SYS_mount, -1, SECCOMP_RET_ERRNO | ENODEV, 0);
+	return add_filter(SYS_mount, -1, SECCOMP_RET_ERRNO | ENODEV, 0) >= 0;
 }
 
 static void replace_all(char *data, size_t size, const char *from, const char *to)
@@ -84,17 +87,18 @@ static void replace_all(char *data, size_t size, const char *from, const char *t
 }
 
 /* The kernel's types with the ring buffer's names changed, in front of the real ones. Names keep their length. */
-static void hide_ringbuf_types(void)
+static bool hide_ringbuf_types(void)
 {
 	const char *real = "/sys/kernel/btf/vmlinux", *copy = "/run/btf-without-ringbuf";
 	int in = open(real, O_RDONLY | O_CLOEXEC), out;
 	struct stat st;
 	ssize_t n = 0;
 	size_t have = 0;
+	bool hidden;
 	char *data;
 
 	if (in < 0)
-		return;
+		return true;
 	data = fstat(in, &st) == 0 ? malloc(st.st_size + 1) : NULL;
 	while (data && have < st.st_size && (n = read(in, data + have, st.st_size - have)) > 0)
 		have += n;
@@ -102,25 +106,31 @@ static void hide_ringbuf_types(void)
 	if (!data || have != st.st_size) {
 		init_note("%s: cannot be read", real);
 		free(data);
-		return;
+		return false;
 	}
 	replace_all(data, have, "BPF_MAP_TYPE_RINGBUF", "BPF_MAP_TYPE_NO_RING");
 	replace_all(data, have, "BPF_FUNC_ringbuf_", "BPF_FUNC_no_ring_");
 	out = open(copy, O_WRONLY | O_CREAT | O_CLOEXEC, 0444);
 	for (char *p = data; out >= 0 && have && (n = write(out, p, have)) > 0; p += n)
 		have -= n;
-	if (out < 0 || have || mount(copy, real, NULL, MS_BIND, NULL) < 0)
+	hidden = out >= 0 && !have && mount(copy, real, NULL, MS_BIND, NULL) == 0;
+	if (!hidden)
 		init_note("%s: %s", real, strerror(errno));
 	if (out >= 0)
 		close(out);
 	free(data);
+	return hidden;
 }
 
 /* The map's type is in memory, which a filter cannot see, so making maps asks us (hide_serve). */
-static void hide_ringbuf(void)
+static bool hide_ringbuf(void)
 {
-	hide_ringbuf_types();
+	if (listener >= 0)
+		return true;
+	if (!hide_ringbuf_types())
+		return false;
 	listener = add_filter(SYS_bpf, BPF_MAP_CREATE, SECCOMP_RET_USER_NOTIF, SECCOMP_FILTER_FLAG_NEW_LISTENER);
+	return listener >= 0;
 }
 
 void hide_serve(void)
@@ -148,16 +158,16 @@ void hide_serve(void)
 	ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer);
 }
 
-void hide_feature(const char *name)
+bool hide_feature(const char *name)
 {
 	if (!strcmp(name, "bpf"))
-		add_filter(SYS_bpf, -1, SECCOMP_RET_ERRNO | ENOSYS, 0);
-	else if (!strcmp(name, "btf"))
-		cover("/sys/kernel/btf");
-	else if (!strcmp(name, "ringbuf"))
-		hide_ringbuf();
-	else if (!strcmp(name, "tracefs"))
-		hide_tracefs();
-	else
-		init_note("nothing is known of hiding '%s'", name);
+		return add_filter(SYS_bpf, -1, SECCOMP_RET_ERRNO | ENOSYS, 0) >= 0;
+	if (!strcmp(name, "btf"))
+		return cover("/sys/kernel/btf");
+	if (!strcmp(name, "ringbuf"))
+		return hide_ringbuf();
+	if (!strcmp(name, "tracefs"))
+		return hide_tracefs();
+	init_note("nothing is known of hiding '%s'", name);
+	return false;
 }

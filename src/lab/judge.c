@@ -5,6 +5,7 @@
 
 #define DETAIL_LIMIT 8000
 #define SHOWN_EVENTS 10
+#define INTERRUPTED 130 /* exit status of `anybpf run`, stopped before everything was attached */
 
 struct judge {
 	const struct expect *expect;
@@ -14,6 +15,7 @@ struct judge {
 	json_t *programs;     /* of the summary, or NULL */
 	json_t *error;        /* of an error line, or NULL */
 	const char *degraded; /* the first warning */
+	bool attached;
 };
 
 PRINTF_LIKE(2, 3) static void complain(struct judge *j, const char *fmt, ...)
@@ -188,6 +190,7 @@ static void sort_lines(struct judge *j)
 			j->error = json_object_get(line, "error");
 		else if (is_type(line, "warning") && !j->degraded)
 			j->degraded = json_string_value(json_object_get(line, "message"));
+		j->attached |= is_type(line, "attached");
 	}
 }
 
@@ -338,8 +341,10 @@ static void check_run(struct judge *j)
 
 	if (j->error)
 		complain(j, "%s", json_string_value(json_object_get(j->error, "message")));
+	else if (!j->attached && (!run->ended || run->status == INTERRUPTED))
+		complain(j, "it was not attached in %u s ('timeout_s' gives it more)", run->timeout_s);
 	else if (!run->ended)
-		complain(j, "anybpf run did not end");
+		complain(j, "anybpf run did not end when it was interrupted");
 	else if (run->status)
 		complain(j, "anybpf run ended with status %d: %.*s", run->status, (int)strcspn(run->err, "\n"), run->err);
 	else if (!j->programs)

@@ -140,6 +140,11 @@ void ab_lab_close(struct ab_lab *lab)
 	free(lab);
 }
 
+const char *ab_lab_arch(const struct ab_lab *lab)
+{
+	return lab->arch;
+}
+
 /* For another architecture than this machine's, the name has that behind it. */
 static bool try_own(const struct ab_lab *lab, const char *dir, const char *place, const char *name, char **ret_path)
 {

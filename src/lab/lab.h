@@ -22,6 +22,8 @@ struct ab_lab {
 	char *row_text;           /* what rows point into */
 	pthread_mutex_t lock;     /* of what guests find out: */
 	const char *accelerator;  /* "kvm", "tcg"; NULL: not probed */
+	const struct ab_image *doubtful; /* what KVM did not boot, and who knows whether anything does; NULL */
+	bool probe_again;         /* nothing did */
 	char *busybox;            /* path; NULL: not looked for */
 	int busybox_hold;         /* see ab_cache_hold(); -1: it is not in the cache */
 };
@@ -184,6 +186,8 @@ int ab_guest_find_qemu(struct ab_lab *lab, const char *wanted, char **ret_path, 
 
 /* Whether KVM runs guests here is found by booting one, once for each boot of this machine. */
 const char *ab_guest_accelerator(struct ab_lab *lab, const struct ab_image *image, const char *qemu);
+/* Told of every guest: whether its kernel booted. */
+void ab_guest_learn(struct ab_lab *lab, const struct ab_image *image, bool booted);
 /* ab_guest_run() with the accelerator given. */
 int ab_guest_run_with(struct ab_lab *lab, const struct ab_image *image, const struct ab_guest_opts *opts, const char *accelerator,
 		      struct ab_guest_result *ret_result, struct ab_error *err);

@@ -4,6 +4,24 @@
 
 const char *const ab_verdict_words[] = { "pass", "fail", "skip" };
 
+/* Kernels of the user's may be called alike: "bzImage", "bzImage#2". */
+static char *name_image(const struct ab_report *report, const char *name, size_t index)
+{
+	struct text t = {};
+	size_t same = 1;
+
+	for (size_t i = 0; i < index; i++) {
+		const char *other = report->images[i].name;
+		size_t n = strlen(name);
+
+		same += other && !strncmp(other, name, n) && (!other[n] || other[n] == '#');
+	}
+	text_puts(&t, name);
+	if (same > 1)
+		text_printf(&t, "#%zu", same);
+	return text_take(&t);
+}
+
 int ab_report_new(struct test *t, struct ab_report **ret_report, struct ab_error *err)
 {
 	struct ab_report *report = calloc(1, sizeof(*report));
@@ -23,7 +41,7 @@ int ab_report_new(struct test *t, struct ab_report **ret_report, struct ab_error
 			report->failed = true;
 	}
 	for (size_t i = 0; report->images && i < report->image_count; i++)
-		if (!(report->images[i].name = strdup(t->opts->images[i]->name)))
+		if (!(report->images[i].name = name_image(report, t->opts->images[i]->name, i)))
 			report->failed = true;
 	if (!report->cells || !report->objects || !report->images || report->failed) {
 		ab_report_free(report);
@@ -100,17 +118,24 @@ void ab_report_fill(struct test *t, size_t image, size_t object)
 	fill_programs(cell);
 }
 
-void ab_report_guest(struct test *t, size_t image, const struct ab_guest_result *result)
+size_t ab_report_guest(struct test *t, size_t image, const struct ab_guest_result *result)
 {
 	struct report_image *i = &t->report->images[image];
+	size_t guests;
 
 	pthread_mutex_lock(&t->lock);
-	i->guests++;
+	guests = ++i->guests;
 	i->boot_ns = result->boot_ns;
 	i->ready_ns = result->ready_ns;
 	i->total_ns += result->total_ns;
 	snprintf(i->release, sizeof(i->release), "%s", result->release);
 	pthread_mutex_unlock(&t->lock);
+	return guests;
+}
+
+const char *ab_report_image_name(const struct ab_report *report, size_t image)
+{
+	return report->images[image].name;
 }
 
 size_t ab_report_count(const struct ab_report *report)
@@ -206,11 +231,18 @@ int ab_report_write_json(const struct ab_report *report, FILE *out, struct ab_er
 
 /* ---- XML and HTML text ---- */
 
+/* What XML 1.0 cannot hold, bytes that are not UTF-8 among it, becomes '?'. */
 void ab_xml_add(struct text *t, const char *s)
 {
-	for (; *s; s++) {
+	while (*s) {
+		size_t utf8 = utf8_length((const unsigned char *)s, strnlen(s, 4));
 		unsigned char c = *s;
 
+		if (utf8 && memcmp(s, "\xef\xbf\xbe", utf8) && memcmp(s, "\xef\xbf\xbf", utf8)) {
+			text_add(t, s, utf8);
+			s += utf8;
+			continue;
+		}
 		if (c == '<')
 			text_puts(t, "&lt;");
 		else if (c == '>')
@@ -219,10 +251,11 @@ void ab_xml_add(struct text *t, const char *s)
 			text_puts(t, "&amp;");
 		else if (c == '"')
 			text_puts(t, "&quot;");
-		else if (c < ' ' && c != '\n' && c != '\t')
+		else if (c >= 0x80 || (c < ' ' && c != '\n' && c != '\t'))
 			text_putc(t, '?');
 		else
 			text_putc(t, c);
+		s++;
 	}
 }
 

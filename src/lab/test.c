@@ -339,7 +339,8 @@ static json_t *judge_object(const struct test_object *object, const char *arch, 
 	const struct ab_guest_program *p = ab_guest_program(result, id);
 	struct run_output run = { .out = p && p->out ? p->out : "", .out_size = p ? p->out_size : 0,
 				  .err = p && p->err ? p->err : "", .ended = p && p->ended && !p->killed,
-				  .status = p ? p->status : 0, .release = result->release, .arch = arch };
+				  .status = p ? p->status : 0, .timeout_s = object->timeout_ms / 1000,
+				  .release = result->release, .arch = arch };
 	const char *endless = find_endless(object, result, id);
 	char reason[512];
 	json_t *doc = NULL;
@@ -349,6 +350,8 @@ static json_t *judge_object(const struct test_object *object, const char *arch, 
 			 object->timeout_ms / 1000);
 		return make_doc("fail", reason, result->notes);
 	}
+	if (!p)
+		return make_doc("fail", "anybpf run could not be started", result->notes);
 	if (ab_expect_judge(&object->expect, &run, &doc, err) < 0)
 		return NULL;
 	add_commands(object, result, id, doc);
@@ -357,19 +360,41 @@ static json_t *judge_object(const struct test_object *object, const char *arch, 
 
 /* ---- logs of guests that failed ---- */
 
-static void keep_console(struct test *t, const struct ab_image *image, const struct ab_guest_result *result)
+/* "KERNEL.log"; further guests of that kernel have "KERNEL-2.log" and so on. */
+static int write_console(const char *dir, const char *name, size_t guest, const struct ab_guest_result *result, struct text *path,
+			 struct ab_error *err)
 {
-	_text_ struct text dir = {}, path = {}, text = {};
+	_text_ struct text text = {};
+	int r = ab_mkdirs(dir, err);
+
+	if (r < 0)
+		return r;
+	text_printf(path, "%s/%s", dir, name);
+	if (guest > 1)
+		text_printf(path, "-%zu", guest);
+	text_puts(path, ".log");
+	text_printf(&text, "%s\n%s\n%s", result->reason, result->notes ? result->notes : "",
+		    result->console ? result->console : "");
+	if (path->failed || text.failed)
+		return ab_fail_memory(err);
+	return file_write(path->p, text.p, text.n, 0644, err);
+}
+
+static void keep_console(struct test *t, size_t image, size_t guest, const struct ab_guest_result *result)
+{
+	const char *name = ab_report_image_name(t->report, image);
+	_text_ struct text dir = {}, path = {};
+	struct ab_error err = {};
 
 	if (OPT(t->opts, log_dir))
 		text_puts(&dir, t->opts->log_dir);
 	else
 		text_printf(&dir, "%s/log", t->lab->cache);
-	text_printf(&path, "%s/%s.log", dir.p ? dir.p : "", image->name);
-	text_printf(&text, "%s\n%s\n%s", result->reason, result->notes ? result->notes : "",
-		    result->console ? result->console : "");
-	if (dir.p && path.p && text.p && ab_mkdirs(dir.p, NULL) == 0 && file_write(path.p, text.p, text.n, 0644, NULL) == 0)
-		ab_lab_warn(t->lab, "%s: %s; its console is in '%s'", image->name, result->reason, path.p);
+	if (dir.p && write_console(dir.p, name, guest, result, &path, &err) == 0)
+		ab_lab_warn(t->lab, "%s: %s; its console is in '%s'", name, result->reason, path.p);
+	else
+		ab_lab_warn(t->lab, "%s: %s; its console is lost: %s", name, result->reason, *err.msg ? err.msg : "memory ran out");
+	ab_error_clear(&err);
 }
 
 /* ---- one kernel ---- */
@@ -436,6 +461,7 @@ static int boot_once(struct test *t, size_t index, bool *done, struct ab_error *
 	struct ab_image *image = t->opts->images[index];
 	struct ab_guest_result result = {};
 	struct plan plan = {};
+	size_t guest_number;
 	bool tools = false;
 	int r = make_plan(t, done, t->anybpf, &plan, &tools, err);
 
@@ -451,9 +477,9 @@ static int boot_once(struct test *t, size_t index, bool *done, struct ab_error *
 	clear_plan(&plan);
 	if (r < 0)
 		return r;
-	ab_report_guest(t, index, &result);
+	guest_number = ab_report_guest(t, index, &result);
 	if (result.state != AB_GUEST_DONE)
-		keep_console(t, image, &result);
+		keep_console(t, index, guest_number, &result);
 	if (result.state == AB_GUEST_UNBOOTABLE)
 		fail_rest(t, index, done, result.reason, tail_of(result.console));
 	else

@@ -46,8 +46,10 @@ struct test {
 int ab_report_new(struct test *t, struct ab_report **ret_report, struct ab_error *err);
 /* Makes the public result of a cell from its document. */
 void ab_report_fill(struct test *t, size_t image, size_t object);
-/* Notes how long a guest took. */
-void ab_report_guest(struct test *t, size_t image, const struct ab_guest_result *result);
+/* What the report calls a kernel: no two alike. */
+const char *ab_report_image_name(const struct ab_report *report, size_t image);
+/* Notes how long a guest took. Returns how many its kernel had, this one included. */
+size_t ab_report_guest(struct test *t, size_t image, const struct ab_guest_result *result);
 
 /* ---- verdict.c: verdicts of earlier runs ---- */
 

@@ -120,6 +120,23 @@ def test_what_an_older_kernel_lacks(lab, kernel, objects, tmp_path, what, reason
     assert report["tests"][0]["verdict"] == verdict and reason in report["tests"][0]["reason"]
 
 
+def test_several_features_at_once(lab, kernel, objects, tmp_path):
+    """Whatever their order: to hide tracefs forbids mounts, and types are hidden by one."""
+    tool = copy(objects, tmp_path, "tool", "")
+    report = lab.test(tool, "--kernels", kernel, "--hide", "tracefs", "--hide", "ringbuf", "--hide", "btf", status=1)
+    assert "no BTF" in report["tests"][0]["reason"]
+
+
+def test_many_objects_in_one_guest(lab, kernel, tmp_path):
+    source = tmp_path / "t.bpf.c"
+    source.write_text('#include "anybpf.bpf.h"\nSEC("tp/sched/sched_process_exec") int on_exec(void *ctx) { return 0; }\n')
+    lab("build", source, "-o", tmp_path / "t0.bpf.o", "-q")
+    for i in range(1, 70):
+        shutil.copy(tmp_path / "t0.bpf.o", tmp_path / f"t{i}.bpf.o")
+    report = lab.test(*tmp_path.glob("*.bpf.o"), "--kernels", kernel)
+    assert report["pass"] == 70 and report["kernels"][0]["guests"] == 1
+
+
 OWN_GROUP = """mkdir /sys/fs/cgroup/mine
 echo '+cpu +memory +pids' > /sys/fs/cgroup/cgroup.subtree_control
 in_own_group() { (echo 0 > /sys/fs/cgroup/mine/cgroup.procs && exec "$@"); }
@@ -296,12 +313,12 @@ def test_arm64(lab):
     assert all("cloud-arm64" in k["release"] for k in report["kernels"])
 
 
-def in_shell(tmp_path, kernel, command):
-    """What `anybpf lab shell` in that directory shows on a terminal where somebody types a command, and its exit status."""
+def in_shell(tmp_path, kernel, keys, *args):
+    """What `anybpf lab shell` in that directory shows on a terminal where somebody types, and its exit status."""
     pid, fd = pty.fork()
     if pid == 0:
         os.chdir(tmp_path)
-        os.execv(BUILD / "anybpf", ["anybpf", "lab", "shell", kernel])
+        os.execv(BUILD / "anybpf", ["anybpf", "lab", "shell", kernel, *args])
     seen, sent, until = b"", False, time.time() + 90
     while time.time() < until:
         if not select.select([fd], [], [], 1)[0]:
@@ -311,7 +328,7 @@ def in_shell(tmp_path, kernel, command):
         except OSError:
             break
         if not sent and b"/host # " in seen:
-            os.write(fd, command.encode() + b"; exit\n")
+            os.write(fd, keys.encode())
             sent = True
     else:
         os.kill(pid, signal.SIGKILL)
@@ -324,10 +341,25 @@ def test_shell(lab, tmp_path, spec, how):
     (tmp_path / "folder" / "marker").write_text("4711\n")
     (tmp_path / "link").symlink_to("folder/marker")
     name = lab.fetch(spec)[0][0]
-    seen, status = in_shell(tmp_path, name, "echo m-$(cat link)-$(uname -r); touch x")
+    seen, status = in_shell(tmp_path, name, "echo m-$(cat link)-$(uname -r); touch x; exit\n")
     assert f"m-4711-{name}" in seen and status == 0, seen
     assert "Read-only" in seen and not (tmp_path / "x").exists()
     assert ("is a copy of the directory" in seen) == (how == "copied")
+
+
+def test_a_shell_that_hangs_can_be_left(lab, kernel, tmp_path):
+    seen, status = in_shell(tmp_path, kernel, "sleep 1000\n\x1dx")
+    assert status and "the guest ended without 'exit'" in seen
+    seen, status = in_shell(tmp_path, kernel, "sleep 1000\n", "--timeout", "10s")
+    assert status and "did not finish in 10 s" in seen
+
+
+def test_a_script_for_the_shell(kernel, tmp_path):
+    """Where standard input is no terminal: all of it, and then the guest ends."""
+    (tmp_path / "marker").write_text("4711\n")
+    for script in ("", "echo m-$(cat marker)\n# " + "x" * 70000 + "\necho last"):
+        done = subprocess.run([BUILD / "anybpf", "lab", "shell", kernel], input=script, cwd=tmp_path, capture_output=True, text=True, timeout=90)
+        assert done.returncode == 0 and ("m-4711" in done.stdout and "last" in done.stdout) == bool(script)
 
 
 def examples():

@@ -108,10 +108,16 @@ TEST(mistakes_in_expectation_files_are_named)
 	refuse("[[skip]]\nkernels = 'old'\nreason = 'x'", "'kernels' takes a range");
 	refuse("[[line]]\nprogram = 'p'", "line 1: 'text' is missing");
 	refuse("[[line]]\ntext = { like = 'x' }", "no predicate 'like'");
-	refuse("[[skip]]\nkernels = '5.8'\nreason = 'x'\narch = 64", "'arch' takes text");
+	refuse("[[skip]]\nkernels = '5.8'\nreason = 'x'\narch = 64", "'arch' takes \"amd64\" or \"arm64\"");
+	refuse("[[skip]]\nkernels = '5.8'\nreason = 'x'\narch = 'x86_64'", "'arch' takes \"amd64\" or \"arm64\"");
+	refuse("[[skip]]\nkernels = '5.8'\nreason = ''", "'reason' takes a text that says why");
+	refuse("[[missing]]\nprogram = 'p'\nreason = ''", "'reason' takes a text that says why");
+	refuse("[[event]]\ncount = -1", "'count' takes a number");
+	refuse("[[event]]\ncount = { min = 5, max = 1 }", "max no less than min");
 	refuse("setup = 'x'", "'setup' takes an array of texts");
 	refuse("minimum_kernel = '< 5.8'", "'minimum_kernel' takes a version");
-	refuse("timeout_s = -1", "'timeout_s' takes a number");
+	refuse("timeout_s = 0", "'timeout_s' takes a number from 1 to 3600");
+	refuse("settle_ms = -1", "'settle_ms' takes a number");
 }
 
 #define SUMMARY(state)                                                                                               \
