@@ -56,6 +56,12 @@ def test_doctor_works_there(bare):
     assert json.loads(done.stdout)
 
 
+@needs_bpf
+def test_says_that_sys_is_not_mounted(bare):
+    done = subprocess.run(["unshare", "--mount", "chroot", bare, "/anybpf", "run", "/execsnoop.o"], capture_output=True, text=True)
+    assert done.returncode == 7 and done.stderr.splitlines()[-1].endswith("mount -t sysfs sysfs /sys"), done.stderr
+
+
 def test_says_that_it_has_no_compiler(bare):
     for command in (["build", TOOLS / "execsnoop.bpf.c"], ["run", TOOLS / "execsnoop.bpf.c"]):
         done = subprocess.run([STATIC, *command], capture_output=True, text=True, cwd=ROOT)

@@ -811,6 +811,14 @@ int ab_btf_open_file(const char *path, struct ab_btf **ret_btf, struct ab_error 
 	return r;
 }
 
+int ab_btf_fail_none(struct ab_error *err, const char *why)
+{
+	if (access("/sys/kernel", F_OK) < 0)
+		return ab_fail(err, AB_ERROR_NO_TYPES, -ENOENT, "/sys is not mounted, where this kernel's types would be: "
+			       "mount -t sysfs sysfs /sys");
+	return ab_fail(err, AB_ERROR_NO_TYPES, -ENOENT, "this kernel has no BTF (%s): give that of its build with --btf PATH", why);
+}
+
 int ab_btf_open_kernel(struct ab_btf **ret_btf, struct ab_error *err)
 {
 	_close_ int fd = open(KERNEL_BTF, O_RDONLY | O_CLOEXEC);
@@ -819,8 +827,7 @@ int ab_btf_open_kernel(struct ab_btf **ret_btf, struct ab_error *err)
 	int r;
 
 	if (fd < 0)
-		return errno == ENOENT ? ab_fail(err, AB_ERROR_NO_TYPES, -ENOENT,
-						 "this kernel has no BTF (no %s); name one with --btf", KERNEL_BTF) :
+		return errno == ENOENT ? ab_btf_fail_none(err, "'" KERNEL_BTF "' is not there") :
 					 ab_fail_errno(err, -errno, "unable to open '%s'", KERNEL_BTF);
 	/* Kernels from 6.16 on can map it. It never changes, unlike a file, which is therefore copied. */
 	if (fstat(fd, &st) == 0 && st.st_size > 0) {

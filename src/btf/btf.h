@@ -26,6 +26,8 @@ int ab_btf_open_split_mem(const void *data, size_t size, const struct ab_btf *ba
 			  struct ab_error *err);
 /* The running kernel's; -ENOENT/NO_TYPES where it has none. */
 int ab_btf_open_kernel(struct ab_btf **ret_btf, struct ab_error *err);
+/* The running kernel's types are not there: says so, and the way out. */
+int ab_btf_fail_none(struct ab_error *err, const char *why);
 void ab_btf_close(struct ab_btf *btf);
 
 /* The bytes as they were opened, but in this machine's byte order. */

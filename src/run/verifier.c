@@ -284,12 +284,14 @@ static int explain_known(struct ab_object *object, const struct ab_program *prog
 {
 	const char *said = object->said.p ? object->said.p : "", *section = program ? ab_program_section(program) : "";
 	const char *name = program ? ab_program_name(program) : "", *target;
+	char needs[128];
 	int r;
 
 	if (strstr(said, "failed to find valid kernel BTF") || strstr(said, "kernel BTF is missing") ||
-	    strstr(said, "Error loading vmlinux BTF") || strstr(said, "failed to get target BTF"))
-		return ab_fail(err, AB_ERROR_NO_TYPES, -ENOENT, "this kernel has no BTF, which '%s' needs: give that of its "
-			       "build with --btf PATH", object->name);
+	    strstr(said, "Error loading vmlinux BTF") || strstr(said, "failed to get target BTF")) {
+		snprintf(needs, sizeof(needs), "'%s' needs it", object->name);
+		return ab_btf_fail_none(err, needs);
+	}
 	if (strstr(said, "no BTF-based attach target is specified"))
 		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "program '%s' (%s) needs a target before it is loaded: "
 			       "--attach %s=NAME", name, section, name);

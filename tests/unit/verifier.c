@@ -119,7 +119,7 @@ TEST(kernel_without_types_says_what_to_do)
 	object = open_only("unknown_member");
 	ASSERT_INT(ab_object_load(object, &err), -ENOENT);
 	ASSERT_INT(err.kind, AB_ERROR_NO_TYPES);
-	ASSERT_STR(err.msg, "this kernel has no BTF, which 'refused' needs: give that of its build with --btf PATH");
+	ASSERT_STR(err.msg, "this kernel has no BTF ('refused' needs it): give that of its build with --btf PATH");
 	ab_error_clear(&err);
 	ab_object_close(object);
 	object = open_object("maps", 0); /* needs none */
