@@ -90,7 +90,8 @@ def test_no_pack_and_no_kernel(program, pack, home, tmp_path):
 
 
 def test_min_of_what_is_no_object(home, tmp_path):
-    assert "not an ELF file" in refused("btf", "min", TOOLS / "opensnoop.bpf.c", "--btf", LIVE, "-o", tmp_path / "x", status=8)
+    assert "is source: make an object" in refused("btf", "min", TOOLS / "opensnoop.bpf.c", "--btf", LIVE, "-o", tmp_path / "x", status=2)
+    assert "not an ELF file" in refused("btf", "min", "/etc/passwd", "--btf", LIVE, "-o", tmp_path / "x", status=8)
     assert "unable to open" in refused("btf", "min", tmp_path / "none", "--btf", LIVE, "-o", tmp_path / "x", status=4)
 
 
@@ -123,6 +124,20 @@ def test_run_with_a_kernel_of_the_pack(program, pack, home, monkeypatch):
     monkeypatch.setenv("ANYBPF_PACK", str(pack))
     assert RELEASE in run(program, "--btf", RELEASE)
     assert "5.99" in refused("run", program, "--btf", "5.99", status=4)
+
+
+@needs_bpf
+def test_run_with_a_directory(program, home, tmp_path):
+    """As btf min makes it; the running kernel's own file is called by its release there, and in an object that carries it."""
+    anybpf("btf", "min", program, "--btf", LIVE, "-o", f"{tmp_path}/types/")
+    assert run(program, "--btf", tmp_path / "types").startswith(f"'{tmp_path}/types/{RELEASE}.btf', ")
+    said = refused("run", program, "--btf", tmp_path, status=7)
+    assert f"no types for kernel {RELEASE}" in said and f"{tmp_path}/{RELEASE}.btf" in said
+    anybpf("build", TOOLS / "tasks.bpf.c", "--btf", tmp_path / "types", "-o", tmp_path / "x.o", status=3)
+    (tmp_path / f"{RELEASE}.btf").write_bytes(LIVE.read_bytes())
+    anybpf("build", TOOLS / "tasks.bpf.c", "--btf", tmp_path, "-o", tmp_path / "x.o")
+    anybpf("btf", "min", program, "--btf", LIVE, "--embed", "-o", tmp_path / "carries.o")
+    assert run(tmp_path / "carries.o", "--btf", "auto").startswith("the object")
 
 
 def test_a_damaged_pack_is_called_so(program, pack, home, tmp_path):

@@ -73,7 +73,8 @@ AB_API int ab_min_open_pack(const char *path, struct ab_pack **ret_pack, struct 
 
 struct ab_min_opts {
 	size_t sz;
-	const char *types;      /* a file with BTF, a pack, or a kernel of the pack (ab_pack_find()); NULL: what there is */
+	/* File with BTF, directory of files RELEASE.btf, pack, or kernel of the pack (ab_pack_find()); NULL: what is there. */
+	const char *types;
 	const char *pack;       /* NULL: as ab_min_open_pack() */
 	const char *cache;      /* directory; NULL: $XDG_CACHE_HOME/anybpf/btf, ~/.cache/anybpf/btf; "": keep nothing */
 	const struct ab_kernel *kernel; /* NULL: the running one */

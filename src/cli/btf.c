@@ -72,19 +72,22 @@ static int add_entry(struct job *job, const struct ab_kernel *kernel, void *btf,
 	return 0;
 }
 
-/* "dir/5.10.0-8-amd64.btf" has the types of 5.10.0-8-amd64. */
+/* "dir/5.10.0-8-amd64.btf" has the types of 5.10.0-8-amd64; the running kernel's say of which. */
 static int add_file(struct job *job, const char *path, struct ab_error *err)
 {
 	AB_OPTS(ab_min_opts, opts, .types = path);
 	const char *base = path_base(path);
 	size_t n = strlen(base) - (str_ends(base, ".btf") ? 4 : 0), size;
+	bool is_running = !strcmp(path, KERNEL_BTF);
 	struct ab_kernel kernel = { .arch = ab_min_running()->arch, .distribution = "", .flavour = "", .module = "" };
-	_free_ char *release = strndup(base, n), *source = NULL;
+	_free_ char *release = is_running ? strdup(ab_min_running()->release) : strndup(base, n), *source = NULL;
 	void *btf = NULL;
 	int r = release ? ab_min_find(job->min, &opts, &btf, &size, &source, err) : ab_fail_memory(err);
 
 	if (r < 0)
 		return r;
+	if (is_running)
+		kernel = *ab_min_running();
 	kernel.release = release;
 	r = add_entry(job, &kernel, btf, size, err);
 	if (r == 0) {
@@ -260,6 +263,9 @@ static int run_min(struct cli *cli, struct ab_error *err)
 	if (job.opts->btf.count && (job.opts->pack || job.opts->kernels))
 		return ab_fail(err, AB_ERROR_USAGE, -EINVAL,
 			       "btf: '--btf' names kernels by files, '--pack' and '--kernels' in a pack: choose one");
+	if (str_ends(cli->operands[1], ".c"))
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL,
+			       "'%s' is source: make an object with 'anybpf build', and minimize types for that", cli->operands[1]);
 	r = file_read(cli->operands[1], OBJECT_LIMIT, &object, &size, err);
 	if (!r) {
 		r = ab_min_new(object, size, &job.min, err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /* Types named by --btf, put into memory as a file, so that a path is all that anything else has to know. */
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "btf_file.h"
 #include "remote.h"
@@ -32,13 +33,14 @@ int btf_file_whole(struct cli *cli, const char *name, const char *pack, struct b
 	AB_OPTS(ab_min_opts, opts, .types = without_auto(name), .pack = pack);
 	_free_ char *source = NULL;
 	_free_ void *btf = NULL;
+	struct stat st;
 	size_t size;
 	int r;
 
 	*ret = NO_BTF_FILE;
 	if (!name && access(KERNEL_BTF, F_OK) == 0)
 		return 0;
-	if (name && access(name, F_OK) == 0 && !ab_is_pack(name)) {
+	if (name && stat(name, &st) == 0 && !S_ISDIR(st.st_mode) && !ab_is_pack(name)) {
 		ret->path = name;
 		return 0;
 	}

@@ -43,8 +43,8 @@ static const struct opt options[] = {
 	{ "only", 0, OPT_LIST, O(only), "PROG", "leave all other programs out (repeatable)" },
 	{ "skip", 0, OPT_LIST, O(skip), "PROG", "leave this program out (repeatable)" },
 	{ "set", 's', OPT_LIST, O(set), "NAME=VALUE", "set a parameter; the same as --NAME VALUE (repeatable)" },
-	{ "btf", 0, OPT_STRING, O(btf), "FILE|KERNEL|auto", "the kernel's types: a file with BTF, a pack, or a kernel of the "
-	  "pack; auto: as if the kernel had none, from the object, the cache or a pack", HINT_FILE },
+	{ "btf", 0, OPT_STRING, O(btf), "FILE|KERNEL|auto", "the kernel's types: a file with BTF, a directory with RELEASE.btf, "
+	  "a pack, or a kernel of the pack; auto: as if the kernel had none, from the object, the cache or a pack", HINT_FILE },
 	SERVER_OPTION("compile on, and get types that this kernel lacks from,", O(server)),
 	{ "define", 'D', OPT_LIST, O(defines), "NAME[=VALUE]", "define a macro when compiling (repeatable)",
 	  .needs_compiler = true },

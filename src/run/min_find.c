@@ -162,10 +162,24 @@ static int take_file(struct find *f, const char *path)
 	return r < 0 ? r : 1;
 }
 
-/* What was named: a pack, a file with types, or a kernel of the packs in the usual places. */
+/* Where files are named as `anybpf btf min` names them. */
+static int take_from_directory(struct find *f)
+{
+	_text_ struct text path = {};
+
+	text_printf(&path, "%s%s%s.btf", f->types, str_ends(f->types, "/") ? "" : "/", f->kernel->release);
+	if (path.failed)
+		return ab_fail_memory(f->err);
+	if (access(path.p, F_OK) == 0)
+		return take_file(f, path.p);
+	note_tried(f, path.p);
+	return fail_none(f);
+}
+
+/* What was named: a pack, a file with types, a directory of such, or a kernel of the packs in the usual places. */
 static int take_named(struct find *f)
 {
-	struct stat st;
+	struct stat st = {};
 	bool is_file = stat(f->types, &st) == 0 || *f->types == '/' || *f->types == '.';
 	int r;
 
@@ -175,6 +189,8 @@ static int take_named(struct find *f)
 				       "'%s' is no file, and there is no pack that could have such a kernel (%s)", f->types,
 				       f->tried.p ? f->tried.p : "none looked for");
 	}
+	if (S_ISDIR(st.st_mode))
+		return take_from_directory(f);
 	if (!ab_is_pack(f->types))
 		return take_file(f, f->types);
 	note_tried(f, f->types);
