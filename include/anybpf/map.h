@@ -68,6 +68,15 @@ AB_API int ab_map_update(const struct ab_map *map, const void *key, const void *
 AB_API int ab_map_delete(const struct ab_map *map, const void *key, struct ab_error *err);
 
 /*
+ * The same for `count` entries, whose keys stand one behind the other, as do their values of ab_map_value_bytes() each: with one
+ * system call where the kernel has batches, and with one for each entry elsewhere. The first entry that fails ends it; those before
+ * it are done, and *done says how many, also on failure; it may be NULL. Errors: as for one entry. Lookups: ab_map_iterate().
+ */
+AB_API int ab_map_update_batch(const struct ab_map *map, const void *keys, const void *values, size_t count, uint64_t flags,
+			       size_t *done, struct ab_error *err);
+AB_API int ab_map_delete_batch(const struct ab_map *map, const void *keys, size_t count, size_t *done, struct ab_error *err);
+
+/*
  * Calls `each` for every entry, in the kernel's order, until it returns non-zero, which is then returned. `value` has
  * ab_map_value_bytes(). Uses batched lookups where the kernel has them. `clear`: the entries seen are deleted (arrays are
  * zeroed). Returns the number of entries. Entries that come or go meanwhile may or may not be seen; none is seen twice in

@@ -114,8 +114,8 @@ static void make_format(struct ab_map *map)
 	if (!type && tag)
 		ab_object_warn(map->object, "events of '%s' stay bytes: the object's BTF has no '%s'", name, tag);
 	else if (!type)
-		ab_object_warn(map->object, "events of '%s' stay bytes: nothing says their type: AB_EVENTS() in the source does, or "
-			       "--event '%s=struct NAME'", name, name);
+		ab_object_warn(map->object, "events of '%s' stay bytes: nothing says their type: AB_EVENTS() in the source "
+			       "does, or --event '%s=struct NAME'", name, name);
 	else if (ab_format_make(map->object, map->object->btf, type, NULL, NULL, &map->event_format, &why) < 0)
 		ab_object_warn(map->object, "events of '%s' stay bytes: %s", name, why.msg);
 	ab_error_clear(&why);

@@ -350,7 +350,8 @@ const struct feature_row ab_kernel_rows[] = {
 	KERNEL("kernel_reads", probe_kernel_reads, NEED_LOAD, 0,
 	       "programs may not read kernel memory: lockdown mode 'confidentiality'"),
 	KERNEL("btf", probe_btf, NEED_NOTHING, 0,
-	       "needs CONFIG_DEBUG_INFO_BTF=y, and /sys mounted; else give this kernel's types with --btf PATH, or name a server that has them"),
+	       "needs CONFIG_DEBUG_INFO_BTF=y, and /sys mounted; else give this kernel's types with --btf PATH, or name a "
+	       "server that has them"),
 	KERNEL("jit", probe_jit, NEED_NOTHING, 0,
 	       "needs CONFIG_BPF_JIT=y, and sysctl net.core.bpf_jit_enable=1: programs are interpreted"),
 	KERNEL("tracefs", probe_tracefs, NEED_NOTHING, 0, "mount -t tracefs tracefs /sys/kernel/tracing"),

@@ -261,6 +261,57 @@ int ab_map_delete(const struct ab_map *map, const void *key, struct ab_error *er
 	return bpf_map_delete_elem(ab_map_fd(map), key) < 0 ? fail_map(map, -errno, "deleted from", err) : 0;
 }
 
+/* ---- many entries ---- */
+
+/* How many entries the kernel's batches did; that of a failing call is as it was given if it failed before the first. */
+static size_t write_batches(const struct ab_map *map, const uint8_t *keys, const uint8_t *values, size_t count, uint64_t flags)
+{
+	LIBBPF_OPTS(bpf_map_batch_opts, opts, .elem_flags = flags);
+	size_t key_size = ab_map_key_size(map), bytes = ab_map_value_bytes(map), at = 0;
+	int fd = ab_map_fd(map), r = 0;
+
+	while (!r && at < count) {
+		uint32_t wanted = (uint32_t)MIN(count - at, (size_t)1 << 20), n = wanted;
+
+		r = values ? bpf_map_update_batch(fd, keys + at * key_size, values + at * bytes, &n, &opts) :
+			     bpf_map_delete_batch(fd, keys + at * key_size, &n, &opts);
+		if (!r || n < wanted)
+			at += r ? n : wanted;
+	}
+	return at;
+}
+
+/* What batches leave is done one by one: by kernels without them, with flags that they refuse, and to hear why an entry fails. */
+static int write_entries(const struct ab_map *map, const uint8_t *keys, const uint8_t *values, size_t count, uint64_t flags,
+			 size_t *done, struct ab_error *err)
+{
+	size_t key_size = ab_map_key_size(map), bytes = ab_map_value_bytes(map);
+	size_t at = ab_map_fd(map) < 0 ? 0 : write_batches(map, keys, values, count, flags);
+	int r = 0;
+
+	for (; at < count; at++) {
+		const uint8_t *key = keys + at * key_size;
+
+		r = values ? ab_map_update(map, key, values + at * bytes, flags, err) : ab_map_delete(map, key, err);
+		if (r < 0)
+			break;
+	}
+	if (done)
+		*done = at;
+	return r;
+}
+
+int ab_map_update_batch(const struct ab_map *map, const void *keys, const void *values, size_t count, uint64_t flags, size_t *done,
+			struct ab_error *err)
+{
+	return write_entries(map, keys, values, count, flags, done, err);
+}
+
+int ab_map_delete_batch(const struct ab_map *map, const void *keys, size_t count, size_t *done, struct ab_error *err)
+{
+	return write_entries(map, keys, NULL, count, 0, done, err);
+}
+
 /* ---- all entries ---- */
 
 struct walk {

@@ -83,6 +83,50 @@ TEST(reads_and_writes_entries)
 	ab_object_close(object);
 }
 
+TEST(writes_and_deletes_many)
+{
+	struct ab_object *object = load_maps();
+	struct ab_map *table = find(object, "table"), *per_cpu = find(object, "per_cpu_array"), *array = find(object, "array");
+	static uint32_t keys[5001];
+	static uint64_t values[5001];
+	uint64_t got = 0, *cpus = calloc(4, ab_map_value_bytes(per_cpu));
+	struct ab_error err = {};
+	size_t done = 77;
+
+	for (uint32_t i = 0; i < 5001; i++) {
+		keys[i] = i;
+		values[i] = i + 3;
+	}
+	ASSERT_OK(ab_map_update_batch(table, keys, values, 0, BPF_ANY, &done, &err), err);
+	ASSERT_INT(done, 0);
+	ASSERT_OK(ab_map_update_batch(table, keys, values, 10, BPF_NOEXIST, &done, &err), err); /* a flag that batches refuse */
+	ASSERT_INT(ab_map_update_batch(table, keys + 5, values, 10, BPF_NOEXIST, &done, &err), -EEXIST);
+	ASSERT_INT(done, 0);
+	ab_error_clear(&err);
+	ASSERT_INT(ab_map_update_batch(table, keys, values, 5001, BPF_ANY, &done, &err), -E2BIG); /* one too many */
+	ASSERT_INT(err.kind, AB_ERROR_LIMIT);
+	ASSERT_INT(done, 5000);
+	ab_error_clear(&err);
+	ASSERT_OK(ab_map_lookup(table, &keys[4999], &got, &err), err);
+	ASSERT_INT(got, 5002);
+	ASSERT_OK(ab_map_delete_batch(table, keys, 4000, NULL, &err), err);
+	keys[4500] = 3;
+	ASSERT_INT(ab_map_delete_batch(table, keys + 4000, 1000, &done, &err), -ENOENT);
+	ASSERT_INT(done, 500);
+	ab_error_clear(&err);
+	ASSERT_INT(ab_map_delete_batch(array, keys, 1, &done, &err) < 0, 1);
+	ASSERT_INT(done, 0);
+	ab_error_clear(&err);
+	for (size_t i = 0; i < 4 * ab_map_cpu_count(per_cpu); i++)
+		cpus[i] = i;
+	ASSERT_OK(ab_map_update_batch(per_cpu, keys, cpus, 4, BPF_ANY, &done, &err), err);
+	memset(cpus, 0xff, ab_map_value_bytes(per_cpu));
+	ASSERT_OK(ab_map_lookup(per_cpu, &keys[3], cpus, &err), err);
+	ASSERT_INT(cpus[0], 3 * ab_map_cpu_count(per_cpu));
+	free(cpus);
+	ab_object_close(object);
+}
+
 static int add_up(const void *key, const void *value, void *ctx)
 {
 	((uint64_t *)ctx)[0] += *(const uint32_t *)key;
