@@ -7,7 +7,7 @@ import pytest
 
 from live import BUILD
 
-WORDS = {2: "refused", 5: "not found", 7: "unsupported", 12: "limit"}
+WORDS = {2: "refused", 5: "not found", 8: "unsupported", 11: "format", 12: "limit"}
 
 
 class Error(Structure):
