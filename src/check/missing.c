@@ -23,6 +23,16 @@ static bool is_continued(const char *a, size_t n, const char *b, size_t m)
 	return m > n + 1 && b[n] == '_' && !memcmp(a, b, n) && memchr(a, '_', n) && !memchr(b + n + 1, '_', m - n - 1);
 }
 
+/* Whether two neighbours are exchanged: "sched_swtich". */
+static bool is_swapped(const char *a, const char *b, size_t n)
+{
+	size_t i = 0;
+
+	while (i < n && a[i] == b[i])
+		i++;
+	return i + 1 < n && a[i] == b[i + 1] && a[i + 1] == b[i] && !memcmp(a + i + 2, b + i + 2, n - i - 2);
+}
+
 enum ab_check_like ab_check_likeness(const char *wanted, const char *name)
 {
 	const char *a, *b;
@@ -32,6 +42,8 @@ enum ab_check_like ab_check_likeness(const char *wanted, const char *name)
 		return LIKE_SAME;
 	if (is_continued(a, n, b, m))
 		return LIKE_BEGINNING;
+	if (n == m && n > 3 && is_swapped(a, b, n))
+		return LIKE_SPELLING;
 	return n > 5 && (m > n ? m - n : n - m) < 2 && str_distance(wanted, name, 1) <= 1 ? LIKE_SPELLING : LIKE_NOT;
 }
 

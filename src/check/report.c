@@ -296,8 +296,8 @@ static void add_version(const struct ab_kernel *a, const struct ab_kernel *b, st
 }
 
 /*
- * "all", "all before 5.5", "all since 6.2", "all from 5.4 to 5.10", if they are that of those that the sentence may be
- * about.
+ * "all", "all before 5.5", "all since 6.2", "all from 5.4 to 5.10", "all of 5.10", if they are that of those that the
+ * sentence may be about.
  */
 static bool say_range(const struct saying *s, struct text *out)
 {
@@ -326,10 +326,14 @@ static bool say_range(const struct saying *s, struct text *out)
 	text_printf(out, "%s%s", "all", s->what ? " of " : "");
 	text_puts(out, s->what ? s->what : "");
 	if (before < n && after < n) {
-		text_puts(out, " from ");
+		bool is_series = compare_series(&k[first], &k[before]) && compare_series(&k[last], &k[after]) &&
+				 !compare_series(&k[first], &k[last]);
+
+		text_puts(out, is_series ? " of " : " from ");
 		add_version(&k[first], &k[before], out);
-		text_puts(out, " to ");
-		add_version(&k[last], &k[after], out);
+		text_puts(out, is_series ? "" : " to ");
+		if (!is_series)
+			add_version(&k[last], &k[after], out);
 	} else if (before < n) {
 		text_puts(out, " since ");
 		add_version(&k[first], &k[before], out);
@@ -359,6 +363,24 @@ static bool say_shared(struct saying *s, uint32_t some, struct text *out)
 	return false;
 }
 
+/* "all but 5.4.10", if those are few. */
+static bool say_others(const struct saying *s, size_t n, struct text *out)
+{
+	const size_t few = 3;
+	uint32_t others[4];
+	size_t n_others = 0;
+
+	for (size_t i = 0; i < s->report->n_kernels && n_others <= few; i++)
+		if (is_checked(s, i) && !s->in[i])
+			others[n_others++] = i;
+	if (n_others > few || n_others >= n)
+		return false;
+	text_puts(out, "all but ");
+	for (size_t i = 0; i < n_others; i++)
+		text_printf(out, "%s%s", i ? ", " : "", s->report->kernels[others[i]].release);
+	return true;
+}
+
 void ab_check_say_kernels(const struct ab_check_report *report, size_t object, const uint32_t *kernels, size_t n,
 			  struct text *out)
 {
@@ -373,6 +395,9 @@ void ab_check_say_kernels(const struct ab_check_report *report, size_t object, c
 	for (size_t i = 0; i < n; i++)
 		in[kernels[i]] = 1;
 	if (n > 1 && (say_range(&s, out) || say_shared(&s, kernels[0], out)))
+		return;
+	s.what = NULL;
+	if (say_others(&s, n, out))
 		return;
 	for (size_t i = 0; i < shown; i++)
 		text_printf(out, "%s%s", i ? ", " : "", report->kernels[kernels[i]].release);

@@ -129,6 +129,10 @@ TEST(names_of_functions_that_are_alike)
 		{ "kfree", "kfree_skb", LIKE_NOT },
 		{ "vfs_reed", "vfs_read", LIKE_SPELLING },
 		{ "open", "oven", LIKE_NOT },
+		{ "sched_swtich", "sched_switch", LIKE_SPELLING },
+		{ "taks", "task", LIKE_SPELLING },
+		{ "tsa", "tas", LIKE_NOT },
+		{ "shced_swtich", "sched_switch", LIKE_NOT },
 		{ "_", "__", LIKE_SAME },
 		{ "", "x", LIKE_NOT },
 		{ "tcp_sendmsg", "tcp_sendmsg_", LIKE_SPELLING },
@@ -387,13 +391,29 @@ TEST(kernels_in_words)
 		{ "......!!", "all since 6.1" },
 		{ ".!!!!!..", "all from 5.4 to 5.10" },
 		{ "!!......", "all before 5.4.10" },
+		{ ".!!!....", "all of 5.4" },
 		{ "...!!..!", "all of aarch64" },
 		{ "...!!...", "all of aarch64 before 6.1" },
 		{ "!!!..!..", "all of x86_64 before 6.1" },
 		{ "!..!..!.", "4.19.0, 5.4.10, 6.1.0" },
-		{ "!.!!.!!.", "4.19.0, 5.4.10, 5.4.10 and 2 more" },
+		{ "!.!!.!!.", "all but 5.4.1, 5.10.0, 6.1.0" },
+		{ "!!!.!!!!", "all but 5.4.10" },
+		{ ".!..!.!.", "5.4.1, 5.10.0, 6.1.0" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
 		ASSERT_STR(say(kernels, rows[i].fails, ARRAY_SIZE(kernels)), rows[i].words);
+}
+
+TEST(many_kernels_in_words)
+{
+	static const struct ab_kernel kernels[] = {
+		K("5.1", "x86_64", ""), K("5.2", "x86_64", ""), K("5.3", "x86_64", ""),
+		K("5.4", "x86_64", ""), K("5.5", "x86_64", ""), K("5.6", "x86_64", ""),
+		K("5.7", "x86_64", ""), K("5.8", "x86_64", ""), K("5.9", "x86_64", ""),
+	};
+
+	ASSERT_STR(say(kernels, "!.!.!.!.!", ARRAY_SIZE(kernels)), "5.1, 5.3, 5.5 and 2 more");
+	ASSERT_STR(say(kernels, "!.!.!.!!!", ARRAY_SIZE(kernels)), "all but 5.2, 5.4, 5.6");
+	ASSERT_STR(say(kernels, ".!.!.!...", ARRAY_SIZE(kernels)), "5.2, 5.4, 5.6");
 }
