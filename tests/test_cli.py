@@ -589,6 +589,26 @@ def test_nohup_is_heeded(objects):
     assert "70001" in ended.call(70001).end()[1]
 
 
+@needs_root
+@pytest.mark.parametrize("name, args, message", [
+    ("events", ["--cpu", "0"], "warning: --cpu has no effect: 'events' has no program of a perf event"),
+    ("events", ["-D", "X=1"], "warning: --define has no effect: "),
+    ("events", ["--include", "/usr"], "warning: --include has no effect: "),
+    ("trace", [], "nothing will be printed: 'trace' has no events and no maps to show; --trace shows what bpf_printk() says"),
+    ("trace", ["--trace"], "attached 1 program"),
+])
+def test_what_has_no_effect_is_said(objects, name, args, message):
+    done = anybpf("run", objects / f"{name}.bpf.o", *args, "-d", "0.1")
+    assert done.returncode == 0 and message in done.stderr, done.stderr
+    assert ("nothing will be printed" in done.stderr) == message.startswith("nothing")
+
+
+@pytest.mark.parametrize("option", ["flamegraph", "folded"])
+def test_stacks_are_asked_of_who_has_them(objects, tmp_path, option):
+    done = anybpf("run", objects / "events.bpf.o", f"--{option}", tmp_path / "out")
+    assert done.returncode == 2 and f"option '--{option}' is about stacks, and 'events' has no map of them" in done.stderr
+
+
 # ---- run: targets ----
 
 

@@ -223,6 +223,17 @@ static int set_pid(struct run *run, struct ab_error *err)
 	return r;
 }
 
+static void check_cpu(struct run *run)
+{
+	static const char *const by_cpu[] = { "perf_event", NULL };
+	bool used = run->opts->cpu < 0;
+
+	for (size_t i = 0; i < ab_object_program_count(run->object); i++)
+		used |= has_section(ab_object_program(run->object, i), by_cpu);
+	if (!used)
+		run_warn(run, "--cpu has no effect: '%s' has no program of a perf event", ab_object_name(run->object));
+}
+
 static int set_params(struct run *run, struct ab_error *err)
 {
 	for (size_t i = 0; i < run->opts->set.count; i++) {
@@ -247,6 +258,7 @@ static int prepare(struct run *run, struct ab_error *err)
 	const struct run_opts *opts = run->opts;
 	int r;
 
+	check_cpu(run);
 	if ((r = set_pid(run, err)) < 0 || (r = set_params(run, err)) < 0 || (r = choose_programs(run, err)) < 0 ||
 	    (r = set_targets(run, err)) < 0 || (r = set_event_types(run, err)) < 0 ||
 	    (r = run_check_maps(run, err)) < 0 || (r = run_check_sort(run, err)) < 0)
@@ -310,6 +322,9 @@ static int start(struct run *run, struct ab_error *err)
 		return r;
 	if (run->opts->interval && !run->iterators && !run_shows_maps(run))
 		run_warn(run, "--interval has no effect: no map is printed");
+	if (!run->channel_count && !run->iterators && !run->opts->trace && !run->flame && !run->cli->quiet && !run_shows_maps(run))
+		cli_say(NULL, "nothing will be printed: '%s' has no events and no maps to show; --trace shows what bpf_printk() says",
+			ab_object_name(run->object));
 	return 0;
 }
 

@@ -30,6 +30,9 @@ int run_open_flame(struct run *run, struct ab_error *err)
 
 	if (!run->opts->flamegraph && !run->opts->folded)
 		return 0;
+	if (!run_has_stacks(run))
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "option '--%s' is about stacks, and '%s' has no map of them",
+			       run->opts->flamegraph ? "flamegraph" : "folded", ab_object_name(run->object));
 	r = check_writable(run->opts->flamegraph, err);
 	if (r == 0)
 		r = check_writable(run->opts->folded, err);
