@@ -350,6 +350,16 @@ def test_what_goes_wrong_is_reported_skipped_and_retried(crawl):
     assert lines[-1]["done"] == 2 and lines[-1]["failed"] == 4 and {line["status"] for line in lines[:-1]} == {"failed"}
 
 
+def test_lists_that_fail_are_told_apart_from_packages(crawl):
+    crawl.deb("6.1.0-1-amd64")
+    crawl.publish()
+    crawl.sources(crawl.debian(), crawl.debian(name="other", suites=["never-was"]))
+    assert crawl(status=1)["sources_failed"] == 1 and crawl.summary["failed"] == 0
+    said = subprocess.run([BUILD / "anybpf", "hub", "status", "--pack", crawl.pack], check=True, capture_output=True, text=True).stderr
+    assert "other: never-was: " in said and "tried again with the next crawl" in said
+    assert said.endswith("1 packages read, 0 without types, 0 failed, 1 list failed\n")
+
+
 def test_downloads_go_on_where_they_ended(crawl):
     file = crawl.deb("6.1.0-50-amd64", content=kernels.deb({"a": os.urandom(400000), "boot/vmlinuz-6.1.0-50-amd64": crawl.images("6.1.0-50-amd64")}))
     crawl.publish()

@@ -142,7 +142,21 @@ static int default_path(const char *given, const char *pack, const char *suffix,
 	return *ret_path ? 0 : ab_fail_memory(err);
 }
 
-static void show_summary(struct hub_run *run, const struct ab_crawl_result *result)
+static void say_summary(struct hub_run *run, const struct ab_crawl_result *result, bool is_crawl)
+{
+	_text_ struct text t = {};
+
+	if (is_crawl)
+		text_printf(&t, "%zu kernels listed, %zu done before or not due again, ", result->listed, result->skipped);
+	text_printf(&t, "%zu packages read, %zu without types, %zu failed", result->done, result->none, result->failed);
+	if (result->sources_failed)
+		text_printf(&t, ", %zu list%s failed", result->sources_failed, result->sources_failed == 1 ? "" : "s");
+	if (is_crawl)
+		text_printf(&t, "; %zu kernels added, %.1f MB fetched", run->added, result->fetched / 1e6);
+	cli_say(NULL, "%s", t.p ? t.p : "");
+}
+
+static void show_summary(struct hub_run *run, const struct ab_crawl_result *result, bool is_crawl)
 {
 	const struct {
 		const char *name;
@@ -160,12 +174,7 @@ static void show_summary(struct hub_run *run, const struct ab_crawl_result *resu
 	clear_progress(run);
 	if (!run->cli->json) {
 		if (!run->cli->quiet)
-			cli_say(NULL,
-				"%zu kernels listed, %zu done before, %zu packages read, %zu without types, %zu "
-				"failed; %zu kernels added, "
-				"%.1f MB fetched",
-				result->listed, result->skipped, result->done, result->none, result->failed, run->added,
-				result->fetched / 1e6);
+			say_summary(run, result, is_crawl);
 		return;
 	}
 	json_open(&j, '{');
@@ -203,7 +212,7 @@ int hub_crawl(struct hub_run *run, const char *sources, struct ab_error *err)
 	run->writer = NULL;
 	if (r < 0)
 		return r;
-	show_summary(run, &result);
+	show_summary(run, &result, true);
 	return result.failed || result.sources_failed || stop_asked ? 1 : 0;
 }
 
@@ -220,6 +229,6 @@ int hub_status(struct hub_run *run, struct ab_error *err)
 		r = ab_crawl_status(state, show_event, run, &result, err);
 	if (r < 0)
 		return r;
-	show_summary(run, &result);
+	show_summary(run, &result, false);
 	return 0;
 }

@@ -197,12 +197,17 @@ int ab_state_note(struct state *s, const char *id, const char *source, const cha
 
 static void count_rest(struct state *s, struct ab_crawl_result *result)
 {
-	sqlite3_stmt *stmt = prepare(s, "SELECT status, count(*) FROM package GROUP BY status", NULL, NULL);
+	sqlite3_stmt *stmt = prepare(s, "SELECT CASE WHEN id LIKE 'list %' THEN 'list' ELSE status END AS what, count(*) "
+				     "FROM package GROUP BY what", NULL, NULL);
 
 	while (stmt && sqlite3_step(stmt) == SQLITE_ROW) {
 		const char *status = (const char *)sqlite3_column_text(stmt, 0);
 		size_t n = sqlite3_column_int64(stmt, 1);
 
+		if (!strcmp(status, "list")) {
+			result->sources_failed = n;
+			continue;
+		}
 		result->listed += n;
 		if (!strcmp(status, "done"))
 			result->done = n;
@@ -219,7 +224,8 @@ static int each_failed(struct state *s, void (*event)(void *ctx, const struct ab
 {
 	sqlite3_stmt *stmt = prepare(
 		s,
-		"SELECT source, name, version, error, retry_at FROM package WHERE status = 'failed' ORDER BY updated",
+		"SELECT source, name, version, error, CASE WHEN id LIKE 'list %' THEN 0 ELSE retry_at END "
+		"FROM package WHERE status = 'failed' ORDER BY updated",
 		NULL, err);
 
 	if (!stmt)
