@@ -10,12 +10,14 @@ static const char unknown_advice[] = "this kernel does not have it";
 
 /*
  * Each helper is tried with all of the first HELPER_TYPES_ALWAYS; with the others, only until one may call it and only if
- * none of the first may. `function`: what programs of the type have to be tied to.
+ * none of the first may. `target`: the function that programs of the type have to be tied to, or the struct whose `member` they
+ * implement.
  */
 static const struct helper_type {
 	enum bpf_prog_type type;
 	enum bpf_attach_type attach;
-	const char *name, *function;
+	const char *name, *target, *member;
+	bool sleepable;
 } helper_types[] = {
 	{ BPF_PROG_TYPE_KPROBE, 0, "kprobe", NULL },
 	{ BPF_PROG_TYPE_TRACEPOINT, 0, "tracepoint", NULL },
@@ -26,7 +28,7 @@ static const struct helper_type {
 	{ BPF_PROG_TYPE_CGROUP_SKB, 0, "cgroup_skb", NULL },
 	{ BPF_PROG_TYPE_TRACING, BPF_TRACE_ITER, "iter", "bpf_iter_task" },
 	{ BPF_PROG_TYPE_LSM, BPF_LSM_MAC, "lsm", "bpf_lsm_bprm_committed_creds" },
-	{ BPF_PROG_TYPE_SYSCALL, 0, "syscall", NULL },
+	{ BPF_PROG_TYPE_SYSCALL, 0, "syscall", NULL, .sleepable = true },
 	{ BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_INET4_CONNECT, "cgroup_sock_addr", NULL },
 	{ BPF_PROG_TYPE_SOCK_OPS, 0, "sock_ops", NULL },
 	{ BPF_PROG_TYPE_SK_SKB, 0, "sk_skb", NULL },
@@ -39,6 +41,10 @@ static const struct helper_type {
 	{ BPF_PROG_TYPE_LWT_XMIT, 0, "lwt_xmit", NULL },
 	{ BPF_PROG_TYPE_LWT_SEG6LOCAL, 0, "lwt_seg6local", NULL },
 	{ BPF_PROG_TYPE_LIRC_MODE2, 0, "lirc_mode2", NULL },
+	/* What 5.10 lets call bpf_copy_from_user() and bpf_d_path(), and any kernel bpf_tcp_send_ack(). */
+	{ BPF_PROG_TYPE_LSM, BPF_LSM_MAC, "lsm.s", "bpf_lsm_bprm_committed_creds", .sleepable = true },
+	{ BPF_PROG_TYPE_TRACING, BPF_TRACE_FENTRY, "fentry", "dentry_open" },
+	{ BPF_PROG_TYPE_STRUCT_OPS, 0, "struct_ops", "tcp_congestion_ops", "ssthresh" },
 };
 #define HELPER_TYPES_ALWAYS 7
 
@@ -46,26 +52,37 @@ static const struct helper_type {
 #define HELPER_NAME(name) #name
 static const char *const helpers[] = { __BPF_FUNC_MAPPER(HELPER_NAME) };
 
+static int find_member(const struct btf *btf, int id, const char *name)
+{
+	const struct btf_type *type = btf__type_by_id(btf, id);
+
+	for (int i = 0; type && i < btf_vlen(type); i++)
+		if (!strcmp(btf__str_by_offset(btf, btf_members(type)[i].name_off), name))
+			return i;
+	return -ENOENT;
+}
+
 /* Loads a program for type `t`; 0 when this kernel has nothing to tie it to. */
 static int load_helper_type(struct probe *p, size_t t, const struct bpf_insn *insns, size_t n, char *log, size_t log_size)
 {
 	const struct helper_type *type = &helper_types[t];
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = type->attach, .log_buf = log, .log_size = log_size,
-		    .log_level = log ? 1 : 0);
-	int id = type->function ? ab_probe_btf_id(p, type->function, BTF_KIND_FUNC) : 0;
+		    .log_level = log ? 1 : 0, .prog_flags = type->sleepable ? BPF_F_SLEEPABLE : 0);
+	int id = type->target ? ab_probe_btf_id(p, type->target, type->member ? BTF_KIND_STRUCT : BTF_KIND_FUNC) : 0;
+	int member = id > 0 && type->member ? find_member(p->btf, id, type->member) : 0;
 
-	if (id < 0)
+	if (id < 0 || member < 0)
 		return 0;
 	opts.attach_btf_id = id;
-	if (type->type == BPF_PROG_TYPE_SYSCALL)
-		opts.prog_flags = BPF_F_SLEEPABLE;
+	if (type->member)
+		opts.expected_attach_type = member;
 	return ab_probe_load(p, type->type, insns, n, &opts);
 }
 
 /* A type that cannot load a program without helpers answers nothing about them. */
 static bool is_usable(struct probe *p, size_t t)
 {
-	struct bpf_insn insns[] = { MOV_IMM(BPF_REG_0, helper_types[t].attach == BPF_TRACE_ITER ? 0 : 1), EXIT() };
+	struct bpf_insn insns[] = { MOV_IMM(BPF_REG_0, helper_types[t].type == BPF_PROG_TYPE_TRACING ? 0 : 1), EXIT() };
 
 	return close_yes(load_helper_type(p, t, insns, ARRAY_SIZE(insns), NULL, 0)) > 0;
 }

@@ -301,6 +301,40 @@ def test_survey(lab, kernel, tmp_path):
     assert len(features) > 50
 
 
+# Which are there depends on more than the types that check looks at: Debian's kernels are configured without.
+CONFIGURED = {"override_return", "rc_repeat", "rc_keydown", "rc_pointer_rel"}
+ASKS = '#include "anybpf.bpf.h"\nchar LICENSE[] SEC("license") = "GPL";\n'
+ASKS_MAP = ASKS + 'struct { __uint(type, %d); __uint(max_entries, 4096); __type(key, u32); __type(value, u32); } m SEC(".maps");\n' \
+                  'SEC("raw_tp/sched_switch") int p(void *c) { u32 k = 0; return bpf_map_delete_elem(&m, &k); }\n'
+ASKS_HELPER = 'SEC("?raw_tp/sched_switch") int h_%s(void *ctx) { return ((long (*)(void))%d)(); }\n'
+
+
+@pytest.mark.skipif(not SPECS, reason="KERNELS names no kernels")
+def test_surveys_judge_check(lab, tmp_path):
+    """What `anybpf check` believes of each helper and type of map from a kernel's types is what the booted kernel says of itself."""
+    lab("lab", "survey", "--kernels", ",".join(SPECS), "--output", tmp_path / "db")
+    rows = [json.loads(line) for line in (tmp_path / "db").read_text().splitlines()]
+    lab("pack", "add", tmp_path / "pack", *{path for spec in SPECS for _, path in lab.fetch(spec)})
+
+    def ask(name, source):
+        (tmp_path / f"{name}.bpf.c").write_text(source)
+        lab("build", tmp_path / f"{name}.bpf.c", "-o", tmp_path / f"{name}.bpf.o", "-q")
+        return tmp_path / f"{name}.bpf.o"
+
+    helpers, maps = ([f["name"] for f in rows[0]["doctor"]["features"] if f["group"] == group] for group in ("helper", "map"))
+    assert len(helpers) > 200 and len(maps) > 30
+    objects = [ask("helpers", ASKS + "".join(ASKS_HELPER % (name, i) for i, name in enumerate(helpers, 1)))]
+    objects += [ask(name, ASKS_MAP % i) for i, name in enumerate(maps, 1) if name != "struct_ops"]
+    report = json.loads(lab("check", *objects, "--pack", tmp_path / "pack", "--json", status=None).stdout)
+    assert len(report["kernels"]) == len(rows)
+    for i, kernel in enumerate(report["kernels"]):
+        [doctor] = [row["doctor"] for row in rows if row["release"] == kernel["release"]]
+        surveyed = {(f["group"], f["name"]) for f in doctor["features"] if f["state"] == "no" and f["group"] in ("helper", "map")}
+        checked = {("helper", r["program"][2:]) for r in report["objects"][0]["reasons"] if i in r["kernels"]}
+        checked |= {("map", pathlib.Path(o["file"]).name[:-6]) for o in report["objects"][1:] if o["verdicts"][i] == "fails"}
+        assert surveyed - {("helper", name) for name in CONFIGURED} == checked, kernel["release"]
+
+
 @pytest.mark.skipif(not shutil.which("qemu-system-aarch64"), reason="needs qemu-system-aarch64")
 @pytest.mark.skipif(not (BUILD / "src/lab/anybpf-static-arm64").exists(),
                     reason="'make static' makes no anybpf-static-arm64 without what 'scripts/deps --lab' installs")
