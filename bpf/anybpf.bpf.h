@@ -5,8 +5,8 @@
  *	#include "anybpf.bpf.h"
  *
  *	struct event { u32 pid; char comm[16]; char file[64]; };
- *	AB_EVENTS(events, struct event);			an event channel on any kernel
- *	AB_TARGET_PID(target_pid);				an option: anybpf run x.bpf.c --pid 42
+ *	AB_EVENTS(events, struct event);			// an event channel on any kernel
+ *	AB_TARGET_PID(target_pid);				// an option: anybpf run x.bpf.c --pid 42
  *
  *	SEC("tracepoint/syscalls/sys_enter_openat")
  *	int open_enter(struct trace_event_raw_sys_enter *ctx)

@@ -73,6 +73,17 @@ def test_every_macro_is_used():
 
 
 @needs_bpf
+def test_the_example_runs(tmp_path):
+    """What the header's first comment shows."""
+    comment = (ROOT / "bpf" / "anybpf.bpf.h").read_text().split("*/")[1]
+    source = tmp_path / "example.bpf.c"
+    source.write_text("".join(f"{line[3:]}\n" for line in comment.splitlines() if line.startswith(" *\t")))
+    with Run(source, "--pid", os.getpid()) as run:
+        open("/proc/self/comm").close()
+    assert "/proc/self/comm" in [e["file"] for e in run.events(pid=os.getpid())]
+
+
+@needs_bpf
 def test_macros_compute():
     libc = ctypes.CDLL(None)
     with Run(HEADER, "--pid", os.getpid(), "--word", "hi", "--map", "all") as run:

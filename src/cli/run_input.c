@@ -198,7 +198,8 @@ int run_open(struct run *run, const char *file, struct ab_error *err)
 		return open_source(run, file, NULL, 0, *name ? name : "source", err);
 	r = check_elf(file, err);
 	if (r == 0 && (run->opts->defines.count || run->opts->include_dirs.count))
-		run_warn(run, "--%s has no effect: '%s' is compiled already", run->opts->defines.count ? "define" : "include", file);
+		run_warn(run, "--%s has no effect: '%s' is compiled already",
+			 run->opts->defines.count ? "define" : "include", file);
 	if (r == 0)
 		r = remote_check_signature(file, err);
 	return r < 0 ? r : open_object(run, file, NULL, 0, NULL, err);
