@@ -6,6 +6,7 @@
  */
 #include <build/bundle.h>
 #include <build/compiler.h>
+#include <build/conditions.h>
 #include <build/internal.h>
 #include <build/protocol.h>
 #include <build/scan.h>
@@ -18,6 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void fuzz_source(const char *p, size_t n)
 {
 	const struct ab_build_file given = { "/nowhere/./y/../x.h", p, n };
+	struct conditions conditions = {};
 	struct scan s = { .given_only = true };
 	struct lexer l = lexer_start(p, n);
 	struct token t;
@@ -37,6 +39,13 @@ static void fuzz_source(const char *p, size_t n)
 		CHECK(ab_bundle_reach(bundle, &s.includes, &s.names, NULL) == 0);
 		CHECK(ab_bundle_write(bundle, 0, &s.names, &out, NULL) == 0);
 	}
+	ab_scan_clear(&s);
+	/* The same file by its conditions. */
+	s = (struct scan){ .given_only = true, .conditions = &conditions, .depth = SCAN_DEPTH - 2 };
+	CHECK(ab_scan_give(&s, &given, 1, NULL) == 0);
+	ab_scan_text(&s, "/nowhere/x.c", p, n, NULL);
+	CHECK(!conditions.depth);
+	ab_conditions_clear(&conditions);
 	ab_scan_clear(&s);
 }
 

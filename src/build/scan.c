@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * The identifiers of a program's own files: what the kernel header on demand is made from. Conditions are not evaluated, so
- * the set can be too large but never too small, but for names that the preprocessor pastes together.
+ * The identifiers of a program's own files: what the kernel header on demand is made from. All branches of conditions count (but
+ * those that scan.conditions passes over), so the set can be too large but never too small, but for names that the preprocessor
+ * pastes together.
  */
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "bundle.h"
+#include "conditions.h"
 #include "scan.h"
+
+#define READ_ONCE UINTPTR_MAX /* a file of the scan that says #pragma once */
 
 /* ---- tokens ---- */
 
@@ -292,21 +296,36 @@ static int find_include(const struct scan *s, const char *from, const char *name
 	return r;
 }
 
+/* What is included again may have other branches taken, unless it says that once is enough. */
+static bool is_read_again(struct scan *s, const struct strmap_entry *file)
+{
+	return s->conditions && file->value != READ_ONCE && s->conditions->scans < CONDITIONS_SCANS;
+}
+
 static int scan_found(struct scan *s, const struct found *found, struct ab_error *err)
 {
 	_free_ char *text = NULL;
+	struct strmap_entry *file;
 	bool is_new = false;
 	size_t size;
 	int r;
 
-	if (!strmap_put(&s->files, found->path, strlen(found->path), &is_new))
+	file = strmap_put(&s->files, found->path, strlen(found->path), &is_new);
+	if (!file)
 		return ab_fail_memory(err);
-	if (!is_new)
+	if (!is_new && !is_read_again(s, file))
 		return 0;
+	if (!is_new)
+		s->bytes -= MIN(s->bytes, file->value);
 	if (found->given)
-		return ab_scan_text(s, found->path, found->given->text, found->given->size, err);
-	r = file_read_fd(found->fd, found->path, SCAN_LIMIT, &text, &size, err);
-	return r ? r : ab_scan_text(s, found->path, text, size, err);
+		size = found->given->size;
+	r = found->given ? 0 : file_read_fd(found->fd, found->path, SCAN_LIMIT, &text, &size, err);
+	if (!r)
+		r = ab_scan_text(s, found->path, text ? text : found->given->text, size, err);
+	file = strmap_find(&s->files, found->path, strlen(found->path));
+	if (!r && file->value != READ_ONCE)
+		file->value = size;
+	return r;
 }
 
 static int scan_include(struct scan *s, const char *from, struct lexer *rest, struct ab_error *err)
@@ -340,6 +359,27 @@ static int scan_include(struct scan *s, const char *from, struct lexer *rest, st
 	return r;
 }
 
+static bool is_include(const struct token *word)
+{
+	return token_is(word, "include") || token_is(word, "include_next") || token_is(word, "import");
+}
+
+/* Whether a directive that is no condition is in a branch that may be taken; notes what that says about the file. */
+static bool is_compiled(struct scan *s, const char *path, const struct token *word, struct lexer rest)
+{
+	enum truth now = ab_conditions_now(s->conditions);
+	struct token what = lexer_next(&rest);
+	struct strmap_entry *file;
+
+	s->conditions->left_out |= now == NO && is_include(word);
+	if (now == YES && token_is(word, "pragma") && token_is(&what, "once")) {
+		file = strmap_find(&s->files, path, strlen(path));
+		if (file)
+			file->value = READ_ONCE;
+	}
+	return now != NO;
+}
+
 static int scan_directive(struct scan *s, const char *path, const struct token *t, struct ab_error *err)
 {
 	struct token word;
@@ -347,7 +387,9 @@ static int scan_directive(struct scan *s, const char *path, const struct token *
 
 	if (!directive_split(t, &word, &rest))
 		return 0;
-	if (token_is(&word, "include") || token_is(&word, "include_next") || token_is(&word, "import"))
+	if (s->conditions && !ab_conditions_take(s->conditions, &word, rest) && !is_compiled(s, path, &word, rest))
+		return 0;
+	if (is_include(&word))
 		return scan_include(s, path, &rest, err);
 	if (token_is(&word, "define") || token_is(&word, "if") || token_is(&word, "elif"))
 		return ab_scan_names(&s->names, rest.p, rest.end - rest.p);
@@ -358,6 +400,7 @@ int ab_scan_text(struct scan *s, const char *path, const char *text, size_t size
 {
 	struct lexer l = lexer_start(text, size);
 	struct token t;
+	size_t branches = 0;
 	int r = 0;
 
 	if (s->depth >= SCAN_DEPTH)
@@ -367,6 +410,10 @@ int ab_scan_text(struct scan *s, const char *path, const char *text, size_t size
 			       SCAN_LIMIT >> 20);
 	s->bytes += size;
 	s->depth++;
+	if (s->conditions) {
+		branches = s->conditions->depth;
+		s->conditions->scans++;
+	}
 	while (!r && (t = lexer_next(&l)).kind != TOKEN_END) {
 		if (t.kind == TOKEN_NAME)
 			r = add_name(&s->names, &t);
@@ -376,6 +423,11 @@ int ab_scan_text(struct scan *s, const char *path, const char *text, size_t size
 			s->has_license |= token_is(&t, "\"license\"");
 	}
 	s->depth--;
+	if (s->conditions) {
+		s->conditions->depth = MIN(s->conditions->depth, branches);
+		if (s->conditions->macros.failed || s->conditions->values.failed)
+			r = -ENOMEM;
+	}
 	return r == -ENOMEM ? ab_fail_memory(err) : r;
 }
 

@@ -46,6 +46,7 @@ struct scan {
 	struct strmap given;              /* paths of files in memory, which come before those on the disk, and their indexes */
 	const struct ab_build_file *given_files;
 	bool given_only;                  /* nothing is read from the disk */
+	struct conditions *conditions;    /* NULL: all branches count, and each file is read once */
 	size_t bytes;
 	int depth;
 	bool has_section, has_license;    /* SEC() or section() is used; a "license" section is among them */

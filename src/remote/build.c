@@ -13,6 +13,8 @@ struct remote {
 	struct http *http;
 	struct trust trust;
 	struct remote_bundle bundle;
+	char *text;                     /* of standard input; NULL: there is a path */
+	size_t size;
 	char question[HEX_DIGEST_SIZE]; /* what is asked of whom, digested */
 	json_t *answer;
 	bool was_cached;
@@ -378,18 +380,28 @@ static int build(struct remote *r, struct ab_error *err)
 	return take_result(r, err);
 }
 
-static int gather(struct remote *r, struct ab_error *err)
+/* What is sent, and its digest. */
+static int gather(struct remote *r, bool all_branches, struct ab_error *err)
 {
 	const struct remote_options *o = r->opts;
-	bool is_stdin = !strcmp(o->path, "-");
-	_free_ char *text = NULL;
-	size_t size = 0;
-	int code = is_stdin ? file_read_fd(STDIN_FILENO, "standard input", 64u << 20, &text, &size, err) : 0;
+	int code;
 
-	if (!code)
-		code = ab_bundle_gather(is_stdin ? "stdin.bpf.c" : o->path, text, size,
-					(const char *const *)o->include_dirs, &r->bundle, err);
-	return code;
+	ab_bundle_clear(&r->bundle);
+	code = ab_bundle_gather(r->text ? "stdin.bpf.c" : o->path, r->text, r->size, (const char *const *)o->include_dirs,
+				(const char *const *)o->defines, all_branches, &r->bundle, err);
+	return code ? code : digest_question(r, err);
+}
+
+static int read_input(struct remote *r, struct ab_error *err)
+{
+	return strcmp(r->opts->path, "-") ? 0 :
+		       file_read_fd(STDIN_FILENO, "standard input", 64u << 20, &r->text, &r->size, err);
+}
+
+/* A macro of some header that is not here may have decided otherwise about a branch: then all there is goes. */
+static bool is_too_little(const struct remote *r, int code, const struct ab_error *err)
+{
+	return code < 0 && err->kind == AB_ERROR_COMPILE && r->bundle.left_out && err->log && strstr(err->log, "file not found");
 }
 
 int ab_remote_build(const struct remote_options *opts, struct ab_error *err)
@@ -402,12 +414,19 @@ int ab_remote_build(const struct remote_options *opts, struct ab_error *err)
 	if (!code)
 		code = ab_trust_expect(&r.trust, ab_http_origin(r.http), err);
 	if (!code)
-		code = gather(&r, err);
+		code = read_input(&r, err);
 	if (!code)
-		code = digest_question(&r, err);
+		code = gather(&r, false, err);
 	if (!code)
 		code = build(&r, err);
+	if (is_too_little(&r, code, err)) {
+		ab_error_clear(err);
+		code = gather(&r, true, err);
+		if (!code)
+			code = build(&r, err);
+	}
 	json_decref(r.answer);
+	free(r.text);
 	ab_bundle_clear(&r.bundle);
 	ab_trust_close(&r.trust);
 	ab_http_close(r.http);

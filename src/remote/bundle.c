@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
  * The files that a build needs, as they lie to each other: paths count from the deepest directory that has them all, so
- * that #include "../x.h" finds on the server what it finds here. Which they are the scanner says (src/build/scan.h),
- * conditions aside: too many at worst.
+ * that #include "../x.h" finds on the server what it finds here. Which they are the scanner says (src/build/scan.h), by the
+ * branches that may be taken.
  */
-#include <build/scan.h>
+#include <build/conditions.h>
 #include <unistd.h>
 #include "remote.h"
 
@@ -225,12 +225,17 @@ static int check_includes(const struct gather *g, struct ab_error *err)
 }
 
 int ab_bundle_gather(const char *path, const char *text, size_t size, const char *const *include_dirs,
-		     struct remote_bundle *ret, struct ab_error *err)
+		     const char *const *defines, bool all_branches, struct remote_bundle *ret, struct ab_error *err)
 {
 	struct remote_bundle bundle = {};
-	struct gather g = { .bundle = &bundle, .include_dirs = include_dirs, .scan.include_dirs = include_dirs };
+	struct conditions conditions = {};
+	struct gather g = { .bundle = &bundle, .include_dirs = include_dirs, .scan.include_dirs = include_dirs,
+			    .scan.conditions = all_branches ? NULL : &conditions };
 	_free_ char *data = NULL;
 	int r = text ? 0 : file_read(path, SCAN_LIMIT, &data, &size, err);
+
+	if (!r && ab_conditions_define(&conditions, defines))
+		r = ab_fail_memory(err);
 
 	if (!r)
 		r = add_file(&g, path, text ? text : data, size, err);
@@ -244,6 +249,8 @@ int ab_bundle_gather(const char *path, const char *text, size_t size, const char
 		r = find_root(&g, err);
 	if (!r)
 		r = place_files(&g, err);
+	bundle.left_out = conditions.left_out;
+	ab_conditions_clear(&conditions);
 	ab_scan_clear(&g.scan);
 	free(g.root);
 	if (r < 0)

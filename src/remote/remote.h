@@ -59,10 +59,14 @@ struct remote_bundle {
 	struct remote_file *files; /* the source is the first */
 	size_t n;
 	char **include_dirs;       /* in the bundle, NULL-terminated */
+	bool left_out;             /* there are #includes in branches that are not taken */
 };
-/* The source and all files of the user's that it includes. `text` NULL: read `path`. */
+/*
+ * The source and all files of the user's that it includes, in branches that may be taken with these defines, or in all. `text`
+ * NULL: read `path`.
+ */
 int ab_bundle_gather(const char *path, const char *text, size_t size, const char *const *include_dirs,
-		     struct remote_bundle *ret, struct ab_error *err);
+		     const char *const *defines, bool all_branches, struct remote_bundle *ret, struct ab_error *err);
 void ab_bundle_clear(struct remote_bundle *bundle);
 /* Appends diagnostics with the user's own paths. */
 void ab_bundle_translate(const struct remote_bundle *bundle, const char *log, struct text *out);

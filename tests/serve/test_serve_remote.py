@@ -169,6 +169,51 @@ def test_only_what_changed_is_sent(home, server, proxied):
     assert sent() == [[]]
 
 
+def test_what_conditions_leave_out_is_not_sent(home, server, proxied):
+    proxy = proxied(server)
+    w = home.work
+    for name in ("debug", "release", "old", "new", "guarded", "perhaps", "decided"):
+        (w / f"{name}.h").write_text(f"#ifndef {name}_h\n#define {name}_h\n#define {name.upper()}_IS 1\n#endif\n")
+    (w / "secret.h").write_text("not C\n")
+    (w / "level.h").write_text("#pragma once\n#define LEVEL (2 + 1)\n")
+    (w / "twice.h").write_text('#ifdef SECOND\n#include "guarded.h"\n#endif\n')
+    (w / "tool.bpf.c").write_text(HELLO % 1 + """#include "level.h"
+#ifdef DEBUG
+#include "debug.h"
+#else
+#include "release.h"
+#endif
+#if LEVEL >= 3 && !defined(OLD)
+#include "new.h"
+#elif 1
+#include "old.h"
+#endif
+#if 0
+#include "secret.h"
+#endif
+#include "twice.h"
+#define SECOND
+#include "twice.h"
+#if __clang_major__ > 3
+#include "perhaps.h"
+#endif
+int a = NEW_IS, b = GUARDED_IS, c = PERHAPS_IS;
+""")
+
+    def sent(*args):
+        home.build(url(proxy), "-o", "a.o", *args)
+        files = [sorted(r["files"]) for p, r in proxy.requests if r]
+        proxy.requests.clear()
+        return set(files[-1]) - {"tool.bpf.c", "level.h", "twice.h", "new.h", "guarded.h", "perhaps.h"}, len({*map(tuple, files)})
+
+    assert sent() == ({"release.h"}, 1)
+    assert sent("-D", "DEBUG") == ({"debug.h"}, 1)
+    # A macro of a header that is not here: the compiler knows better, and gets the rest.
+    with open(w / "tool.bpf.c", "a") as f:
+        f.write('#ifdef BPF_CORE_READ\n#error\n#endif\n#include <bpf/bpf_core_read.h>\n#ifdef BPF_CORE_READ\n#include "decided.h"\n#endif\nint d = DECIDED_IS;\n')
+    assert sent() == ({"release.h", "debug.h", "old.h", "secret.h", "decided.h"}, 2)
+
+
 def test_standard_input(trusting, server):
     done = subprocess.run([BUILD / "anybpf", "build", "--server", url(server), "-", "-o", "-"], input=(HELLO % 3).encode(), capture_output=True,
                           env=trusting.env, cwd=trusting.work)
