@@ -83,7 +83,24 @@ def test_differences_of_two_packs_or_files(tmp_path):
     (["diff", "sock", "5.10", "-p", BTF], "with two packs"), (["show", "sock", "-p", BTF, "-p", BTF], "for two with diff"),
     (["diff", "sock", "-p", BTF, "-p", BTF, "-p", BTF], "for two with diff"), (["shwo", "x"], "did you mean 'show'"), (["show"], "types show TYPE"), (["find"], "needs '--returns'"),
     (["diff", "sock", "5.10", "6.1"], "there is no pack"), (["diff", "sock", "5.10", "6.1", "-p", BTF], "need a pack"), (["show", "sk_bufff"], "did you mean 'struct sk_buff'"),
-    (["show", "sock", "--kernel", "5.10"], "there is no pack"), (["show", "sock", "--pack", "/dev/null"], "/dev/null"), (["history", "task_struct.nothing"], "no member 'nothing'")])
+    (["show", "sock", "--kernel", "5.10"], "there is no pack"), (["show", "sock", "--pack", "/dev/null"], "/dev/null"), (["history", "task_struct.nothing"], "no member 'nothing'"),
+    (["history", "task_struct.tgd", "-p", BTF], "no member 'tgd' in any of 1 kernels; did you mean 'tgid'?")])
 def test_errors(args, said):
+    """One line that says what to do."""
     done = subprocess.run([BUILD / "anybpf", "types", *args], capture_output=True, text=True, env={"PATH": "/usr/bin:/bin"})
     assert done.returncode in (2, 4, 7, 8) and said in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_what_only_other_kernels_have(tmp_path):
+    """Who asks the newest is told that an older one has it; history says of how many none has it, and what is like it."""
+    pack, newer = tmp_path / "k.pack", tmp_path / "newer.btf"
+    newer.write_bytes(BTF.read_bytes().replace(b"\0vfs_read\0", b"\0vfs_reed\0"))
+    for file, release in ((BTF, "5.1.0"), (newer, "5.2.0")):
+        subprocess.run([BUILD / "anybpf", "pack", "add", pack, file, "--release", release], check=True, capture_output=True)
+    for args, said in ((["show", "vfs_read"], "kernel 5.2.0 has no type or function 'vfs_read', but others of the pack have: history says which"),
+                       (["show", "struct vfs_read"], "kernel 5.2.0 has no type or function 'struct vfs_read'; did you mean '"),
+                       (["history", "vfs_reads"], "none of 2 kernels has a type or function 'vfs_reads'; did you mean '"),
+                       (["history", "x" * 40], f"none of 2 kernels has a type or function '{'x' * 40}'\n"),
+                       (["history", "task_struct.tgd"], "no member 'tgd' in any of 2 kernels; did you mean 'tgid'?")):
+        done = subprocess.run([BUILD / "anybpf", "types", *args, "--pack", pack], capture_output=True, text=True)
+        assert done.returncode == 4 and said in done.stderr and done.stderr.count("\n") == 1, done.stderr

@@ -417,18 +417,44 @@ static int try_name(void *ctx, uint32_t kind, const char *name)
 	return 0;
 }
 
-int ab_types_missing(const struct ab_types *types, size_t index, const char *name, struct ab_error *err)
+char *ab_types_nearest(const struct ab_types *types, size_t index, const char *name)
 {
 	struct nearest_name nearest = { .wanted = ab_types_bare(name),
 					.distance = (int)strlen(ab_types_bare(name)) / 4 + 2 };
-	_text_ struct text meant = {};
+	struct text meant = {};
 
 	ab_types_each(types, index, 0, "*", try_name, &nearest, NULL);
-	if (nearest.name)
-		ab_types_put_name(nearest.kind, nearest.name, &meant);
+	if (!nearest.name)
+		return NULL;
+	ab_types_put_name(nearest.kind, nearest.name, &meant);
 	free(nearest.name);
-	return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "kernel %s has no type or function '%s'%s%s%s",
-		       ab_types_kernel(types, index)->release, name, DID_YOU_MEAN(meant.p));
+	return text_take(&meant);
+}
+
+/* 1: it is what was asked for, and not a type of another kind, or only declared. */
+static int is_wanted(void *ctx, uint32_t def, uint32_t kind, const char *name)
+{
+	const char *wanted = ctx;
+	_text_ struct text as_c = {};
+
+	if (kind == BTF_KIND_FWD)
+		return 0;
+	ab_types_put_name(kind, name, &as_c);
+	return wanted == ab_types_bare(wanted) || (as_c.p && !strcmp(as_c.p, wanted));
+}
+
+int ab_types_missing(const struct ab_types *types, size_t index, const char *name, struct ab_error *err)
+{
+	const char *release = ab_types_kernel(types, index)->release;
+	_free_ char *meant = NULL;
+
+	if (types->pack && ab_pack_each_def(types->pack, 0, ab_types_bare(name), is_wanted, (void *)name, NULL) > 0)
+		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT,
+			       "kernel %s has no type or function '%s', but others of the pack have: history says which",
+			       release, name);
+	meant = ab_types_nearest(types, index, name);
+	return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "kernel %s has no type or function '%s'%s%s%s", release, name,
+		       DID_YOU_MEAN(meant));
 }
 
 /* ---- show ---- */

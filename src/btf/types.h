@@ -63,7 +63,9 @@ uint32_t ab_types_find_name(const struct ab_btf *btf, const char *name);
 /* The name without "struct", "union", "enum". */
 const char *ab_types_bare(const char *name);
 bool ab_types_is_glob(const char *name);
-/* -ENOENT: `name` is none of the kernel's, with the nearest. */
+/* The kernel's name that is most like one that it does not have, as C writes it, for free(); NULL: none is. */
+char *ab_types_nearest(const struct ab_types *types, size_t index, const char *name);
+/* -ENOENT: `name` is none of the kernel's, with the nearest, or that other kernels have it. */
 int ab_types_missing(const struct ab_types *types, size_t index, const char *name, struct ab_error *err);
 
 /* ---- fields (types_fields.c) ---- */

@@ -704,16 +704,40 @@ static bool was_ever(const struct history *h)
 	return false;
 }
 
+/* The newest kernel's member that is like one that was never there. */
+static int fail_member(const struct history *h, size_t newest, struct ab_error *err)
+{
+	const char *names[] = { ab_types_bare(h->subject->name) };
+	struct nearest nearest = { .wanted = h->subject->member, .limit = MAX((int)strlen(h->subject->member) / 3, 1) };
+	struct fields fields = {};
+	struct ab_btf *btf;
+	int r = ab_types_get(h->types, newest, names, 1, NULL, &btf, NULL, err);
+
+	if (r < 0)
+		return r;
+	ab_fields_read(btf, h->subject->name, &fields);
+	for (size_t i = 0; i < fields.n; i++)
+		nearest_try(&nearest, fields.v[i].path);
+	r = ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "'%s' has no member '%s' in any of %zu kernels%s%s%s", h->subject->name,
+		    h->subject->member, h->kernels.n, DID_YOU_MEAN(nearest.name));
+	ab_fields_clear(&fields);
+	ab_types_put(h->types, btf);
+	return r;
+}
+
 static int fail_never(const struct history *h, struct ab_error *err)
 {
 	size_t newest = h->kernels.v[h->kernels.n - 1];
+	_free_ char *meant = NULL;
 
 	for (size_t i = 0; i < h->n; i++)
 		if (h->spans[i].state->has_type)
-			return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT,
-				       "'%s' has no member '%s' in any of %zu kernels", h->subject->name,
-				       h->subject->member, h->kernels.n);
-	return ab_types_missing(h->types, newest, h->subject->name, err);
+			return fail_member(h, newest, err);
+	if (h->kernels.n == 1)
+		return ab_types_missing(h->types, newest, h->subject->name, err);
+	meant = ab_types_nearest(h->types, newest, h->subject->name);
+	return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "none of %zu kernels has a type or function '%s'%s%s%s",
+		       h->kernels.n, h->subject->name, DID_YOU_MEAN(meant));
 }
 
 static int tell_history(const struct ab_types *types, const struct subject *subject, const struct ab_types_opts *opts,
