@@ -349,6 +349,11 @@ def test_bad_source(name, tmp_path):
     assert expected in line, line
 
 
+def test_the_reason_is_one_line_also_of_a_message_with_more(tmp_path):
+    line, _ = refused(write(tmp_path, START + 'SEC("tp/a/b") long f(void *c) { char b[600]; return bpf_probe_read(b, 600, c); }\n'))
+    assert "stack" in line and line[-1] not in "? \n", line
+
+
 def test_nearest_type_is_named(tmp_path):
     _, said = refused(write(tmp_path, START + "int f(struct task_struc *t) { return t->pid; }\n"))
     assert "the nearest name is 'struct task_struct'" in said, said

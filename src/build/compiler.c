@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /* The warm worker's client: finds it, starts it, gives it jobs, and survives its death (compiler.h). */
+#include <ctype.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
@@ -235,6 +236,15 @@ static void drop_dot(char *path)
 		memmove(path, path + 2, strlen(path + 2) + 1);
 }
 
+/* That of a stack that is too large ends in an empty line. */
+static void drop_end(char *message)
+{
+	size_t n = strlen(message);
+
+	while (n && isspace((unsigned char)message[n - 1]))
+		message[--n] = '\0';
+}
+
 int ab_compile_result_add(struct compile_result *result, size_t index, struct ab_diagnostic d)
 {
 	struct ab_diagnostic *v = reallocarray(result->diagnostics, result->diagnostic_count + 1, sizeof(*v));
@@ -247,6 +257,7 @@ int ab_compile_result_add(struct compile_result *result, size_t index, struct ab
 		return -ENOMEM;
 	}
 	drop_dot((char *)d.file);
+	drop_end((char *)d.message);
 	memmove(v + index + 1, v + index, (result->diagnostic_count - index) * sizeof(*v));
 	v[index] = d;
 	result->diagnostic_count++;
