@@ -811,6 +811,16 @@ def test_flame_graph(objects, tmp_path):
 
 
 @needs_root
+def test_stacks_are_written_though_the_reader_left(objects, tmp_path):
+    ended = Run(objects / "stacks.bpf.o", "--folded", tmp_path / "folded").call(1, 2)
+    assert "nothing will be printed" not in ended.talk
+    ended.process.stdout.close()
+    assert ended.process.wait(timeout=30) == 0
+    ended.process.stderr.close()
+    assert (tmp_path / "folded").read_text().strip().endswith(" 2")
+
+
+@needs_root
 def test_flame_graph_that_cannot_be_written(objects, tmp_path):
     began = time.monotonic()
     done = anybpf("run", objects / "stacks.bpf.o", "-f", tmp_path / "no" / "out.svg", "-d", "30")

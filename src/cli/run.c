@@ -322,7 +322,8 @@ static int start(struct run *run, struct ab_error *err)
 		return r;
 	if (run->opts->interval && !run->iterators && !run_shows_maps(run))
 		run_warn(run, "--interval has no effect: no map is printed");
-	if (!run->channel_count && !run->iterators && !run->opts->trace && !run->cli->quiet && !run_shows_maps(run))
+	if (!run->channel_count && !run->iterators && !run->opts->trace && !run->flame && !run->cli->quiet &&
+	    !run_shows_maps(run))
 		cli_say(NULL, "nothing will be printed: '%s' has no events and no maps to show; --trace shows what bpf_printk() "
 			"says", ab_object_name(run->object));
 	return 0;

@@ -403,7 +403,7 @@ static int finish(struct run *run, struct ab_error *err)
 	uint64_t duration = now_ns() - run->started_ns;
 	int r;
 
-	if (run->cli->out.error)
+	if (run->cli->out.error && !run_wants_flame(run)) /* which goes to a file */
 		return 0;
 	/* The terminal shows ^C where the cursor was. */
 	if (run_interrupted() && isatty(STDERR_FILENO))
@@ -411,7 +411,7 @@ static int finish(struct run *run, struct ab_error *err)
 	add_programs(run, &j);
 	r = print_last(run, err);
 	run_report_lost(run);
-	if (r >= 0 && run->cli->json)
+	if (r >= 0 && run->cli->json && !run->cli->out.error)
 		r = print_summary_json(run, &programs, duration, err);
 	if (out_flush(&run->cli->out) == 0 && r >= 0 && !run->cli->json && !run->cli->quiet)
 		say_summary(run, duration);
