@@ -4,11 +4,15 @@
 BUILD names the build directory (default: build), so that the same tests run against the sanitizer build.
 """
 import os
+import signal
 import subprocess
 
 import pytest
 
 from live import BUILD, ROOT
+
+# Children of nohup(1) do not hear of it, and what is tested here has to.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Guests take minutes: only where kernels are named (make check-lab).
 collect_ignore = [] if os.environ.get("KERNELS") else ["lab"]

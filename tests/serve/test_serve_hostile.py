@@ -124,6 +124,7 @@ def test_bodies_in_all(new_server):
     head = HEAD + b"Content-Length: %d\r\n\r\n"
     alone = s.raw(head % 3000000 + b" " * 3000000, 5, half_close=True)
     assert status_of(alone) == 400  # a body alone always has room
+    s.wait_for_metric("anybpfd_requests_active", lambda n: n == 1)
     with socket.create_connection(s.address, timeout=20) as held:
         held.sendall(head % 600000 + b" " * 599999)
         s.wait_for_metric("anybpfd_requests_active", lambda n: n >= 2)
@@ -132,6 +133,7 @@ def test_bodies_in_all(new_server):
         assert s.build().status == 200
         held.sendall(b" ")
         assert status_of(held.recv(65536)) == 400
+    s.wait_for_metric("anybpfd_requests_active", lambda n: n == 1)  # a body is held until its request is done
     assert s.post("/v1/build", b" " * 600000).status == 400
 
 
