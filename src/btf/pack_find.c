@@ -145,6 +145,20 @@ static int fail_none(const struct ab_pack *pack, const char *pattern, struct ab_
 		       pack->path);
 }
 
+/* Whether only its build id tells it from another. */
+static bool has_twin(const struct ab_pack *pack, const uint32_t *found, uint32_t n, uint32_t of)
+{
+	const struct ab_kernel *a = &pack->kernels[found[of]].key;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct ab_kernel *b = &pack->kernels[found[i]].key;
+
+		if (i != of && !strcmp(a->release, b->release) && !strcmp(a->distribution, b->distribution) && !strcmp(a->arch, b->arch))
+			return true;
+	}
+	return false;
+}
+
 static int fail_many(const struct ab_pack *pack, const uint32_t *found, uint32_t n, const char *pattern, struct ab_error *err)
 {
 	_text_ struct text names = {};
@@ -153,6 +167,11 @@ static int fail_many(const struct ab_pack *pack, const uint32_t *found, uint32_t
 		const struct ab_kernel *k = &pack->kernels[found[i]].key;
 
 		text_printf(&names, "%s%s/%s/%s", i ? ", " : "", k->distribution, k->release, k->arch);
+		if (!has_twin(pack, found, n, i))
+			continue;
+		text_puts(&names, k->build_id_size ? " with build id " : " without build id");
+		for (unsigned b = 0; b < k->build_id_size; b++)
+			text_printf(&names, "%02x", k->build_id[b]);
 	}
 	return ab_fail(err, AB_ERROR_USAGE, -ENOTUNIQ, "'%s' is any of %u kernels: %s%s", pattern, n, names.p ? names.p : "",
 		       n > 3 ? ", ..." : "");

@@ -290,10 +290,7 @@ static int open_targets(struct check_run *run, struct ab_error *err)
 		return ab_fail_memory(err);
 	for (size_t i = 0; !r && i < n; i++) {
 		r = ab_check_target_open(running ? NULL : run->opts->btf.items[i], &run->targets[i], err);
-		if (r < 0)
-			ab_error_prefix(err, "%s", running ? "the running kernel" : run->opts->btf.items[i]);
-		else
-			run->n_targets++;
+		run->n_targets += !r;
 	}
 	return r;
 }

@@ -624,6 +624,27 @@ TEST(kernels_are_found_and_in_order)
 	ab_pack_close(pack);
 }
 
+TEST(kernels_that_only_a_build_id_tells_apart)
+{
+	struct btf *btf = make_everything(1);
+	struct ab_pack_writer *w = open_writer();
+	struct ab_kernel k = kernel("5.10.0-8-amd64"), l = k;
+	struct ab_pack *pack;
+
+	memcpy(l.build_id, "\xab\xcd\xef\x01", 4);
+	l.build_id_size = 4;
+	ASSERT_INT(add(w, k, btf), 1);
+	ASSERT_INT(add(w, l, btf), 1);
+	commit(w);
+	btf__free(btf);
+	pack = open_pack();
+	ASSERT_INT(ab_pack_find(pack, "5.10.0-8-amd64", NULL, &error), -ENOTUNIQ);
+	ASSERT(strstr(error.msg, "/x86_64 without build id, debian/5.10.0-8-amd64/x86_64 with build id abcdef01"));
+	ab_error_clear(&error);
+	ASSERT_INT(ab_pack_find(pack, "abcdef01", NULL, &error), 1);
+	ab_pack_close(pack);
+}
+
 TEST(definitions_are_found_by_name)
 {
 	struct btf *first = make_everything(1), *second = make_everything(2);
