@@ -500,12 +500,19 @@ def test_optional_programs_are_skipped(objects):
 def test_required_programs_end_the_run(objects):
     done = anybpf("run", objects / "burst.bpf.o", "--attach", "getpgid=syscalls/sys_enter_nothing", "-d", "1")
     assert done.returncode == 4 and "getpgid" in done.stderr.splitlines()[-1]
+    done = anybpf("run", objects / "burst.bpf.o", "--attach", "getpgid=syscalls/sys_enter_nothing", "-d", "1", "--json")
+    failed, error = map(json.loads, done.stdout.splitlines())
+    assert failed["type"] == "failed" and error["error"]["kind"] == "not-found"
+    states = {p["name"]: (p["state"], p["reason"]) for p in failed["programs"]}
+    assert states == {"getpgid": ("failed", error["error"]["message"]), "no_such_call": ("loaded", "")}
 
 
 @needs_root
 def test_a_refused_program_shows_its_line(objects):
     done = anybpf("run", objects / "refused.bpf.o", "--json")
-    assert done.returncode == 3 and json.loads(done.stdout)["error"]["kind"] == "verifier"
+    failed, error = map(json.loads, done.stdout.splitlines())
+    assert done.returncode == 3 and error["error"]["kind"] == "verifier"
+    assert [(p["state"], p["reason"]) for p in failed["programs"] if p["name"] == "getpgid"] == [("failed", error["error"]["message"])]
     first, *rest = done.stderr.splitlines()
     assert first.startswith("anybpf: error: program 'getpgid' refused: ") and "refused.bpf.c:13" in first
     assert rest[-1] == "anybpf: -v shows all that the verifier said" and len(rest) < 12

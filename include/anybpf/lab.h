@@ -245,7 +245,7 @@ struct ab_test_opts {
 
 struct ab_test_program {
 	const char *name, *section;
-	const char *state;           /* "attached", "loaded", "skipped" */
+	const char *state;           /* "attached", "loaded", "skipped", "failed", "open" */
 	const char *reason;
 };
 

@@ -91,12 +91,13 @@ enum ab_program_state {
 	AB_PROGRAM_LOADED,    /* in the kernel, not attached */
 	AB_PROGRAM_ATTACHED,  /* at least one link */
 	AB_PROGRAM_SKIPPED,   /* optional and not possible here, or disabled; ab_program_reason() says why */
+	AB_PROGRAM_FAILED,    /* the one that load or attach failed for; ab_program_reason() says why */
 };
 
 AB_API const char *ab_program_name(const struct ab_program *program);
 AB_API const char *ab_program_section(const struct ab_program *program);
 AB_API enum ab_program_state ab_program_state(const struct ab_program *program);
-/* Why a program was skipped, or is loaded but not attached because it needs a target; "" otherwise. */
+/* Why a program was skipped or failed, or is loaded but not attached because it needs a target; "" otherwise. */
 AB_API const char *ab_program_reason(const struct ab_program *program);
 /* Tagged AB_OPTIONAL, or its section begins with '?'. */
 AB_API bool ab_program_is_optional(const struct ab_program *program);

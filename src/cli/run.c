@@ -312,10 +312,13 @@ static int start(struct run *run, struct ab_error *err)
 	if (r < 0)
 		return r;
 	ab_object_set_symbols(run->object, run->symbols);
-	if ((r = run_open_flame(run, err)) < 0 || (r = ab_object_load(run->object, err)) < 0 ||
-	    (r = run_open_events(run, err)) < 0 || (r = run_open_trace(run, err)) < 0 ||
-	    (r = ab_object_attach(run->object, err)) < 0)
+	if ((r = run_open_flame(run, err)) < 0)
 		return r;
+	if ((r = ab_object_load(run->object, err)) < 0 || (r = run_open_events(run, err)) < 0 ||
+	    (r = run_open_trace(run, err)) < 0 || (r = ab_object_attach(run->object, err)) < 0) {
+		run_print_failed(run);
+		return r;
+	}
 	count_attached(run);
 	r = report_unattached(run, err);
 	if (r < 0)

@@ -121,6 +121,8 @@ int run_read_trace(struct run *run, struct ab_error *err);
 
 /* run_loop.c: from attached to the end. */
 int run_loop(struct run *run, struct ab_error *err);
+/* What became of each program when not all could be loaded and attached; for --json only. */
+void run_print_failed(struct run *run);
 int run_catch_signals(struct ab_error *err);
 bool run_interrupted(void);
 void run_warn(struct run *run, const char *fmt, ...) PRINTF_LIKE(2, 3);

@@ -87,6 +87,7 @@ static const char *state_word(enum ab_program_state state)
 	static const char *const words[] = {
 		[AB_PROGRAM_OPEN] = "open", [AB_PROGRAM_LOADED] = "loaded",
 		[AB_PROGRAM_ATTACHED] = "attached", [AB_PROGRAM_SKIPPED] = "skipped",
+		[AB_PROGRAM_FAILED] = "failed",
 	};
 
 	return words[state];
@@ -324,6 +325,21 @@ static void add_programs(const struct run *run, struct json *j)
 		json_close(j, '}');
 	}
 	json_close(j, ']');
+}
+
+void run_print_failed(struct run *run)
+{
+	_text_ struct text t = {};
+	struct json j = { &t };
+
+	if (!run->cli->json)
+		return;
+	json_open(&j, '{');
+	json_member_str(&j, "type", "failed");
+	json_key(&j, "programs");
+	add_programs(run, &j);
+	json_close(&j, '}');
+	cli_print_json(run->cli, &t, NULL);
 }
 
 static int print_summary_json(struct run *run, const struct text *programs, uint64_t duration, struct ab_error *err)

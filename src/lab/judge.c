@@ -184,7 +184,7 @@ static void sort_lines(struct judge *j)
 	size_t i;
 
 	json_array_foreach(j->lines, i, line) {
-		if (is_type(line, "summary") && json_is_array(json_object_get(line, "programs")))
+		if ((is_type(line, "summary") || is_type(line, "failed")) && json_is_array(json_object_get(line, "programs")))
 			j->programs = json_object_get(line, "programs");
 		else if (json_is_string(json_object_get(json_object_get(line, "error"), "message")))
 			j->error = json_object_get(line, "error");
@@ -366,7 +366,8 @@ static void add_seen(const struct judge *j, struct text *t)
 	json_array_foreach(j->lines, i, line) {
 		_free_ char *text = NULL;
 
-		if (is_type(line, "summary") || is_type(line, "attached") || (is_type(line, "event") && shown++ >= SHOWN_EVENTS))
+		if (is_type(line, "summary") || is_type(line, "failed") || is_type(line, "attached") ||
+		    (is_type(line, "event") && shown++ >= SHOWN_EVENTS))
 			continue;
 		text = json_dumps(line, JSON_COMPACT);
 		if (text && t->n < DETAIL_LIMIT)

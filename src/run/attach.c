@@ -460,11 +460,18 @@ static int attach_all(struct ab_object *object, struct ab_error *err)
 
 		if (program->skipped || program->disabled || ab_program_state(program) == AB_PROGRAM_ATTACHED)
 			continue;
-		r = attach_targets(program, program->optional ? &why : err);
+		ab_program_forgive(program);
+		r = attach_targets(program, &why);
 		if (r < 0 && program->optional) {
 			detach_links(object, program);
 			ab_program_skip(program, why.msg);
 			r = 0;
+		} else if (r < 0) {
+			ab_program_blame(program, why.msg);
+			if (err && !err->code) {
+				*err = why;
+				why = (struct ab_error){};
+			}
 		}
 		ab_error_clear(&why);
 	}

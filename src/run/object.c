@@ -425,6 +425,8 @@ static int try_load(struct ab_object *object, struct ab_error *err)
 		ab_error_clear(&why);
 		return 1;
 	}
+	if (failed)
+		ab_program_blame(failed, why.msg);
 	if (err && !err->code)
 		*err = why;
 	else
@@ -453,6 +455,8 @@ int ab_object_load(struct ab_object *object, struct ab_error *err)
 	if (object->loaded)
 		return ab_fail(err, AB_ERROR_USAGE, -EBUSY, "'%s' is loaded already", object->name);
 	before = ab_log_enter(object);
+	for (size_t i = 0; i < object->program_count; i++)
+		ab_program_forgive(&object->programs[i]);
 	do
 		r = try_load(object, err);
 	while (r > 0);

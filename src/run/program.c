@@ -145,6 +145,8 @@ enum ab_program_state ab_program_state(const struct ab_program *program)
 
 	if (program->skipped || program->disabled)
 		return AB_PROGRAM_SKIPPED;
+	if (program->failed)
+		return AB_PROGRAM_FAILED;
 	for (struct ab_link *link = program->object->links; link; link = link->next)
 		if (link->program == program || (is_struct_ops && !link->program))
 			return AB_PROGRAM_ATTACHED;
@@ -205,6 +207,22 @@ int ab_program_fd(const struct ab_program *program)
 	int fd = program->object->loaded ? bpf_program__fd(program->bpf) : -1;
 
 	return fd < 0 ? -1 : fd;
+}
+
+void ab_program_blame(struct ab_program *program, const char *reason)
+{
+	program->failed = true;
+	free(program->reason);
+	program->reason = strdup(reason);
+}
+
+void ab_program_forgive(struct ab_program *program)
+{
+	if (!program->failed)
+		return;
+	program->failed = false;
+	free(program->reason);
+	program->reason = NULL;
 }
 
 void ab_program_skip(struct ab_program *program, const char *reason)

@@ -33,10 +33,10 @@ struct param {
 struct ab_program {
 	struct ab_object *object;
 	struct bpf_program *bpf;
-	char *reason;       /* why it is skipped or degraded, or NULL */
+	char *reason;       /* why it is skipped or degraded or failed, or NULL */
 	char **targets;     /* by ab_program_set_target() */
 	size_t target_count;
-	bool optional, disabled, skipped;
+	bool optional, disabled, skipped, failed;
 };
 
 struct ab_map {
@@ -128,6 +128,9 @@ int ab_params_set_pid(struct ab_object *object, struct ab_error *err);
 int ab_programs_find(struct ab_object *object, struct ab_error *err);
 void ab_programs_free(struct ab_object *object);
 void ab_program_skip(struct ab_program *program, const char *reason);
+/* Notes that load or attach failed for it; and that this is tried again. */
+void ab_program_blame(struct ab_program *program, const char *reason);
+void ab_program_forgive(struct ab_program *program);
 /* How a program attaches: what its section and type mean. */
 enum way {
 	WAY_NONE, WAY_KPROBE, WAY_KSYSCALL, WAY_KPROBE_MULTI, WAY_UPROBE, WAY_USDT, WAY_TRACEPOINT, WAY_RAW_TRACEPOINT, WAY_TRACE,

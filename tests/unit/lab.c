@@ -154,6 +154,8 @@ TEST(without_expectations_programs_have_to_attach)
 	ASSERT_STR(judge("", SUMMARY("skipped"), "6.1.0"), "fail: program 'p' is skipped: r");
 	ASSERT_STR(judge("", "", "6.1.0"), "fail: anybpf run ended without a summary");
 	ASSERT_STR(judge("", "{\"error\":{\"message\":\"no BTF\"}}\n", "6.1.0"), "fail: no BTF");
+	ASSERT_STR(judge("", "{\"type\":\"failed\",\"programs\":[]}\n{\"error\":{\"message\":\"no BTF\"}}\n", "6.1.0"),
+		   "fail: no BTF");
 	ASSERT_STR(judge("", "not JSON\n{\"type\":\"summ", "6.1.0"), "fail: anybpf run ended without a summary");
 }
 
