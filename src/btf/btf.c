@@ -667,7 +667,8 @@ static int parse(struct ab_btf *btf, struct ab_error *err)
 	memcpy(&h, btf->data, sizeof(h));
 	swap = h.magic == bswap_16(BTF_MAGIC);
 	if (h.magic != BTF_MAGIC && !swap)
-		return DAMAGED(err, "neither BTF nor an ELF file with BTF; 'anybpf pack add' finds it in kernel images and packages");
+		return DAMAGED(err, "neither BTF nor an ELF file with BTF; 'anybpf pack add' finds it in kernel images "
+				    "and packages");
 	if (swap)
 		swap_words(&h.hdr_len, (sizeof(h) - offsetof(struct btf_header, hdr_len)) / 4);
 	r = check_header(&h, btf->size, err);

@@ -153,7 +153,8 @@ static bool has_twin(const struct ab_pack *pack, const uint32_t *found, uint32_t
 	for (uint32_t i = 0; i < n; i++) {
 		const struct ab_kernel *b = &pack->kernels[found[i]].key;
 
-		if (i != of && !strcmp(a->release, b->release) && !strcmp(a->distribution, b->distribution) && !strcmp(a->arch, b->arch))
+		if (i != of && !strcmp(a->release, b->release) && !strcmp(a->distribution, b->distribution) &&
+		    !strcmp(a->arch, b->arch))
 			return true;
 	}
 	return false;
