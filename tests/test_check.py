@@ -247,6 +247,14 @@ def test_source_for_one_machine_only(folder, two_machines):
     assert "not compiled for aarch64, checked as for x86_64" in done.stderr and done.stdout == f"{source}: runs on all 2 kernels\n"
 
 
+def test_source_that_only_another_kernel_compiles(folder, two_machines):
+    source = folder / "other_kernel.bpf.c"
+    source.write_text('#include <anybpf.bpf.h>\nSEC("raw_tp/sys_enter") int on(void *c) { return bpf_core_field_exists(struct task_struct, was); }\n')
+    done = anybpf("check", source, "--pack", two_machines[0], status=3)
+    assert "no member named 'was'" in done.stderr and "'anybpf build --btf KERNEL' takes those of another" in done.stderr
+    assert "--btf KERNEL" not in anybpf("check", source, status=3).stderr
+
+
 def test_source_where_this_kernel_has_no_types(folder, two_machines):
     (folder / "nothing").mkdir()
     hidden = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /sys/kernel/btf && exec "$@"', folder / "nothing"]

@@ -212,6 +212,9 @@ static int compile_for_all(struct check_run *run, struct compiler *compiler, con
 {
 	int r = compile(run, compiler, path, 0, &checks[0], err);
 
+	if (r < 0 && err->kind == AB_ERROR_COMPILE && run->pack && !run->cli->quiet)
+		cli_say(NULL, "source is compiled against one kernel's types; 'anybpf build --btf KERNEL' takes those of another, "
+			      "and what it makes can be checked");
 	for (size_t i = 1; !r && i < run->n_arches; i++) {
 		struct ab_error why = {};
 
