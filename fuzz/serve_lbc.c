@@ -33,7 +33,7 @@ static void make_btf(void)
 	btf__free(btf);
 }
 
-static int build(void *ctx, const struct lbc_build *b, struct lbc_built *ret, struct ab_error *err)
+static int build(void *ctx, const struct lbc_client *client, const struct lbc_build *b, struct lbc_built *ret, struct ab_error *err)
 {
 	for (const char *const *d = b->defines; *d; d++)
 		if (!**d || strpbrk(*d, "\n") == *d)
@@ -63,6 +63,7 @@ static int read_btf(void *ctx, const char *release, const char *arch, void **ret
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct lbc_backend backend = { .build = build, .btf = read_btf };
+	static const struct lbc_client client = { "192.0.2.1", "request" };
 	static struct lbc *lbc;
 	_text_ struct text out = {};
 	_free_ char *text = NULL;
@@ -77,9 +78,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	text = strndup((const char *)data + 1, size - 1);
 	if (*data == 'h')
-		ab_lbc_answer(lbc, (const char *)data + 1, size - 1, &out);
+		ab_lbc_answer(lbc, &client, (const char *)data + 1, size - 1, &out);
 	else if (*data == 'f')
-		ab_lbc_answer_frame(lbc, (const char *)data + 1, size - 1, &out);
+		ab_lbc_answer_frame(lbc, &client, (const char *)data + 1, size - 1, &out);
 	else if (*data == 'e' && text && !ab_lbc_defines(text, &defines, NULL))
 		free(defines);
 	else if (size > LBC_FRAME_HEAD && ab_lbc_frame_size((const char *)data) > LBC_FRAME_MAX)

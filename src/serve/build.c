@@ -237,9 +237,11 @@ struct outcome *ab_build_run(struct server *server, struct ab_builder *builder, 
 	struct ab_error err = {};
 	struct input in;
 
-	keep_sources(server, build);
-	if (!take_input(&in, build, server->store, &err))
+	/* Those that are here first: what is kept may push them out. */
+	if (!take_input(&in, build, server->store, &err)) {
+		keep_sources(server, build);
 		outcome = compile(server, builder, build, types, key, &in, &err);
+	}
 	clear_input(&in);
 	if (!outcome)
 		outcome = ab_outcome_new(NULL, err.code ? ab_problem_of_error(&err) : "no-memory", err.msg);

@@ -141,6 +141,7 @@ static void put_kernel(struct lbc *lbc, struct kernel *kept, const struct ab_btf
 
 struct command {
 	struct lbc *lbc;
+	const struct lbc_client *client;
 	json_t *json;
 	const char *release, *arch;
 	bool framed;
@@ -314,7 +315,7 @@ static void run_compile(struct command *c, const char *key)
 	r = ab_lbc_defines(env, &defines, &err);
 	build.defines = (const char *const *)defines;
 	if (!r)
-		r = c->lbc->backend.build(c->lbc->backend.ctx, &build, &built, &err);
+		r = c->lbc->backend.build(c->lbc->backend.ctx, c->client, &build, &built, &err);
 	if (!r && build.library)
 		r = label_library(c, code, env, &built, &err);
 	if (r < 0) {
@@ -455,9 +456,9 @@ static void refuse(json_t *json, const char *reason, struct json *j)
 	free(text);
 }
 
-static void run_command(struct lbc *lbc, json_t *json, bool framed, struct json *j)
+static void run_command(struct lbc *lbc, const struct lbc_client *client, json_t *json, bool framed, struct json *j)
 {
-	struct command c = { .lbc = lbc, .json = json, .framed = framed, .j = j };
+	struct command c = { .lbc = lbc, .client = client, .json = json, .framed = framed, .j = j };
 	const char *cmd = member(&c, "cmd");
 	size_t i = 0;
 
@@ -492,17 +493,17 @@ static void put_result(struct json *j, const char *result, bool status, int code
 	json_open(j, '[');
 }
 
-static void answer_commands(struct lbc *lbc, json_t *root, struct json *j)
+static void answer_commands(struct lbc *lbc, const struct lbc_client *client, json_t *root, struct json *j)
 {
 	json_t *command;
 	size_t i;
 
 	put_result(j, "success", true, 200);
 	if (json_is_object(root))
-		run_command(lbc, root, false, j);
+		run_command(lbc, client, root, false, j);
 	else
 		json_array_foreach(root, i, command)
-			run_command(lbc, command, false, j);
+			run_command(lbc, client, command, false, j);
 }
 
 static bool is_request(const json_t *root)
@@ -520,14 +521,14 @@ static bool is_request(const json_t *root)
 	return true;
 }
 
-void ab_lbc_answer(struct lbc *lbc, const char *body, size_t size, struct text *out)
+void ab_lbc_answer(struct lbc *lbc, const struct lbc_client *client, const char *body, size_t size, struct text *out)
 {
 	json_t *root = json_loadb(body, size, JSON_ALLOW_NUL, NULL);
 	struct json j = { out };
 
 	json_open(&j, '{');
 	if (is_request(root)) {
-		answer_commands(lbc, root, &j);
+		answer_commands(lbc, client, root, &j);
 	} else {
 		put_result(&j, "failed", false, 500);
 		json_open(&j, '{');
@@ -540,14 +541,14 @@ void ab_lbc_answer(struct lbc *lbc, const char *body, size_t size, struct text *
 	json_decref(root);
 }
 
-bool ab_lbc_answer_frame(struct lbc *lbc, const char *text, size_t size, struct text *out)
+bool ab_lbc_answer_frame(struct lbc *lbc, const struct lbc_client *client, const char *text, size_t size, struct text *out)
 {
 	json_t *root = json_loadb(text, size, JSON_ALLOW_NUL, NULL);
 	bool good = json_is_object(root);
 	struct json j = { out };
 
 	if (good)
-		run_command(lbc, root, true, &j);
+		run_command(lbc, client, root, true, &j);
 	json_decref(root);
 	return good;
 }

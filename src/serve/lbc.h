@@ -20,11 +20,17 @@ struct lbc_built {
 	char *diagnostics;          /* "" or warnings, for free() */
 };
 
+/* Who asks, for the audit log. */
+struct lbc_client {
+	const char *address, *request;
+};
+
 /* What a server does for it. Any thread may call. */
 struct lbc_backend {
 	void *ctx;
 	/* Errors: -EINVAL/COMPILE with the compiler's words as log; any other. */
-	int (*build)(void *ctx, const struct lbc_build *build, struct lbc_built *ret, struct ab_error *err);
+	int (*build)(void *ctx, const struct lbc_client *client, const struct lbc_build *build, struct lbc_built *ret,
+		     struct ab_error *err);
 	/* The raw BTF of exactly that kernel, for free(). Errors: -ENOENT. `arch` is as uname -m says. */
 	int (*btf)(void *ctx, const char *release, const char *arch, void **ret_data, size_t *ret_size,
 		   struct ab_error *err);
@@ -38,9 +44,9 @@ int ab_lbc_new(const struct lbc_backend *backend, struct lbc **ret_lbc, struct a
 void ab_lbc_free(struct lbc *lbc);
 
 /* Appends the answer to the body of POST /lbc. */
-void ab_lbc_answer(struct lbc *lbc, const char *body, size_t size, struct text *out);
+void ab_lbc_answer(struct lbc *lbc, const struct lbc_client *client, const char *body, size_t size, struct text *out);
 /* Appends the answer to the JSON of a frame, without a head; false: there is none. */
-bool ab_lbc_answer_frame(struct lbc *lbc, const char *json, size_t size, struct text *out);
+bool ab_lbc_answer_frame(struct lbc *lbc, const struct lbc_client *client, const char *json, size_t size, struct text *out);
 /* The length that the head of a frame announces, -1 if it is none. `head` has LBC_FRAME_HEAD bytes. */
 long ab_lbc_frame_size(const char *head);
 

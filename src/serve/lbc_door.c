@@ -87,6 +87,29 @@ static const char *refuse_address(struct lbc_doors *all, const struct connection
 	return *ret_seconds ? "rate" : NULL;
 }
 
+/* ---- the log ---- */
+
+static void log_request(struct server *server, const struct lbc_client *client, const char *path, unsigned status, size_t in,
+			size_t out, uint64_t began_us)
+{
+	struct config *config = ab_server_config(server);
+	bool is_wanted = config->log_requests;
+	struct log_line line;
+
+	ab_config_unref(config);
+	if (!is_wanted)
+		return;
+	ab_log_begin(&line, "info", "request");
+	json_member_str(&line.json, "id", client->request);
+	json_member_str(&line.json, "address", client->address);
+	json_member_str(&line.json, "path", path);
+	json_member_uint(&line.json, "status", status);
+	json_member_uint(&line.json, "in", in);
+	json_member_uint(&line.json, "out", out);
+	json_member_uint(&line.json, "us", ab_now_us() - began_us);
+	ab_log_end(&line);
+}
+
 /* ---- frames ---- */
 
 struct visit {
@@ -137,7 +160,9 @@ static void send_all(const struct visit *v, const char *p, size_t n)
 
 static void answer_visit(const struct visit *v)
 {
-	uint64_t until = ab_now_ms() + TIMEOUT_SECONDS * 1000;
+	uint64_t until = ab_now_ms() + TIMEOUT_SECONDS * 1000, began = ab_now_us();
+	char id[REQUEST_ID_SIZE];
+	const struct lbc_client client = { v->connection->address, id };
 	_text_ struct text answer = {};
 	_free_ char *json = NULL;
 	char head[LBC_FRAME_HEAD + 1];
@@ -145,12 +170,15 @@ static void answer_visit(const struct visit *v)
 
 	if (!receive(v, head, LBC_FRAME_HEAD, until))
 		return;
+	ab_random_hex(id, 8);
 	size = ab_lbc_frame_size(head);
 	json = size < 0 ? NULL : malloc(size ? size : 1);
-	if (!json || !receive(v, json, size, until) || !ab_lbc_answer_frame(v->all->lbc, json, size, &answer))
+	if (!json || !receive(v, json, size, until) || !ab_lbc_answer_frame(v->all->lbc, &client, json, size, &answer) ||
+	    answer.failed || answer.n > UINT32_MAX) {
+		log_request(v->all->server, &client, "lbc frame", 400, MAX(size, 0), 0, began);
 		return;
-	if (answer.failed || answer.n > UINT32_MAX)
-		return;
+	}
+	log_request(v->all->server, &client, "lbc frame", 200, size, answer.n, began);
 	snprintf(head, sizeof(head), "LBC%08zx", answer.n);
 	send_all(v, head, LBC_FRAME_HEAD);
 	send_all(v, answer.p, answer.n);
@@ -229,13 +257,18 @@ static void *run_door(void *ctx)
 
 struct post {
 	struct connection *connection;
+	char address[INET6_ADDRSTRLEN]; /* of the client, as a trusted proxy says */
+	char id[REQUEST_ID_SIZE];
+	uint64_t began_us;
+	unsigned status;        /* of the answer; 0: none yet */
+	size_t size;            /* of the answer */
 	struct text body;
 	size_t limit;           /* of the body */
 	const char *refusal;    /* kind of problem, or NULL */
 	unsigned retry_seconds; /* with it */
 };
 
-static enum MHD_Result respond(const struct post *post, struct MHD_Connection *c, unsigned status, const char *type, char *text,
+static enum MHD_Result respond(struct post *post, struct MHD_Connection *c, unsigned status, const char *type, char *text,
 			       size_t size)
 {
 	struct MHD_Response *response = MHD_create_response_from_buffer(size, text, MHD_RESPMEM_MUST_FREE);
@@ -246,7 +279,10 @@ static enum MHD_Result respond(const struct post *post, struct MHD_Connection *c
 		free(text);
 		return MHD_NO;
 	}
+	post->status = status;
+	post->size = size;
 	snprintf(seconds, sizeof(seconds), "%u", post->retry_seconds);
+	MHD_add_response_header(response, "X-Request-Id", post->id);
 	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
 	if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
 		MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "POST");
@@ -260,7 +296,7 @@ static enum MHD_Result respond(const struct post *post, struct MHD_Connection *c
 	return r;
 }
 
-static enum MHD_Result refuse(const struct post *post, struct MHD_Connection *c, unsigned status, const char *why)
+static enum MHD_Result refuse(struct post *post, struct MHD_Connection *c, unsigned status, const char *why)
 {
 	char *text = strdup(why);
 
@@ -269,9 +305,10 @@ static enum MHD_Result refuse(const struct post *post, struct MHD_Connection *c,
 
 static enum MHD_Result answer_post(struct lbc_doors *all, struct MHD_Connection *c, struct post *post)
 {
+	const struct lbc_client client = { post->address, post->id };
 	struct text answer = {};
 
-	ab_lbc_answer(all->lbc, post->body.p ? post->body.p : "", post->body.n, &answer);
+	ab_lbc_answer(all->lbc, &client, post->body.p ? post->body.p : "", post->body.n, &answer);
 	if (answer.failed || post->body.failed) {
 		text_clear(&answer);
 		return refuse(post, c, MHD_HTTP_INTERNAL_SERVER_ERROR, "memory ran out\n");
@@ -284,13 +321,14 @@ static struct post *begin_post(struct lbc_doors *all, struct MHD_Connection *c)
 	const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 	struct config *config = ab_server_config(all->server);
 	struct post *post = array_new(1, sizeof(*post));
-	char address[INET6_ADDRSTRLEN];
 
 	if (post && info && info->socket_context && ab_connection_enter(info->socket_context, PHASE_BODY)) {
 		post->connection = info->socket_context;
 		post->limit = config->body;
-		ab_client_address(config, c, post->connection, address);
-		post->refusal = refuse_address(all, post->connection, address, &post->retry_seconds);
+		post->began_us = ab_now_us();
+		ab_random_hex(post->id, 8);
+		ab_client_address(config, c, post->connection, post->address);
+		post->refusal = refuse_address(all, post->connection, post->address, &post->retry_seconds);
 	} else {
 		free(post);
 		post = NULL;
@@ -339,9 +377,12 @@ static void forget_post(void *ctx, struct MHD_Connection *c, void **state, enum 
 {
 	struct post *post = *state;
 
+	const struct lbc_client client = post ? (struct lbc_client){ post->address, post->id } : (struct lbc_client){};
+
 	if (!post)
 		return;
 	(void)ab_connection_enter(post->connection, PHASE_IDLE);
+	log_request(ctx, &client, "/lbc", post->status, post->body.n, post->size, post->began_us);
 	text_clear(&post->body);
 	free(post);
 }
@@ -364,7 +405,7 @@ static int start_http(struct door *d, struct ab_error *err)
 				   MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
 				   MHD_OPTION_CONNECTION_TIMEOUT, TIMEOUT_SECONDS, MHD_OPTION_THREAD_STACK_SIZE,
 						   (size_t)STACK_SIZE,
-				   MHD_OPTION_NOTIFY_COMPLETED, forget_post, NULL,
+				   MHD_OPTION_NOTIFY_COMPLETED, forget_post, d->all->server,
 				   MHD_OPTION_NOTIFY_CONNECTION, notice_connection, d->all, MHD_OPTION_END);
 	return d->http ? 0 : ab_fail(err, AB_ERROR_IO, -EIO, "lbc: libmicrohttpd does not start");
 }

@@ -152,7 +152,7 @@ static int find_types(struct server *server, const struct lbc_build *b, const st
 	return r;
 }
 
-static int build(void *ctx, const struct lbc_build *b, struct lbc_built *ret, struct ab_error *err)
+static int build(void *ctx, const struct lbc_client *client, const struct lbc_build *b, struct lbc_built *ret, struct ab_error *err)
 {
 	struct server *server = ctx;
 	struct config *config = ab_server_config(server);
@@ -167,9 +167,10 @@ static int build(void *ctx, const struct lbc_build *b, struct lbc_built *ret, st
 		r = find_types(server, b, &types, &note, err);
 	if (!r) {
 		ab_build_key(server, request, types, key);
-		ab_audit("build", NULL, "lbc", NULL, key);
-		if (!find_built(server, key, note.p ? note.p : "", ret, &r, err))
+		if (!find_built(server, key, note.p ? note.p : "", ret, &r, err)) {
+			ab_audit("build", NULL, client->address, client->request, key);
 			r = compile(server, &request, key, types, note.p ? note.p : "", ret, err);
+		}
 	}
 	ab_build_request_free(request);
 	return r;

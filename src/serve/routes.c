@@ -28,7 +28,7 @@ static void write_degraded(struct server *server, struct json *j)
 	ab_store_stats(server->store, &store);
 	json_key(j, "degraded");
 	json_open(j, '[');
-	if (store.failed)
+	if (store.is_failing)
 		json_str(j, "cache: files could not be written");
 	if (!ab_tokens_healthy(server->tokens))
 		json_str(j, "tokens: the database cannot be read");

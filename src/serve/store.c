@@ -28,6 +28,7 @@ struct store {
 	pthread_mutex_t lock;
 	struct lru files; /* by "K/HEX" */
 	uint64_t limit, evicted, damaged, failed;
+	bool is_failing; /* the last file could not be written */
 	unsigned temporary;
 };
 
@@ -399,6 +400,7 @@ void ab_store_put(struct store *s, enum store_kind kind, const char *hex, const 
 	if (!r && !lru_find(&s->files, n.key))
 		r = add_file(s, n.key, size, time(NULL));
 	s->failed += r != 0;
+	s->is_failing = r != 0;
 	make_room(s);
 	pthread_mutex_unlock(&s->lock);
 	if (r)
@@ -482,18 +484,14 @@ struct blob *ab_store_get(struct store *s, enum store_kind kind, const char *hex
 bool ab_store_has(struct store *s, enum store_kind kind, const char *hex)
 {
 	struct name n = make_name(kind, hex);
-	bool has;
 
-	pthread_mutex_lock(&s->lock);
-	has = lru_find(&s->files, n.key) != NULL;
-	pthread_mutex_unlock(&s->lock);
-	return has;
+	return touch(s, &n);
 }
 
 void ab_store_stats(struct store *s, struct store_stats *ret)
 {
 	pthread_mutex_lock(&s->lock);
-	*ret = (struct store_stats){ s->files.n, s->files.cost, s->evicted, s->damaged, s->failed };
+	*ret = (struct store_stats){ s->files.n, s->files.cost, s->evicted, s->damaged, s->failed, s->is_failing };
 	pthread_mutex_unlock(&s->lock);
 }
 

@@ -42,10 +42,12 @@ void ab_store_set_limit(struct store *store, uint64_t limit);
 void ab_store_put(struct store *store, enum store_kind kind, const char *hex, const void *data, size_t size);
 /* Reads and verifies; what does not verify is removed and not there. NULL: not there. */
 struct blob *ab_store_get(struct store *store, enum store_kind kind, const char *hex);
+/* That is a use, too. */
 bool ab_store_has(struct store *store, enum store_kind kind, const char *hex);
 
 struct store_stats {
 	uint64_t files, bytes, evicted, damaged, failed;
+	bool is_failing; /* the last file could not be written */
 };
 void ab_store_stats(struct store *store, struct store_stats *ret_stats);
 

@@ -364,6 +364,31 @@ def test_cache_keeps_its_size(new_server):
     assert s.build(HELLO % 0, outputs=["o", "skel.h"]).json() == first
 
 
+def test_files_by_digest_are_not_pushed_out_by_those_beside_them(new_server):
+    s = new_server("--cache-megabytes", "1")
+    old, new = ("/* " + c * 600000 + " */\n" for c in "ab")
+    text = '#include "old.h"\n' + HELLO % 1
+    assert s.post("/v1/build", {"source": "t.bpf.c", "files": {"t.bpf.c": text, "old.h": old}}).status == 200
+    digest = {"digest": "sha256:" + hashlib.sha256(old.encode()).hexdigest()}
+    a = s.post("/v1/build", {"source": "t.bpf.c", "files": {"t.bpf.c": text + '#include "new.h"\n', "old.h": digest, "new.h": new}})
+    assert a.status == 200, a.body
+
+
+def test_cache_that_cannot_be_written(new_server):
+    s = new_server()
+    places = [s.state / "cache" / kind for kind in "ars"]
+    for place in places:
+        place.rename(place.with_suffix(".away"))
+        place.write_text("")
+    assert s.build().status == 200
+    assert s.get("/readyz").json()["degraded"] == ["cache: files could not be written"]
+    for place in places:
+        place.unlink()
+        place.with_suffix(".away").rename(place)
+    assert s.build(HELLO % 2).status == 200
+    assert s.get("/readyz").json()["degraded"] == []
+
+
 def test_killed_while_it_writes(new_server):
     s = new_server()
     text = unique()

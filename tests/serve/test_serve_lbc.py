@@ -350,6 +350,23 @@ def test_rate_of_an_address(new_server):
     assert s.get("/v1/kernels").status == 429
 
 
+def test_logs_say_who_asked(new_server, tmp_path):
+    s = find_ports(new_server(*PORTS, "--log-audit", tmp_path / "audit", "--trusted-proxies", "127.0.0.1", open_to_all=False))
+    command = {"cmd": "obj", "code": (ROOT / "tests/lbc/hello.bpf.c").read_text(), **KERNEL}
+    c = http.client.HTTPConnection(*s.http, timeout=30)
+    for _ in range(2):
+        c.request("POST", "/lbc", json.dumps([command]), {"X-Forwarded-For": "198.51.100.7"})
+        r = c.getresponse()
+        size, id_ = len(r.read()), r.headers["X-Request-Id"]
+        line = s.wait_for_log(lambda e: e["event"] == "request" and e["id"] == id_)
+        assert (line["address"], line["path"], line["status"], line["out"]) == ("198.51.100.7", "/lbc", 200, size)
+        first = id_ if _ == 0 else first
+    audit, = map(json.loads, (tmp_path / "audit").read_text().splitlines())  # what is cached is no compile
+    assert (audit["event"], audit["address"], audit["request"]) == ("build", "198.51.100.7", first)
+    ask_frame(s.tcp, TYPE)
+    assert s.wait_for_log(lambda e: e.get("path") == "lbc frame")["address"] == "127.0.0.1"
+
+
 def test_rate_behind_a_proxy(new_server):
     s = find_ports(new_server(*PORTS, "--limits-rate", "2", "--trusted-proxies", "127.0.0.1", open_to_all=False))
     who = {"X-Forwarded-For": "198.51.100.7"}
