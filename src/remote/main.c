@@ -6,6 +6,7 @@
  *	anybpf-remote verify FILE...
  *	anybpf-remote trust add KEY|SERVER [SERVER] | list | remove KEY
  */
+#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <signal.h>
 #include "remote.h"
@@ -106,14 +107,17 @@ static bool is_url(const char *s)
 	return !strncasecmp(s, "https://", 8) || !strncasecmp(s, "http://", 7);
 }
 
+/* "http://127.0.0.1:7600"; a name that begins so may be anybody's. */
 static bool is_here(const char *origin)
 {
-	static const char *const here[] = { "http://127.", "http://localhost:", "http://[::1]" };
+	const char *host = origin + strlen("http://");
+	_free_ char *name = strndup(host, *host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":"));
+	struct in_addr address;
 
-	for (size_t i = 0; i < ARRAY_SIZE(here); i++)
-		if (str_starts(origin, here[i]))
-			return true;
-	return !strcmp(origin, "http://localhost");
+	if (!name)
+		return false;
+	return !strcmp(name, "localhost") || !strcmp(name, "[::1]") ||
+	       (inet_pton(AF_INET, name, &address) == 1 && ntohl(address.s_addr) >> 24 == 127);
 }
 
 /* The key that a server signs with now. */

@@ -385,12 +385,14 @@ static int reject(struct ab_error *err, const char *origin, const char *why)
 
 int ab_trust_expect(const struct trust *trust, const char *origin, struct ab_error *err)
 {
+	_text_ struct text why = {};
+
 	if (has_pins(trust, origin))
 		return 0;
 	if (!origin)
 		return reject(err, origin, "no key is pinned; 'anybpf trust add' pins one");
-	return reject(err, origin,
-		      "no key of it is pinned, so what it gives cannot be trusted; 'anybpf trust add' pins one");
+	text_printf(&why, "no key of it is pinned, so what it gives cannot be trusted; 'anybpf trust add %s' pins one", origin);
+	return reject(err, origin, why.p ? why.p : "no key of it is pinned");
 }
 
 int ab_trust_verify(struct trust *trust, const char *origin, struct http *http, const char *hex, const char *signature,

@@ -544,7 +544,9 @@ def test_trust_file_of_others(home):
 
 
 def test_adding(home, server):
-    assert "without TLS" in home.anybpf("trust", "add", "http://build.example.org", status=5).stderr
+    for stranger in ("http://build.example.org", "http://127.example.org:80", "http://localhost.example.org"):
+        assert "without TLS" in home.anybpf("trust", "add", stranger, status=5).stderr
+    assert f"'anybpf trust add {url(server)}' pins one" in home.build(url(server), status=5).stderr
     assert "neither a key" in home.anybpf("trust", "add", "nonsense", status=2).stderr
     assert "trust add KEY" in home.anybpf("trust", "add", status=2).stderr
     pem = subprocess.run(["openssl", "pkey", "-in", next(server.state.glob("keys/*.pem")), "-pubout"], capture_output=True, check=True).stdout
