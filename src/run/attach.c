@@ -5,6 +5,7 @@
  */
 #include <ctype.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "run.h"
 
@@ -98,7 +99,23 @@ static int take_link(struct ab_link *link, struct bpf_link *bpf, const char *tar
 		return ab_link_add(link, bpf, err);
 	if (code == -EPERM || code == -EACCES)
 		return ab_explain_permission(err, code, target);
+	if (code == -E2BIG)
+		return ab_fail(err, AB_ERROR_BUSY, -EBUSY, "%s: as many programs are attached there as the kernel takes", target);
+	if (code == -ESRCH && link->object->opts.pid)
+		return ab_fail(err, AB_ERROR_NOT_FOUND, code, "%s: no process %d", target, link->object->opts.pid);
 	return ab_fail_errno(err, code, "%s", target);
+}
+
+/* The kernel says of a place outside of the file that the argument is invalid. */
+static int check_offset(const char *path, uint64_t offset, struct ab_error *err)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return ab_fail_errno(err, -errno, "%s", path);
+	if (offset >= (uint64_t)st.st_size)
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "offset 0x%llx is outside of %s", (unsigned long long)offset, path);
+	return 0;
 }
 
 static int no_kprobes(struct ab_error *err)
@@ -216,6 +233,9 @@ static int attach_uprobe(struct ab_program *program, const char *target, struct 
 		if (r < 0)
 			return r;
 	}
+	r = check_offset(path, start + offset, err);
+	if (r < 0)
+		return r;
 	return take_link(link, bpf_program__attach_uprobe_opts(program->bpf, pid ? pid : -1, path, start + offset, &opts),
 			 target, err);
 }

@@ -286,6 +286,7 @@ TEST(uprobes_by_library_path_and_offset)
 	ASSERT_HAS(refusal(object, "on_uprobe", "/none/x:y", -ENOENT, AB_ERROR_NOT_FOUND), "/none/x: No such file");
 	ASSERT_HAS(refusal(object, "on_uprobe", "/usr/lib:y", -EISDIR, AB_ERROR_USAGE), "/usr/lib: Is a directory");
 	ASSERT_HAS(refusal(object, "on_uprobe", "sh:y", -ENOENT, AB_ERROR_NOT_FOUND), "has no function 'y'");
+	ASSERT_HAS(refusal(object, "on_uprobe", "libc:0xffffffffff", -EINVAL, AB_ERROR_USAGE), "0xffffffffff is outside of /");
 	ASSERT_HAS(refusal(object, "on_uprobe", "/etc/passwd:y", -EBADMSG, AB_ERROR_FORMAT), "not an ELF file");
 	ASSERT_HAS(refusal(object, "on_uprobe", "strfry", -EINVAL, AB_ERROR_USAGE), "PATH:SYMBOL");
 	ASSERT_HAS(refusal(object, "on_uprobe", "libc:strfry+x", -EINVAL, AB_ERROR_USAGE), "'x' is not an offset");
@@ -305,6 +306,9 @@ TEST(uprobes_of_one_process)
 	attach(object, "on_uretprobe", "libc:strfry");
 	strfry(word);
 	ASSERT_INT(count(object, URETPROBE), 0);
+	ab_object_close(object);
+	object = load_only("on_uretprobe", 0x7ffffff0);
+	ASSERT_HAS(refusal(object, "on_uretprobe", "libc:strfry", -ESRCH, AB_ERROR_NOT_FOUND), "no process 2147483632");
 	ab_object_close(object);
 }
 
