@@ -441,6 +441,29 @@ def test_the_object_that_takes_the_guest_down(guests):
     assert "NULL pointer" in (guests.tmp / "logs" / "kernel.log").read_text()
 
 
+def test_modules_beside_a_kernel(guests):
+    """Whatever the kernel is in: its own modules are not asked then, and nothing is unpacked into the user's folder."""
+    modules, tree = guests.tmp / "modules", guests.tmp / "tree"
+    modules.mkdir()
+    (modules / "virtio_console.ko").write_bytes(b"\0depends=\0mine")
+    (guests.tmp / "k.deb").write_bytes(image("6.6-amd64"))
+    (tree / "arch/x86/boot").mkdir(parents=True)
+    shutil.copy(guests.tmp / "kernel", tree / "arch/x86/boot/bzImage")
+    (guests.tmp / "a.test.toml").write_text('modules = ["elsewhere"]\n')
+    body = "boot(); run(1, SUMMARY if b'mine' in initramfs else b''); frame('S', token)"
+    for kernel in ("kernel", "k.deb", "tree"):
+        done = guests("test", guests.tmp / "a.bpf.o", "--kernel", f"{guests.tmp / kernel}:{modules}", "--qemu", guests.fake(body), "--guest-dir",
+                      guests.guest_dir, "--accel", "tcg", "--json")
+        assert json.loads(done.stdout)["pass"] == 1
+        assert f"'{modules}x' is no directory of modules" in guests(
+            "test", guests.tmp / "a.bpf.o", "--kernel", f"{guests.tmp / kernel}:{modules}x", "--guest-dir", guests.guest_dir, status=1).stdout
+    assert sorted(p.name for p in guests.tmp.iterdir() if p.name.startswith("modules")) == ["modules"]
+    assert [p.name for p in modules.iterdir()] == ["virtio_console.ko"]
+    (guests.tmp / "linux-image-7.deb").write_bytes(deb({"usr/share/doc/x": b"x"}))
+    assert "linux-binary-*.deb does" in guests("test", guests.tmp / "a.bpf.o", "--kernel", guests.tmp / "linux-image-7.deb", "--guest-dir",
+                                               guests.guest_dir, status=1).stdout
+
+
 def test_every_console_is_kept(guests):
     """Of several guests of one kernel, and of kernels that are called alike."""
     (guests.tmp / "other").mkdir()

@@ -109,8 +109,8 @@ AB_API int ab_image_fetch(struct ab_lab *lab, const struct ab_lab_kernel *kernel
 			  struct ab_error *err);
 
 /*
- * Opens a kernel that the user has: a bzImage, Image or vmlinux, optionally with ":MODULES-DIR" behind it (lib/modules/VERSION
- * or a folder of .ko files); a .deb or .rpm file; a kernel build tree.
+ * Opens a kernel that the user has: a bzImage, Image or vmlinux; a .deb or .rpm file; a kernel build tree; each optionally with
+ * ":MODULES-DIR" behind it (lib/modules/VERSION or a folder of .ko files).
  * Errors: -ENOENT/NOT_FOUND; -EBADMSG/FORMAT not a kernel; -EOPNOTSUPP/UNSUPPORTED for another architecture than the lab's.
  */
 AB_API int ab_image_open(struct ab_lab *lab, const char *path, struct ab_image **ret_image, struct ab_error *err);

@@ -19,8 +19,9 @@ static const struct verb lab_verbs[] = {
 };
 
 #define LAB_OPTIONS                                                                                                     \
-	{ "kernel", 'K', OPT_LIST, L(kernel_files), "FILE", "a kernel of your own: bzImage, vmlinux or Image, with "    \
-	  ":MODULES-DIR behind it if it has modules; a .deb or .rpm; a built kernel tree (repeatable)", HINT_FILE },    \
+	{ "kernel", 'K', OPT_LIST, L(kernel_files), "FILE", "a kernel of your own: bzImage, vmlinux or Image; a .deb "  \
+	  "or .rpm; a built kernel tree; with :MODULES-DIR behind it where its modules are elsewhere (repeatable)",     \
+	  HINT_FILE },                                                                                                  \
 	{ "arch", 0, OPT_WORD, L(arch), "ARCH", "architecture of the guests: amd64 or arm64; default: this machine's",  \
 	  HINT_WORDS, arch_words },                                                                                     \
 	{ "hide", 0, OPT_LIST, L(hide), "WHAT", "make guests look like a kernel without it: bpf, btf, ringbuf or "      \

@@ -21,13 +21,19 @@ const char *const ab_lab_modules[] = {
 	NULL,
 };
 
+static void free_packages(struct ab_image *image)
+{
+	for (size_t i = 0; image->packages && image->packages[i]; i++)
+		free(image->packages[i]);
+	free(image->packages);
+	image->packages = NULL;
+}
+
 void ab_image_free(struct ab_image *image)
 {
 	if (!image)
 		return;
-	for (size_t i = 0; image->packages && image->packages[i]; i++)
-		free(image->packages[i]);
-	free(image->packages);
+	free_packages(image);
 	for (size_t i = 0; i < image->hold_count; i++)
 		close(image->holds[i]);
 	free(image->name);
@@ -149,7 +155,9 @@ static int make_folder(struct ab_lab *lab, const char *const *packages, const ch
 	if (lab->progress)
 		lab->progress(NULL, 0, 0, lab->ctx);
 	if (r == 0 && !unpack.kernel)
-		r = ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "'%s' holds no kernel (boot/vmlinuz-*)", packages[0]);
+		r = ab_fail(err, AB_ERROR_FORMAT, -EBADMSG, "'%s' holds no kernel (boot/vmlinuz-*)%s", packages[0],
+			    str_starts(path_base(packages[0]), "linux-image-") ?
+			    "; in Debian since 6.19, linux-binary-*.deb does, and linux-modules-*.deb its modules" : "");
 	if (r == 0)
 		r = finish_folder(temporary, unpack.kernel, unpack.release, dir, err);
 	ab_remove_tree(temporary);
@@ -222,9 +230,30 @@ static int hash_name(const char *const *parts, char ret_hash[HASH_TEXT], struct 
 	return 0;
 }
 
-/* Takes `image` over. */
-static int from_packages(struct ab_lab *lab, struct ab_image *image, const char *const *hashes, struct ab_image **ret_image,
-			 struct ab_error *err)
+/* Modules of the user's may change while the kernel stays: they count for what the image is. */
+static int use_modules(struct ab_image *image, const char *dir, struct ab_error *err)
+{
+	char stamp[24], hash[HASH_TEXT];
+	const char *parts[] = { image->hash, stamp, NULL };
+	int r;
+
+	snprintf(stamp, sizeof(stamp), "%016llx", (unsigned long long)ab_modules_stamp(dir));
+	r = hash_name(parts, hash, err);
+	if (r < 0)
+		return r;
+	memcpy(image->hash, hash, sizeof(hash));
+	/* Nothing is to be unpacked into the user's directory. */
+	free_packages(image);
+	free(image->modules);
+	free(image->builtin);
+	image->modules = strdup(dir);
+	image->builtin = join(dir, "modules.builtin");
+	return image->modules && image->builtin ? 0 : ab_fail_memory(err);
+}
+
+/* Takes `image` over. `modules`: the user's; NULL: those of the packages. */
+static int from_packages(struct ab_lab *lab, struct ab_image *image, const char *const *hashes, const char *modules,
+			 struct ab_image **ret_image, struct ab_error *err)
 {
 	char hash[HASH_TEXT];
 	int r = hash_name(hashes, hash, err);
@@ -233,6 +262,8 @@ static int from_packages(struct ab_lab *lab, struct ab_image *image, const char 
 		r = ab_fail_memory(err);
 	if (r == 0)
 		r = take_folder(lab, image, NULL, err);
+	if (r == 0 && modules)
+		r = use_modules(image, modules, err);
 	if (r < 0)
 		ab_image_free(image);
 	else
@@ -271,12 +302,13 @@ int ab_image_fetch(struct ab_lab *lab, const struct ab_lab_kernel *kernel, struc
 		ab_image_free(image);
 		return r;
 	}
-	return from_packages(lab, image, hashes, ret_image, err);
+	return from_packages(lab, image, hashes, NULL, ret_image, err);
 }
 
 /* ---- kernels that the user has ---- */
 
-static int open_package(struct ab_lab *lab, const char *path, struct ab_image **ret_image, struct ab_error *err)
+static int open_package(struct ab_lab *lab, const char *path, const char *modules, struct ab_image **ret_image,
+			struct ab_error *err)
 {
 	struct ab_image *image = calloc(1, sizeof(*image));
 	char hash[HASH_TEXT];
@@ -292,26 +324,7 @@ static int open_package(struct ab_lab *lab, const char *path, struct ab_image **
 		ab_image_free(image);
 		return r;
 	}
-	return from_packages(lab, image, hashes, ret_image, err);
-}
-
-/* Modules of the user's may change while the kernel stays: they count for what the image is. */
-static int use_modules(struct ab_image *image, const char *dir, struct ab_error *err)
-{
-	char stamp[24], hash[HASH_TEXT];
-	const char *parts[] = { image->hash, stamp, NULL };
-	int r;
-
-	snprintf(stamp, sizeof(stamp), "%016llx", (unsigned long long)ab_modules_stamp(dir));
-	r = hash_name(parts, hash, err);
-	if (r < 0)
-		return r;
-	memcpy(image->hash, hash, sizeof(hash));
-	free(image->modules);
-	free(image->builtin);
-	image->modules = strdup(dir);
-	image->builtin = join(dir, "modules.builtin");
-	return image->modules && image->builtin ? 0 : ab_fail_memory(err);
+	return from_packages(lab, image, hashes, modules, ret_image, err);
 }
 
 /* A kernel file by itself: its bootable form is cached, its modules are used where they are. */
@@ -339,7 +352,7 @@ static int open_kernel(struct ab_lab *lab, const char *path, const char *modules
 	return r;
 }
 
-static int open_tree(struct ab_lab *lab, const char *path, struct ab_image **ret_image, struct ab_error *err)
+static int open_tree(struct ab_lab *lab, const char *path, const char *modules, struct ab_image **ret_image, struct ab_error *err)
 {
 	static const char *const places[] = { "arch/x86/boot/bzImage", "arch/arm64/boot/Image" };
 	_free_ char *kernel = join(path, places[!strcmp(lab->arch, "arm64")]), *about = join(path, "include/config/kernel.release");
@@ -353,7 +366,7 @@ static int open_tree(struct ab_lab *lab, const char *path, struct ab_image **ret
 			       places[!strcmp(lab->arch, "arm64")]);
 	if (file_read(about, 4096, &release, &size, NULL) == 0)
 		release[strcspn(release, " \n")] = '\0';
-	return open_kernel(lab, kernel, path, release && *release ? release : path_base(path), ret_image, err);
+	return open_kernel(lab, kernel, modules ? modules : path, release && *release ? release : path_base(path), ret_image, err);
 }
 
 int ab_image_open(struct ab_lab *lab, const char *path, struct ab_image **ret_image, struct ab_error *err)
@@ -361,6 +374,7 @@ int ab_image_open(struct ab_lab *lab, const char *path, struct ab_image **ret_im
 	_free_ char *copy = strdup(path);
 	char *modules = NULL;
 	struct stat st;
+	bool is_tree;
 
 	if (!copy)
 		return ab_fail_memory(err);
@@ -370,11 +384,12 @@ int ab_image_open(struct ab_lab *lab, const char *path, struct ab_image **ret_im
 		*modules++ = '\0';
 	if (stat(copy, &st) < 0)
 		return ab_fail_errno(err, -errno, "kernel '%s'", copy);
-	if (S_ISDIR(st.st_mode))
-		return open_tree(lab, copy, ret_image, err);
-	if (str_ends(copy, ".deb") || str_ends(copy, ".rpm"))
-		return open_package(lab, copy, ret_image, err);
+	is_tree = S_ISDIR(st.st_mode);
 	if (modules && (stat(modules, &st) < 0 || !S_ISDIR(st.st_mode)))
 		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "'%s' is no directory of modules", modules);
+	if (is_tree)
+		return open_tree(lab, copy, modules, ret_image, err);
+	if (str_ends(copy, ".deb") || str_ends(copy, ".rpm"))
+		return open_package(lab, copy, modules, ret_image, err);
 	return open_kernel(lab, copy, modules, path_base(copy), ret_image, err);
 }
