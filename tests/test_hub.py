@@ -7,6 +7,7 @@ import pathlib
 import shutil
 import subprocess
 import tarfile
+import tempfile
 import io
 
 import kernels
@@ -252,6 +253,28 @@ def test_modules_come_with_their_kernel(kernel, tmp_path):
     assert "needs the types of its kernel" in hub("import", "--modules", "-o", tmp_path / "out", module, status=1).stderr
     both = hub("import", "--json", "--modules", "--pack", tmp_path / "k.pack", "-j1", module, kernel).stdout.splitlines()
     assert [json.loads(line).get("added") for line in both] == [False, False, 0]
+
+
+def test_directories_without_kernels(kernel, tmp_path):
+    """What was named and gave nothing is said; the others go on."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "vmlinux").write_bytes(kernel.read_bytes())
+    done = hub("import", "-o", tmp_path / "out", tmp_path / "empty", tmp_path / "full", status=1)
+    assert f"{tmp_path}/empty: nothing below it is called like" in done.stderr and len(list((tmp_path / "out").rglob("*.btf"))) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes somebody else")
+def test_a_directory_that_is_closed(kernel):
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        pathlib.Path(folder, "vmlinux").write_bytes(kernel.read_bytes())
+        pathlib.Path(folder, "locked").mkdir(mode=0)
+        done = subprocess.run(["setpriv", "--reuid", "65534", "--clear-groups", BUILD / "anybpf", "hub", "import", "-o", "/dev/null/x", folder],
+                              capture_output=True, text=True)
+        if done.returncode == 126 or "anybpf: " not in done.stderr:
+            pytest.skip("somebody else cannot run this build")
+        assert f"{folder}/locked: cannot read it: Permission denied" in done.stderr
 
 
 def test_mistakes(tmp_path):

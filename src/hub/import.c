@@ -259,13 +259,24 @@ static int import_live(struct importing *at, struct ab_error *err)
 	return ab_import_live(at, err);
 }
 
+/* One that gave no inputs. */
+static int fail_directory(const char *path, struct ab_error *err)
+{
+	if (access(path, R_OK | X_OK) < 0)
+		return ab_fail_errno(err, -errno, "cannot read it");
+	return ab_fail(err, AB_ERROR_NO_TYPES, -ENOENT, "nothing below it is called like a kernel, a package or BTF");
+}
+
 static int import_input(struct importing *at, struct ab_error *err)
 {
+	struct stat st;
 	int r;
 
 	/* Files of sysfs have no size to map. */
 	if (is_live(at->input))
 		return import_live(at, err);
+	if (stat(at->input, &st) == 0 && S_ISDIR(st.st_mode))
+		return fail_directory(at->input, err);
 	r = ab_import_package(at, err);
 	if (r == -ENOENT && !(err && err->code))
 		r = import_plain(at, err);
@@ -364,6 +375,8 @@ static bool is_candidate(const char *base, bool modules)
 
 static int note_file(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
+	if (type == FTW_DNR)
+		return add_input(walking, path, true) < 0 ? -1 : 0;
 	if (type != FTW_F || !S_ISREG(st->st_mode) || !st->st_size ||
 	    !is_candidate(path + ftw->base, OPT(walking->opts, modules)))
 		return 0;
@@ -385,6 +398,8 @@ static int add_directory(struct import *import, const char *path, struct ab_erro
 	walking = NULL;
 	if (r)
 		return ab_fail_errno(err, -(errno ? errno : ENOMEM), "'%s'", path);
+	if (import->count == before)
+		return add_input(import, path, true) < 0 ? ab_fail_memory(err) : 0;
 	qsort(import->inputs + before, import->count - before, sizeof(*import->inputs), compare_inputs);
 	return 0;
 }
