@@ -253,6 +253,8 @@ def test_source_that_only_another_kernel_compiles(folder, two_machines):
     done = anybpf("check", source, "--pack", two_machines[0], status=3)
     assert "no member named 'was'" in done.stderr and "'anybpf build --btf KERNEL' takes those of another" in done.stderr
     assert "--btf KERNEL" not in anybpf("check", source, status=3).stderr
+    source.write_text("#include <anybpf.bpf.h>\nint f(void) { return 0 }\n")
+    assert "--btf KERNEL" not in anybpf("check", source, "--pack", two_machines[0], status=3).stderr
 
 
 def test_source_where_this_kernel_has_no_types(folder, two_machines):

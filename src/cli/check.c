@@ -206,13 +206,24 @@ static int compile(struct check_run *run, struct compiler *compiler, const char 
 	return r ? MIN(r, 0) : build(run, compiler, path, arch, ret_check, err);
 }
 
+/* Whether other types may be what a source lacks that does not compile. */
+static bool is_about_types(const struct ab_error *err)
+{
+	static const char *const words[] = { "no member named", "incomplete", "undeclared", "unknown type" };
+
+	for (size_t i = 0; err->kind == AB_ERROR_COMPILE && i < ARRAY_SIZE(words); i++)
+		if (strstr(err->msg, words[i]))
+			return true;
+	return false;
+}
+
 /* What compiles for the first architecture only is checked as it is there. */
 static int compile_for_all(struct check_run *run, struct compiler *compiler, const char *path, struct ab_check **checks,
 			   struct ab_error *err)
 {
 	int r = compile(run, compiler, path, 0, &checks[0], err);
 
-	if (r < 0 && err->kind == AB_ERROR_COMPILE && run->pack && !run->cli->quiet)
+	if (r < 0 && run->pack && !run->cli->quiet && is_about_types(err))
 		cli_say(NULL, "source is compiled against one kernel's types; 'anybpf build --btf KERNEL' takes those of another, "
 			      "and what it makes can be checked");
 	for (size_t i = 1; !r && i < run->n_arches; i++) {
