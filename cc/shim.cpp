@@ -359,6 +359,7 @@ class Compile {
 		compiler->getCodeGenOpts().MainFileName = own.name.str();
 		for (auto &rule : own.path_rules)
 			add_path_rule(compiler->getCodeGenOpts().DebugPrefixMap, std::move(rule));
+		shorten_macros();
 		reporter->listen(j);
 		noteBottomOfStack();
 		if (action.BeginSourceFile(*compiler, FrontendInputFile(own.path, Language::C))) {
@@ -376,6 +377,7 @@ class Compile {
 		take(j);
 		if (parse_arguments()) {
 			set_up(j.only_dirs);
+			shorten_macros();
 			reporter->listen(j);
 			compiler->ExecuteAction(action);
 		}
@@ -386,6 +388,16 @@ class Compile {
 	template <typename Rules> static void add_path_rule(Rules &rules, std::pair<std::string, std::string> rule)
 	{
 		rules.insert(rules.end(), std::move(rule));
+	}
+
+	/* __FILE__ tells of this machine's paths as much as the debug information does. */
+	void shorten_macros()
+	{
+		auto &macros = compiler->getLangOpts().MacroPrefixMap;
+
+		for (const auto &rule : compiler->getCodeGenOpts().DebugPrefixMap)
+			macros.insert({ rule.first, rule.second });
+		macros.insert({ "./", "" });
 	}
 
 	void take(const cc_job &j)

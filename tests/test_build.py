@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 """Compiling: same code as with all types, same bytes everywhere, every output, and every way that it can go wrong."""
 import ctypes
+import glob
 import os
 import re
 import shutil
@@ -103,6 +104,24 @@ def test_pasted_names_need_the_whole_header(tmp_path):
 @pytest.mark.parametrize("source", SOURCES[:3], ids=lambda p: p.name)
 def test_same_bytes_with_arguments_that_the_worker_did_not_expect(source):
     assert build(source) == build(source, "-D", "UNUSED=1") == build(source, "-I", "/nonexistent")
+
+
+@pytest.mark.parametrize("how", [[], ["-D", "UNUSED=1"], ["--compiler", "clang"]], ids=["worker", "other arguments", "clang"])
+def test_no_path_and_no_time_by_macros(how, tmp_path):
+    if how[-1:] == ["clang"]:
+        found = sorted(glob.glob("/usr/bin/clang-[12][0-9]"))
+        if not found:
+            pytest.skip("no clang")
+        how = ["--compiler", found[-1]]
+    made = []
+    for folder in "one", "two/deep":
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "here.h").write_text("const char included[] = __FILE__;\n")
+        made.append(write(tmp_path / folder, '#include "here.h"\nconst char file[] = __FILE__, when[] = __DATE__ __TIME__ __TIMESTAMP__;\n'))
+    objects = [build(made[0], *how), build(made[1], *how), build("program.bpf.c", *how, cwd=tmp_path / "one"),
+               build("./deep/program.bpf.c", *how, cwd=tmp_path / "two")]
+    assert len(set(objects)) == 1
+    assert b"program.bpf.c\0" in objects[0] and b"Jan  1 1970" in objects[0] and b"one" not in objects[0]
 
 
 def test_same_bytes_wherever_it_is(tmp_path):

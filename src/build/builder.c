@@ -104,6 +104,10 @@ static void add_usual_arguments(struct arguments *a, const struct arch *arch)
 	add(a, "-Wno-unknown-warning-option");
 	add(a, "-Wno-address-of-packed-member");
 	add(a, "-Wno-default-const-init-var-unsafe"); /* what BPF_CORE_READ() of a const member does */
+	add(a, "-Wno-builtin-macro-redefined");
+	add(a, "-D__DATE__=\"Jan  1 1970\""); /* the same source makes the same object at any time */
+	add(a, "-D__TIME__=\"00:00:00\"");
+	add(a, "-D__TIMESTAMP__=\"Thu Jan  1 00:00:00 1970\"");
 	add(a, "-gembed-source");
 	add(a, "-fdebug-compilation-dir=/anybpf");
 	add(a, "-fdebug-prefix-map=/anybpf=");

@@ -387,8 +387,13 @@ static void add_words(struct words *w, const struct clang *c, const char *dir, c
 	add_word(w, "%s", q->isa);
 	add_word(w, "-main-file-name");
 	add_word(w, "%s", path_base(q->main_name));
-	for (size_t i = 0; i < q->arg_count; i++)
+	for (size_t i = 0; i < q->arg_count; i++) {
 		add_word(w, "%s", q->args[i]);
+		/* In __FILE__ as in the debug information: the worker does so by itself. */
+		if (str_starts(q->args[i], "-fdebug-prefix-map="))
+			add_word(w, "-fmacro-prefix-map=%s", strchr(q->args[i], '=') + 1);
+	}
+	add_word(w, "-fmacro-prefix-map=./=");
 	add_word(w, "-sys-header-deps");
 	add_word(w, "-MT");
 	add_word(w, "object");
