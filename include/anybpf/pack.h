@@ -68,8 +68,8 @@ AB_API const struct ab_kernel *ab_pack_kernel(const struct ab_pack *pack, size_t
 /*
  * The index of the one kernel that `pattern` names: a release, a glob of it, a unique part of it with whole numbers
  * ("5.10.0-8"), or DISTRIBUTION/RELEASE/ARCH (parts may be globs or left out at the end), or a build id in hexadecimal
- * digits. `arch` NULL: the machine's is preferred. Errors: -ENOENT/NOT_FOUND with the nearest release; -ENOTUNIQ/USAGE with some of
- * those that match.
+ * digits. `arch` NULL: the machine's is preferred. Types of one kernel from two places may differ in that one has a build
+ * id: that is meant. Errors: -ENOENT/NOT_FOUND with the nearest release; -ENOTUNIQ/USAGE with some of those that match.
  */
 AB_API long ab_pack_find(const struct ab_pack *pack, const char *pattern, const char *arch, struct ab_error *err);
 

@@ -145,7 +145,7 @@ static int fail_none(const struct ab_pack *pack, const char *pattern, struct ab_
 		       pack->path);
 }
 
-/* Whether only its build id tells it from another. */
+/* Whether nothing but the build id of another tells the two apart. */
 static bool has_twin(const struct ab_pack *pack, const uint32_t *found, uint32_t n, uint32_t of)
 {
 	const struct ab_kernel *a = &pack->kernels[found[of]].key;
@@ -153,8 +153,8 @@ static bool has_twin(const struct ab_pack *pack, const uint32_t *found, uint32_t
 	for (uint32_t i = 0; i < n; i++) {
 		const struct ab_kernel *b = &pack->kernels[found[i]].key;
 
-		if (i != of && !strcmp(a->release, b->release) && !strcmp(a->distribution, b->distribution) &&
-		    !strcmp(a->arch, b->arch))
+		if (i != of && b->build_id_size && !strcmp(a->release, b->release) && !strcmp(a->arch, b->arch) &&
+		    !strcmp(a->distribution, b->distribution) && !strcmp(a->flavour, b->flavour))
 			return true;
 	}
 	return false;
@@ -170,7 +170,7 @@ static int fail_many(const struct ab_pack *pack, const uint32_t *found, uint32_t
 		text_printf(&names, "%s%s/%s/%s", i ? ", " : "", k->distribution, k->release, k->arch);
 		if (!has_twin(pack, found, n, i))
 			continue;
-		text_puts(&names, k->build_id_size ? " with build id " : " without build id");
+		text_puts(&names, " with build id ");
 		for (unsigned b = 0; b < k->build_id_size; b++)
 			text_printf(&names, "%02x", k->build_id[b]);
 	}
@@ -196,6 +196,22 @@ static uint32_t keep_arch(const struct ab_pack *pack, uint32_t *found, uint32_t 
 	return kept ? kept : n;
 }
 
+/* Types of one kernel from two places, such as its package and BTFHub: those that are known to be its own. */
+static uint32_t keep_known(const struct ab_pack *pack, uint32_t *found, uint32_t n)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t k = found[i];
+
+		if (!pack->kernels[k].key.build_id_size && has_twin(pack, found, n, i))
+			continue;
+		found[i] = found[kept];
+		found[kept++] = k;
+	}
+	return kept;
+}
+
 long ab_pack_find(const struct ab_pack *pack, const char *pattern, const char *arch, struct ab_error *err)
 {
 	_free_ uint32_t *found = array_new(pack->n_kernels, sizeof(*found));
@@ -215,7 +231,7 @@ long ab_pack_find(const struct ab_pack *pack, const char *pattern, const char *a
 		if (match == best)
 			found[n++] = i;
 	}
-	n = keep_arch(pack, found, n, arch);
+	n = keep_known(pack, found, keep_arch(pack, found, n, arch));
 	if (n > 1)
 		return fail_many(pack, found, n, pattern, err);
 	return n ? (long)found[0] : fail_none(pack, pattern, err);

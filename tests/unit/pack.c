@@ -628,20 +628,26 @@ TEST(kernels_that_only_a_build_id_tells_apart)
 {
 	struct btf *btf = make_everything(1);
 	struct ab_pack_writer *w = open_writer();
-	struct ab_kernel k = kernel("5.10.0-8-amd64"), l = k;
+	struct ab_kernel k = kernel("5.10.0-8-amd64"), l = k, m = kernel("5.10.0-9-amd64"), n = m;
 	struct ab_pack *pack;
 
 	memcpy(l.build_id, "\xab\xcd\xef\x01", 4);
-	l.build_id_size = 4;
+	memcpy(m.build_id, l.build_id, 4);
+	memcpy(n.build_id, "\1\2\3\4", 4);
+	l.build_id_size = m.build_id_size = n.build_id_size = 4;
 	ASSERT_INT(add(w, k, btf), 1);
 	ASSERT_INT(add(w, l, btf), 1);
+	ASSERT_INT(add(w, m, btf), 1);
+	ASSERT_INT(add(w, n, btf), 1);
 	commit(w);
 	btf__free(btf);
 	pack = open_pack();
-	ASSERT_INT(ab_pack_find(pack, "5.10.0-8-amd64", NULL, &error), -ENOTUNIQ);
-	ASSERT(strstr(error.msg, "/x86_64 without build id, debian/5.10.0-8-amd64/x86_64 with build id abcdef01"));
+	ASSERT_INT(ab_pack_kernel(pack, 0)->build_id_size, 0);
+	ASSERT_INT(ab_pack_find(pack, "5.10.0-8-amd64", NULL, &error), 1);
+	ASSERT_INT(ab_pack_find(pack, "5.10.0-9-amd64", NULL, &error), -ENOTUNIQ);
+	ASSERT(strstr(error.msg, "/x86_64 with build id 01020304, debian/5.10.0-9-amd64/x86_64 with build id abcdef01"));
 	ab_error_clear(&error);
-	ASSERT_INT(ab_pack_find(pack, "abcdef01", NULL, &error), 1);
+	ASSERT_INT(ab_pack_find(pack, "01020304", NULL, &error), 2);
 	ab_pack_close(pack);
 }
 
