@@ -185,7 +185,7 @@ def lab(tmp_path, archive):
 
 # ---- the archive ----
 
-def test_kernels_by_version_and_flavour(lab, archive):
+def test_kernels_by_version_and_flavour(lab, archive, tmp_path):
     tiny = image("x")
     for package, version, depends, size in [
             ("linux-image-6.1.0-9-amd64", "6.1.9-1", "", 9e6), ("linux-image-6.1.0-9-amd64-unsigned", "6.1.9-1", "", 9e6),
@@ -194,7 +194,8 @@ def test_kernels_by_version_and_flavour(lab, archive):
             ("linux-image-6.12-amd64", "6.12.10-1", "linux-image-6.12.10+deb13-amd64 (= 6.12.10-1)", 1400),
             ("linux-image-amd64", "6.12.10-1", "linux-image-6.12.10+deb13-amd64", 1400),
             ("linux-image-7.3-amd64", "7.3~rc7-1", "linux-binary-7.3-amd64 (= 7.3~rc7-1)", 1900),
-            ("linux-binary-7.3-amd64", "7.3~rc7-1", "", 9e6), ("linux-image-6.1.0-9-amd64-dbg", "6.1.9-1", "", 9e8)]:
+            ("linux-binary-7.3-amd64", "7.3~rc7-1", "", 9e6), ("linux-image-6.1.0-9-amd64-dbg", "6.1.9-1", "", 9e8),
+            ("linux-image-6.12-amd64-signed-template", "6.12.10-1", "dpkg-dev", 2e6)]:
         archive.add("trixie", package, version, tiny, int(size), depends)
     archive.publish()
     assert lab.kernels() == ["5.10.0-30-amd64", "5.10.0-46-amd64", "6.1.0-9-amd64", "6.1.0-10-cloud-amd64", "6.12.9+deb13-amd64",
@@ -207,7 +208,10 @@ def test_kernels_by_version_and_flavour(lab, archive):
     assert lab.kernels("5.10.0-30-amd64") == ["5.10.0-30-amd64"]
     error = lab("lab", "kernels", "4.19", status=4).stderr
     assert "no kernel '4.19'" in error and "5.10, 6.1, 6.12, 7.3" in error
-    assert "no kernel '6-cloudy'" in lab("lab", "kernels", "6-cloudy", status=4).stderr
+    error = lab("lab", "kernels", "6-cloudy", status=4).stderr
+    assert "no kernel '6-cloudy'" in error and "the flavours cloud, rt (" in error
+    (tmp_path / "bzImage").write_bytes(KERNEL)
+    assert f"a file is given by --kernel {tmp_path}/bzImage" in lab("lab", "kernels", tmp_path / "bzImage", status=4).stderr
 
 
 def test_fetch_unpacks_what_guests_need(lab, archive, tmp_path):
@@ -583,6 +587,8 @@ def test_nothing_is_left_when_the_lab_is_killed(guests):
 
 def test_mistakes(guests):
     a, kernel = guests.tmp / "a.bpf.o", guests.tmp / "kernel"
+    assert "(those of Debian's archive are named by --kernels)" in guests("test", a, "--kernel", "6.1", "--guest-dir", guests.guest_dir,
+                                                                        status=1).stdout
     assert "on which kernels?" in guests("test", a, status=2).stderr
     assert "none.bpf.o" in guests("test", guests.tmp / "none.bpf.o", "--kernel", kernel, status=4).stderr
     assert "guests need QEMU" in guests("test", a, "--kernel", kernel, "--qemu", "/none/qemu", "--guest-dir", guests.guest_dir,

@@ -383,7 +383,8 @@ int ab_image_open(struct ab_lab *lab, const char *path, struct ab_image **ret_im
 	if (stat(copy, &st) < 0 && (modules = strrchr(copy, ':')))
 		*modules++ = '\0';
 	if (stat(copy, &st) < 0)
-		return ab_fail_errno(err, -errno, "kernel '%s'", copy);
+		return ab_fail_errno(err, -errno, "kernel '%s'%s", copy,
+				     strchr(copy, '/') ? "" : " (those of Debian's archive are named by --kernels)");
 	is_tree = S_ISDIR(st.st_mode);
 	if (modules && (stat(modules, &st) < 0 || !S_ISDIR(st.st_mode)))
 		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "'%s' is no directory of modules", modules);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /* Which kernels the archive has, and which of them a user means. */
+#include <unistd.h>
 #include "lab.h"
 
 #define UPDATE_SECONDS (24 * 3600)
@@ -111,10 +112,14 @@ const struct ab_lab_kernel *ab_kernel_list_get(const struct ab_kernel_list *list
 	return &list->items[index];
 }
 
-/* A package that has a kernel in it, or stands for one split into several; not those that only follow the newest. */
+/*
+ * A package that has a kernel in it, or stands for one split into several; not those that only follow the newest, nor what
+ * kernels are signed with.
+ */
 static bool is_kernel(const struct ab_lab *lab, const struct archive_row *row)
 {
-	return str_starts(row->package, "linux-image-") && !strcmp(row->arch, lab->arch) &&
+	return str_starts(row->package, "linux-image-") && !str_ends(row->package, "-signed-template") &&
+	       !strcmp(row->arch, lab->arch) &&
 	       (row->size > 1000000 || strstr(row->depends, "linux-binary-"));
 }
 
@@ -317,16 +322,35 @@ static size_t take_group(struct selection *s, const char *word, const char *flav
 	return found;
 }
 
+/* All flavours of the archive, each once. */
+static void list_flavours(const struct ab_kernel_list *all, struct text *t)
+{
+	_strmap_ struct strmap seen = {};
+
+	for (size_t i = 0; i < all->count; i++) {
+		const char *flavour = all->items[i].flavour;
+		bool new = false;
+
+		if (*flavour && strmap_put(&seen, flavour, strlen(flavour), &new) && new)
+			text_printf(t, "%s%s", t->n ? ", " : "", flavour);
+	}
+}
+
 static int fail_select(const struct ab_kernel_list *all, const char *word, struct ab_error *err)
 {
-	_text_ struct text t = {};
+	_text_ struct text series = {}, flavours = {};
 
+	if (access(word, F_OK) == 0)
+		return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT, "no kernel '%s' in the archive; a file is given by --kernel %s",
+			       word, word);
 	for (size_t i = 0; i < all->count; i++)
 		if (!*all->items[i].flavour && is_last_of_series(all, i))
-			text_printf(&t, "%s%s", t.n ? ", " : "", all->items[i].series);
+			text_printf(&series, "%s%s", series.n ? ", " : "", all->items[i].series);
+	list_flavours(all, &flavours);
 	return ab_fail(err, AB_ERROR_NOT_FOUND, -ENOENT,
-		       "no kernel '%s' in the archive; it has %s ('anybpf lab kernels' lists them)", word,
-		       t.p ? t.p : "none");
+		       "no kernel '%s' in the archive; it has %s%s%s ('anybpf lab kernels' lists them)", word,
+		       series.p ? series.p : "none", flavours.p ? ", and with a dash behind them the flavours " : "",
+		       flavours.p ? flavours.p : "");
 }
 
 static int select_word(struct selection *s, char *word, struct ab_error *err)
