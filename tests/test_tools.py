@@ -347,7 +347,8 @@ def test_profile(tmp_path):
 
 
 def test_offcpu():
-    with child("import time\nfor _ in range(7): time.sleep(0.02)") as worker:
+    # Not Python's own, which sleeps until a moment that a busy machine may be past when the kernel is asked.
+    with child("import ctypes\nsleep = ctypes.CDLL(None).usleep\nfor _ in range(7): sleep(20000)") as worker:
         with tool("offcpu", "--pid", worker.pid, "--min-us", 10000, "--blocked") as run:
             worker.go()
     entries = [(key, value) for key, value in run.map("off_cpu") if key["pid"] == worker.pid]
