@@ -134,7 +134,9 @@ enum ab_step_kind {
 	AB_STEP_START,   /* start program `id` with argv and go on */
 	AB_STEP_AWAIT,   /* until the output of `id` contains `text`, or it ended, or `ms` passed */
 	AB_STEP_SETTLE,  /* until `id` ended or `ms` passed */
-	AB_STEP_STOP,    /* interrupt `id`, kill it after `ms`, and what it left in the background at once */
+	/* Interrupt `id`, kill it after `ms`, and what it left in the background at once. A guest keeps 64 programs that were not
+	 * stopped, ended or not. */
+	AB_STEP_STOP,
 	AB_STEP_SHELL,   /* argv on the terminal, until the user ends it */
 };
 

@@ -10,12 +10,13 @@
  *	port NAME               open this virtio port: everything below is reported through it
  *	share TAG PATH          mount the host's 9p share there, read-only
  *	copied PATH             that is a copy of the host's directory, to be sealed
- *	hide bpf|btf|ringbuf|tracefs  make the guest look like a kernel without it
+ *	hide bpf|btf|ringbuf|tracefs  make the guest look like a kernel without it, or end it; after tracefs, nothing can be mounted
  *	start ID ARG...         start a program; its output is streamed
  *	await ID MS TEXT        until its output contained TEXT, it ended, or MS passed
  *	settle ID MS            until it ended or MS passed
  *	run ID MS ARG...        start a program and wait; after MS it is killed
- *	stop ID MS              SIGINT, and SIGKILL after MS; what it left in the background is killed
+ *	stop ID MS              SIGINT, and SIGKILL after MS; what it left in the background is killed. 64 programs may
+ *	                        be there that were not stopped
  *	shell ARG...            an interactive program on the console
  *
  * Up: frames through the port. A guest that does not get as far as the 'S' frame with the token has failed, whatever it
