@@ -96,18 +96,20 @@ size_t utf8_length(const unsigned char *s, size_t n);
 /* ---- a set of strings with a number each: identifiers, interned names; keys are copied ---- */
 
 struct strmap {
-	struct strmap_entry *entries;
-	size_t n, cap; /* cap: a power of two, or 0 */
+	struct strmap_entry *entries; /* in the order in which they came */
+	size_t n, cap;                /* cap: a power of two, or 0 */
+	uint32_t *slots;              /* twice as many, by hash: the entry's number from 1 on, or 0 */
 	bool failed;
 };
 
 struct strmap_entry {
-	char *key; /* NUL-terminated; NULL: free slot */
+	char *key; /* NUL-terminated */
 	uint32_t len, hash;
 	uintptr_t value;
 };
 
 #define _strmap_ __attribute__((cleanup(strmap_clear)))
+/* Another in each process: nobody can choose strings that fall on one slot. For tables, never for what is written. */
 uint32_t str_hash(const char *s, size_t n);
 struct strmap_entry *strmap_find(const struct strmap *m, const char *s, size_t n);
 /* Finds or makes the entry; NULL when memory ran out. Entries move when others are added. */

@@ -125,11 +125,10 @@ static void want_numbered(struct search *s, const char *name)
 
 static int find_needs(struct search *s, struct ab_error *err)
 {
-	for (size_t i = 0; i < s->names->cap; i++)
-		if (s->names->entries[i].key) {
-			want_name(s, s->names->entries[i].key);
-			want_numbered(s, s->names->entries[i].key);
-		}
+	for (size_t i = 0; i < s->names->n; i++) {
+		want_name(s, s->names->entries[i].key);
+		want_numbered(s, s->names->entries[i].key);
+	}
 	while (s->n_queue && !s->failed)
 		spread(s, s->queue[--s->n_queue]);
 	free(s->queue);

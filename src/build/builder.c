@@ -384,8 +384,8 @@ static bool has_long_name(const struct build *q)
 {
 	const struct strmap *names = &q->scan.names;
 
-	for (size_t i = 0; i < names->cap; i++)
-		if (names->entries[i].key && names->entries[i].len > SPELLING_LIMIT)
+	for (size_t i = 0; i < names->n; i++)
+		if (names->entries[i].len > SPELLING_LIMIT)
 			return true;
 	return false;
 }

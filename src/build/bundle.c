@@ -397,9 +397,8 @@ int ab_bundle_reach(const struct bundle *b, const struct strmap *includes, struc
 	w.todo = reallocarray(NULL, w.cap, sizeof(*w.todo));
 	w.seen = array_new(b->chunk_count, sizeof(*w.seen));
 	w.failed = !w.todo || !w.seen;
-	for (size_t i = 0; i < names->cap && !w.failed; i++)
-		if (names->entries[i].key)
-			w.todo[w.n++] = names->entries[i].key;
+	for (size_t i = 0; i < names->n && !w.failed; i++)
+		w.todo[w.n++] = names->entries[i].key;
 	for (uint32_t i = 0; i < b->chunk_count && !w.failed; i++)
 		if (b->chunks[i].pinned && included >> b->chunks[i].header & 1)
 			follow_chunk(&w, i);

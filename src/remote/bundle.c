@@ -104,9 +104,8 @@ static int add_included(struct gather *g, struct ab_error *err)
 	size_t n = 0;
 	int r = paths ? 0 : ab_fail_memory(err);
 
-	for (size_t i = 0; !r && i < g->scan.files.cap; i++)
-		if (g->scan.files.entries[i].key)
-			paths[n++] = g->scan.files.entries[i].key;
+	for (size_t i = 0; !r && i < g->scan.files.n; i++)
+		paths[n++] = g->scan.files.entries[i].key;
 	if (!r)
 		qsort(paths, n, sizeof(*paths), compare_strings);
 	if (!r && n > FILES_MAX)
@@ -210,13 +209,13 @@ static int place_files(struct gather *g, struct ab_error *err)
 /* An #include of an absolute path that is here would not be there. */
 static int check_includes(const struct gather *g, struct ab_error *err)
 {
-	for (size_t i = 0; i < g->scan.files.cap; i++) {
+	for (size_t i = 0; i < g->scan.files.n; i++) {
 		const char *path = g->scan.files.entries[i].key;
 		bool from_dir = false;
 
-		for (const char *const *d = g->include_dirs; path && d && *d; d++)
+		for (const char *const *d = g->include_dirs; d && *d; d++)
 			from_dir |= str_starts(path, *d);
-		if (path && *path == '/' && !from_dir && *g->bundle->files[0].own_path != '/')
+		if (*path == '/' && !from_dir && *g->bundle->files[0].own_path != '/')
 			return ab_fail(err, AB_ERROR_COMPILE, -EINVAL,
 				       "%s: #include of '%s', an absolute path, cannot be sent to a server",
 				       g->bundle->files[0].own_path, path);

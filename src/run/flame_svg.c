@@ -133,9 +133,19 @@ static enum frame_kind frame_kind(const struct ab_flame_node *node, size_t *ret_
 	return node->name[0] == '[' || str_starts(node->name, "0x") ? KIND_UNKNOWN : KIND_USER;
 }
 
+/* A name has its colour wherever it is drawn: FNV-1a, whose last steps are mixed once more. */
+static uint32_t shade_of(const char *name, size_t len)
+{
+	uint32_t h = 2166136261u;
+
+	for (size_t i = 0; i < len; i++)
+		h = (h ^ (unsigned char)name[i]) * 16777619u;
+	return (h * 2654435761u) >> 24;
+}
+
 static void add_colour(struct text *out, enum frame_kind kind, const char *name, size_t len)
 {
-	uint32_t shade = (str_hash(name, len) * 2654435761u) >> 24; /* 0…255 */
+	uint32_t shade = shade_of(name, len); /* 0…255 */
 
 	text_putc(out, '#');
 	for (int i = 0; i < 3; i++)

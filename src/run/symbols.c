@@ -247,9 +247,8 @@ AB_API void ab_symbols_free(struct ab_symbols *symbols)
 		return;
 	ab_processes_free(symbols);
 	ab_symtab_clear(&symbols->kernel.table);
-	for (size_t i = 0; i < symbols->names.cap; i++)
-		if (symbols->names.entries[i].key)
-			free((void *)symbols->names.entries[i].value);
+	for (size_t i = 0; i < symbols->names.n; i++)
+		free((void *)symbols->names.entries[i].value);
 	strmap_clear(&symbols->names);
 	free(symbols);
 }

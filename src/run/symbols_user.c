@@ -105,9 +105,9 @@ static void trim_elfs(struct ab_symbols *s)
 
 	if (s->elf_memory <= ELF_MEMORY_MAX)
 		return;
-	for (size_t i = 0; i < s->elf_keys.cap; i++) {
+	for (size_t i = 0; i < s->elf_keys.n; i++) {
 		elf = (struct ab_elf *)s->elf_keys.entries[i].value;
-		if (s->elf_keys.entries[i].key && elf && !elf->refs)
+		if (elf && !elf->refs)
 			s->elf_keys.entries[i].value = 0;
 	}
 	while ((elf = *link)) {

@@ -107,6 +107,30 @@ TEST(strmap_finds_what_was_put)
 	ASSERT_INT(m.n, 500);
 	ASSERT_INT(strmap_find(&m, "key499", 6)->value, 999);
 	ASSERT(!strmap_find(&m, "key500", 6));
+	for (int i = 0; i < 500; i++) {
+		snprintf(key, sizeof(key), "key%d", i);
+		ASSERT_STR(m.entries[i].key, key); /* in the order in which they came */
+	}
+}
+
+TEST(hashes_spread)
+{
+	unsigned slots[64] = {};
+	char key[24] = "", shifted[25] = "";
+
+	for (int i = 0; i < 6400; i++) {
+		int n = snprintf(key, sizeof(key), "name_of_many_%d", i);
+
+		slots[str_hash(key, n) % 64]++;
+		memcpy(shifted + 1, key, n);
+		ASSERT_INT(str_hash(shifted + 1, n), str_hash(key, n)); /* wherever it lies */
+	}
+	for (int i = 0; i < 64; i++)
+		ASSERT(slots[i] > 40 && slots[i] < 180);
+	memset(key, 0, sizeof(key));
+	for (int i = 0; i < 24; i++)
+		for (int j = 0; j < i; j++)
+			ASSERT(str_hash(key, i) != str_hash(key, j));
 }
 
 TEST(distance_is_capped)
