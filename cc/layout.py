@@ -60,21 +60,27 @@ def unpack(data):
     return "".join(out)
 
 
+def place(program, output):
+    """A rename: what a server runs cannot be written to."""
+    with tempfile.NamedTemporaryFile(dir=pathlib.Path(output).resolve().parent, delete=False) as copy, open(program, "rb") as file:
+        shutil.copyfileobj(file, copy)
+    os.chmod(copy.name, 0o755)
+    os.replace(copy.name, output)
+
+
 def apply(bolt, program, profile, output):
     if not os.path.exists(profile):
-        shutil.copyfile(program, output)
-        os.chmod(output, 0o755)
+        place(program, output)
         return
     with tempfile.TemporaryDirectory() as folder:
         plain, made = pathlib.Path(folder) / "profile", pathlib.Path(folder) / "made"
         plain.write_text(unpack(pathlib.Path(profile).read_bytes()))
         done = subprocess.run([bolt, program, "-o", made, f"-data={plain}", *OPTIONS], capture_output=True, text=True)
         if done.returncode == 0 and subprocess.run([made, "version"], stdout=subprocess.DEVNULL).returncode == 0:
-            shutil.copyfile(made, output)
+            place(made, output)
         else:
             print(f"warning: {program} keeps its layout: {(done.stderr.strip() or 'it does not run').splitlines()[-1]}", file=sys.stderr)
-            shutil.copyfile(program, output)
-    os.chmod(output, 0o755)
+            place(program, output)
 
 
 def train(bolt, program, profile, anybpf):
