@@ -66,6 +66,9 @@ def test_extract(kernels, tmp_path):
 
 def test_errors_say_what_to_do(kernels, tmp_path):
     assert b"did you mean '6.1.0-1" in pack("extract", kernels, "6.1.0-11-amd64", status=4).stderr
+    before = kernels.read_bytes()
+    assert b"name another file" in pack("extract", kernels, "6.1.0-10", "-o", kernels, status=2).stderr
+    assert kernels.read_bytes() == before
     assert b"is any of 2 kernels" in pack("extract", kernels, "debian/6.1.0-1*", status=2).stderr
     assert b"did you mean 'extract'" in pack("extrakt", kernels, status=2).stderr
     (tmp_path / "no.pack").write_bytes(b"\x7fELF" * 100)

@@ -306,6 +306,8 @@ static int run_extract(struct cli *cli, struct ab_pack *pack, struct ab_error *e
 
 	if ((!o->output || !strcmp(o->output, "-")) && isatty(STDOUT_FILENO))
 		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "BTF is nothing for a terminal: name a file with -o");
+	if (o->output && ab_is_pack(o->output))
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "'%s' is a pack, and would be no more: name another file", o->output);
 	kernel = ab_pack_find(pack, cli->operands[2], o->arch, err);
 	if (kernel >= 0 && o->module)
 		kernel = find_module(pack, kernel, o->module, err);
