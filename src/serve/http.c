@@ -265,5 +265,7 @@ void ab_http_stop(struct http *http)
 
 int ab_http_reload(struct http *http, const struct config *config, struct ab_error *err)
 {
-	return http->tls && config->tls_key ? ab_tls_reload(http->tls, config, err) : 0;
+	if (!http->tls != !config->tls_key)
+		return ab_fail(err, AB_ERROR_USAGE, -EINVAL, "TLS is switched %s by a restart only", http->tls ? "off" : "on");
+	return http->tls ? ab_tls_reload(http->tls, config, err) : 0;
 }

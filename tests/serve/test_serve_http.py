@@ -352,6 +352,11 @@ def test_reload(new_server, tmp_path):
     s.signal(signal.SIGHUP)
     assert str(path) + ":1" in s.wait_for_log(lambda e: e["event"] == "reload" and e["level"] == "error")["message"]
     assert s.build().status == 200
+    key, certificate = make_certificate(tmp_path, "new")
+    path.write_text(f'tls.key = "{key}"\ntls.certificate = "{certificate}"\n')
+    s.signal(signal.SIGHUP)
+    s.wait_for_log(lambda e: e["event"] == "reload" and "restart" in e["message"])
+    assert s.build().status == 200
 
 
 # ---- the end ----
