@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /* anybpf check: on which kernels programs will run, and why not on others. */
 #include <anybpf/anybpf.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 #include "btf_file.h"
 #include "remote.h"
@@ -51,7 +50,6 @@ struct check_run {
 	struct ab_check **checks;
 	const char *arches[MAX_ARCHES];  /* of the kernels; the first is this machine's if they are of it */
 	size_t n_arches;
-	char machine[sizeof(((struct utsname *)0)->machine)];
 	struct ab_kernel_set *set;       /* NULL: all of the pack */
 	struct ab_pack *pack;
 	struct ab_check_target **targets;
@@ -59,13 +57,20 @@ struct check_run {
 	struct ab_check_report *report;
 };
 
+/* Whether a kernel of the pack is checked for. */
+static bool is_wanted(const struct check_run *run, const struct ab_kernel *kernel)
+{
+	return !*kernel->module && (!run->set || ab_kernel_set_has(run->set, kernel));
+}
+
 /* ---- FILE to object ---- */
 
-#ifdef ANYBPF_NO_COMPILER
 struct compiler {
-	char unused;
+	struct ab_builder *builder; /* NULL until something is to be compiled */
+	struct btf_file types;
 };
 
+#ifdef ANYBPF_NO_COMPILER
 static int build(struct check_run *run, struct compiler *compiler, const char *path, size_t arch,
 		 struct ab_check **ret_check, struct ab_error *err)
 {
@@ -79,11 +84,6 @@ static void close_compiler(struct compiler *compiler)
 {
 }
 #else
-struct compiler {
-	struct ab_builder *builder; /* NULL until something is to be compiled */
-	struct btf_file types;
-};
-
 /* The kernel of the pack to compile against where this one has no types: of this machine and plain, if one is checked for. */
 static long choose_types(const struct check_run *run)
 {
@@ -92,9 +92,9 @@ static long choose_types(const struct check_run *run)
 
 	for (size_t i = 0; run->pack && i < ab_pack_count(run->pack); i++) {
 		const struct ab_kernel *k = ab_pack_kernel(run->pack, i);
-		int points = 2 * !strcmp(k->arch, run->machine) + !*k->flavour;
+		int points = 2 * !strcmp(k->arch, ab_min_running()->arch) + !*k->flavour;
 
-		if (*k->module || (run->set && !ab_kernel_set_has(run->set, k)) || points < most)
+		if (!is_wanted(run, k) || points < most)
 			continue;
 		best = (long)i;
 		most = points;
@@ -265,12 +265,9 @@ static int open_object(struct check_run *run, struct compiler *compiler, const c
 
 static int open_objects(struct check_run *run, struct ab_error *err)
 {
-	struct compiler compiler = {};
+	struct compiler compiler = { .types = NO_BTF_FILE };
 	int r = 0;
 
-#ifndef ANYBPF_NO_COMPILER
-	compiler.types = NO_BTF_FILE;
-#endif
 	run->checks = array_new(run->cli->operand_count * run->n_arches, sizeof(*run->checks));
 	if (!run->checks)
 		return ab_fail_memory(err);
@@ -313,7 +310,7 @@ static int open_targets(struct check_run *run, struct ab_error *err)
 
 static void note_arch(struct check_run *run, const struct ab_kernel *kernel)
 {
-	const char *arch = *kernel->arch ? kernel->arch : run->machine;
+	const char *machine = ab_min_running()->arch, *arch = *kernel->arch ? kernel->arch : machine;
 
 	for (size_t i = 0; i < run->n_arches; i++)
 		if (!strcmp(run->arches[i], arch))
@@ -321,7 +318,7 @@ static void note_arch(struct check_run *run, const struct ab_kernel *kernel)
 	if (run->n_arches == MAX_ARCHES)
 		return;
 	run->arches[run->n_arches++] = arch;
-	if (!strcmp(arch, run->machine)) {
+	if (!strcmp(arch, machine)) {
 		run->arches[run->n_arches - 1] = run->arches[0];
 		run->arches[0] = arch;
 	}
@@ -334,7 +331,7 @@ static void note_arches(struct check_run *run)
 	for (size_t i = 0; run->pack && i < ab_pack_count(run->pack); i++) {
 		const struct ab_kernel *kernel = ab_pack_kernel(run->pack, i);
 
-		if (!*kernel->module && (!run->set || ab_kernel_set_has(run->set, kernel)))
+		if (is_wanted(run, kernel))
 			note_arch(run, kernel);
 	}
 }
@@ -365,7 +362,7 @@ static int check_on_pack(struct check_run *run, size_t object, struct ab_error *
 	for (size_t i = 0; !r && i < n; i++) {
 		const struct ab_kernel *kernel = ab_pack_kernel(run->pack, i);
 
-		if (*kernel->module || (run->set && !ab_kernel_set_has(run->set, kernel)))
+		if (!is_wanted(run, kernel))
 			continue;
 		r = ab_check_pack(find_check(run, object, kernel->arch), run->pack, i, &verdict, err);
 		if (!r)
@@ -456,12 +453,8 @@ static void free_run(struct check_run *run)
 static int run_check(struct cli *cli, struct ab_error *err)
 {
 	struct check_run run = { .cli = cli, .opts = cli->opts };
-	struct utsname machine = {};
-	int r;
+	int r = open_kernels(&run, err);
 
-	uname(&machine);
-	snprintf(run.machine, sizeof(run.machine), "%s", machine.machine);
-	r = open_kernels(&run, err);
 	if (!r)
 		r = open_objects(&run, err);
 	if (!r)

@@ -2,7 +2,6 @@
 /* anybpf pack: packs of many kernels' types. What is not plain BTF is added by anybpf-hub, which this starts. */
 #include <anybpf/anybpf.h>
 #include <linux/btf.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 #include "cli.h"
 
@@ -94,10 +93,9 @@ static void add_kernel(struct json *j, const struct ab_kernel *k)
 static bool is_plain(const struct pack_opts *o, const char *path)
 {
 	_fclose_ FILE *f = NULL;
-	struct utsname machine;
 	uint16_t magic;
 
-	if (!o->release || uname(&machine) < 0 || (o->arch && strcmp(o->arch, machine.machine)))
+	if (!o->release || (o->arch && strcmp(o->arch, ab_min_running()->arch)))
 		return false;
 	f = fopen(path, "re");
 	return f && fread(&magic, sizeof(magic), 1, f) == 1 && magic == BTF_MAGIC;
@@ -146,8 +144,8 @@ static int start_hub(struct cli *cli, struct ab_error *err)
 static int add_file(struct cli *cli, struct ab_pack_writer *writer, const char *path, struct ab_error *err)
 {
 	const struct pack_opts *o = cli->opts;
-	struct utsname machine;
-	struct ab_kernel kernel = { .release = o->release, .arch = o->arch, .distribution = o->distribution ? o->distribution : "",
+	struct ab_kernel kernel = { .release = o->release, .arch = ab_min_running()->arch,
+				    .distribution = o->distribution ? o->distribution : "",
 				    .flavour = o->flavour ? o->flavour : "", .module = "" };
 	_text_ struct text t = {};
 	struct json j = { &t };
@@ -155,10 +153,6 @@ static int add_file(struct cli *cli, struct ab_pack_writer *writer, const char *
 	char *btf;
 	int r;
 
-	if (!kernel.arch) {
-		uname(&machine);
-		kernel.arch = machine.machine;
-	}
 	r = file_read(path, FILE_LIMIT, &btf, &size, err);
 	if (r < 0)
 		return r;

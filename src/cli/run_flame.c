@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /* Stacks of events (one each) and of maps with stacks in their keys (weighted by the value), as flame graph or folded.
  */
-#include <libgen.h>
-#include <unistd.h>
 #include "run.h"
 
 bool run_wants_flame(const struct run *run)
@@ -13,15 +11,7 @@ bool run_wants_flame(const struct run *run)
 /* Finding out at the end of a long run that the file cannot be written would be late. */
 static int check_writable(const char *path, struct ab_error *err)
 {
-	_free_ char *copy = path ? strdup(path) : NULL;
-	const char *dir;
-
-	if (!path || !strcmp(path, "-"))
-		return 0;
-	if (!copy)
-		return ab_fail_memory(err);
-	dir = dirname(copy);
-	return access(dir, W_OK) == 0 ? 0 : ab_fail_errno(err, -errno, "cannot write '%s'", path);
+	return path && strcmp(path, "-") ? file_writable(path, err) : 0;
 }
 
 int run_open_flame(struct run *run, struct ab_error *err)

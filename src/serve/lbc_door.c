@@ -377,12 +377,11 @@ static void forget_post(void *ctx, struct MHD_Connection *c, void **state, enum 
 {
 	struct post *post = *state;
 
-	const struct lbc_client client = post ? (struct lbc_client){ post->address, post->id } : (struct lbc_client){};
-
 	if (!post)
 		return;
 	(void)ab_connection_enter(post->connection, PHASE_IDLE);
-	log_request(ctx, &client, "/lbc", post->status, post->body.n, post->size, post->began_us);
+	log_request(ctx, &(struct lbc_client){ post->address, post->id }, "/lbc", post->status, post->body.n, post->size,
+		    post->began_us);
 	text_clear(&post->body);
 	free(post);
 }
